@@ -1,0 +1,30 @@
+/*
+ * argument.h
+ *	  From SQL values to a request for Domo.
+ */
+#ifndef DWF_ARGUMENT_H
+#define DWF_ARGUMENT_H
+
+#include "domo.h"
+
+#include "utils/jsonb.h"
+
+/*
+ * Reads a request from a caller's jsonb.  Everything it points to lives in the
+ * current memory context, or in the jsonb.  Returns false, and the reason in
+ * *fault, where it is not well formed.
+ */
+extern bool dwf_argument_read(DwfOperation operation, Jsonb *jsonb,
+							  DwfRequest *request, DwfFault *fault);
+
+/* The same for a cancel whose id is given as text. */
+extern bool dwf_argument_read_cancel(const char *instance_id,
+									 DwfRequest *request, DwfFault *fault);
+
+/* The same for a permission change given as model id and list. */
+extern bool dwf_argument_read_permissions(const char *model_id,
+										  Jsonb *permissions,
+										  DwfRequest *request,
+										  DwfFault *fault);
+
+#endif							/* DWF_ARGUMENT_H */

@@ -1,0 +1,41 @@
+/*
+ * compat.h
+ *	  What differs between PostgreSQL versions; the only place that asks which
+ *	  one it is.
+ */
+#ifndef DWF_COMPAT_H
+#define DWF_COMPAT_H
+
+#include "storage/latch.h"
+#include "utils/guc.h"
+#if PG_VERSION_NUM >= 180000
+#include "storage/waiteventset.h"
+#endif
+
+/* A setting's `extra` belongs to the GUC machinery, which frees it so. */
+#if PG_VERSION_NUM >= 160000
+#define dwf_guc_alloc(size)		guc_malloc(LOG, (size))
+#define dwf_guc_free(pointer)	guc_free(pointer)
+#define dwf_guc_strdup(text)	guc_strdup(LOG, (text))
+#else
+#define dwf_guc_alloc(size)		malloc(size)
+#define dwf_guc_free(pointer)	free(pointer)
+#define dwf_guc_strdup(text)	strdup(text)
+#endif
+
+/* A wait event set that lives as long as the process. */
+#if PG_VERSION_NUM >= 170000
+#define dwf_create_wait_set(count)	CreateWaitEventSet(NULL, (count))
+#else
+#define dwf_create_wait_set(count) \
+	CreateWaitEventSet(TopMemoryContext, (count))
+#endif
+
+/* The wait event shown in pg_stat_activity while Domo is waited for. */
+#if PG_VERSION_NUM >= 170000
+#define dwf_wait_event_http()	WaitEventExtensionNew("DomowfHttp")
+#else
+#define dwf_wait_event_http()	PG_WAIT_EXTENSION
+#endif
+
+#endif							/* DWF_COMPAT_H */

@@ -1,0 +1,356 @@
+/*
+ * guc.c
+ *	  The settings, in alphabetical order, and what guards them.
+ *
+ * The token.  A plain string setting shows its value in many places, whatever
+ * its flags (API.md, "Facts about secrets in settings").  So the value that
+ * the GUC machinery sees is always the empty string: the check hook moves the
+ * secret into its `extra`, the assign hook keeps a pointer to that, and the
+ * show hook prints stars.  The value seen never changes, so a reload never
+ * logs a change either.  Sources that would put it into a catalog are refused
+ * with the hook's own message, because the default one quotes the value.
+ *
+ * Diversion.  `extra` of the settings that decide where requests go tells
+ * whether the value came from the server's configuration.  The last such value
+ * is remembered, and a session whose value differs from it has diverted its
+ * requests: configured secrets do not follow.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "compat.h"
+#include "guc.h"
+#include "url.h"
+
+#include "utils/guc.h"
+
+#define SHOWN_TOKEN		"********"
+
+/* The settings that decide where requests go. */
+typedef enum Target
+{
+	TARGET_BASE_URL,
+	TARGET_CA_FILE,
+	TARGET_INSTANCE,
+	TARGET_PROXY
+} Target;
+
+#define NTARGETS	(TARGET_PROXY + 1)
+
+/* A token, as `extra` holds it. */
+typedef struct Token
+{
+	bool		is_configured;
+	char		secret[FLEXIBLE_ARRAY_MEMBER];
+} Token;
+
+char	   *dwf_base_url;
+char	   *dwf_ca_file;
+int			dwf_connect_timeout;
+char	   *dwf_instance;
+int			dwf_max_response_size;
+char	   *dwf_proxy;
+int			dwf_timeout;
+char	   *dwf_token_file;
+
+static char *published_token;	/* always "" */
+static const Token *token;		/* NULL: not set */
+
+/* The last value that the configuration gave, malloc'd; NULL: none yet. */
+static char *configured[NTARGETS];
+
+static bool is_configuration(GucSource source);
+static bool keep_source(void **extra, GucSource source);
+static void remember(Target target, const char *newval, const void *extra);
+static bool check_base_url(char **newval, void **extra, GucSource source);
+static bool check_ca_file(char **newval, void **extra, GucSource source);
+static bool check_instance(char **newval, void **extra, GucSource source);
+static bool check_proxy(char **newval, void **extra, GucSource source);
+static bool check_token(char **newval, void **extra, GucSource source);
+static void assign_base_url(const char *newval, void *extra);
+static void assign_ca_file(const char *newval, void *extra);
+static void assign_instance(const char *newval, void *extra);
+static void assign_proxy(const char *newval, void *extra);
+static void assign_token(const char *newval, void *extra);
+static const char *show_token(void);
+
+void
+dwf_guc_define(void)
+{
+	DefineCustomStringVariable("domowf.base_url",
+							   "URL that requests go to, in place of the instance's.",
+							   "For a gateway or a test server: https, or http to the local host.",
+							   &dwf_base_url, "", PGC_SUSET, 0,
+							   check_base_url, assign_base_url, NULL);
+	DefineCustomStringVariable("domowf.ca_file",
+							   "File of the certificate authorities that are trusted.",
+							   "Empty: the system's.",
+							   &dwf_ca_file, "", PGC_SUSET, 0,
+							   check_ca_file, assign_ca_file, NULL);
+	DefineCustomIntVariable("domowf.connect_timeout",
+							"Longest time to wait for a connection.",
+							"Resolving the name and the TLS handshake included.",
+							&dwf_connect_timeout, 5000, 1, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("domowf.instance",
+							   "Domo instance that requests go to: acme or acme.domo.com.",
+							   NULL,
+							   &dwf_instance, "", PGC_SUSET, 0,
+							   check_instance, assign_instance, NULL);
+	DefineCustomIntVariable("domowf.max_response_size",
+							"Largest reply that is read.",
+							NULL,
+							&dwf_max_response_size, 1024, 1, 256 * 1024,
+							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomStringVariable("domowf.proxy",
+							   "URL of a forward proxy.",
+							   "Empty: none; the environment's proxy variables are ignored.",
+							   &dwf_proxy, "", PGC_SUSET, 0,
+							   check_proxy, assign_proxy, NULL);
+	DefineCustomIntVariable("domowf.timeout",
+							"Longest time that a request may take as a whole.",
+							NULL,
+							&dwf_timeout, 30000, 1, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("domowf.token",
+							   "Domo developer token; its value is never shown.",
+							   "Goes before domowf.token_file.",
+							   &published_token, "", PGC_USERSET,
+							   GUC_NOT_IN_SAMPLE,
+							   check_token, assign_token, show_token);
+	DefineCustomStringVariable("domowf.token_file",
+							   "File that holds the Domo developer token.",
+							   "Readable by the server's user only; read again after a reload and after a 401.",
+							   &dwf_token_file, "", PGC_SIGHUP, 0,
+							   NULL, NULL, NULL);
+	MarkGUCPrefixReserved("domowf");
+}
+
+/*
+ * Whether a value comes from the server's configuration and not from a
+ * session, role or database.
+ */
+static bool
+is_configuration(GucSource source)
+{
+	switch (source)
+	{
+		case PGC_S_DEFAULT:
+		case PGC_S_DYNAMIC_DEFAULT:
+		case PGC_S_ENV_VAR:
+		case PGC_S_FILE:
+		case PGC_S_ARGV:
+			return true;
+		case PGC_S_GLOBAL:
+		case PGC_S_DATABASE:
+		case PGC_S_USER:
+		case PGC_S_DATABASE_USER:
+		case PGC_S_CLIENT:
+		case PGC_S_OVERRIDE:
+		case PGC_S_INTERACTIVE:
+		case PGC_S_TEST:
+		case PGC_S_SESSION:
+			return false;
+	}
+	return false;
+}
+
+/* Notes in `extra` whether the value comes from the configuration. */
+static bool
+keep_source(void **extra, GucSource source)
+{
+	bool	   *note = dwf_guc_alloc(sizeof(bool));
+
+	if (note == NULL)
+		return false;
+	*note = is_configuration(source);
+	*extra = note;
+	return true;
+}
+
+/* An assign hook's part: must not fail, so short memory forgets the value. */
+static void
+remember(Target target, const char *newval, const void *extra)
+{
+	if (extra == NULL || !*(const bool *) extra)
+		return;
+	free(configured[target]);
+	configured[target] = strdup(newval);
+}
+
+const char *
+dwf_guc_diverted_by(void)
+{
+	static const char *const names[NTARGETS] = {
+		[TARGET_BASE_URL] = "domowf.base_url",
+		[TARGET_CA_FILE] = "domowf.ca_file",
+		[TARGET_INSTANCE] = "domowf.instance",
+		[TARGET_PROXY] = "domowf.proxy",
+	};
+	const char *const values[NTARGETS] = {
+		[TARGET_BASE_URL] = dwf_base_url,
+		[TARGET_CA_FILE] = dwf_ca_file,
+		[TARGET_INSTANCE] = dwf_instance,
+		[TARGET_PROXY] = dwf_proxy,
+	};
+
+	for (int i = 0; i < NTARGETS; i++)
+	{
+		/* with a base URL the instance is not used */
+		if (i == TARGET_INSTANCE && *dwf_base_url != '\0')
+			continue;
+		if (configured[i] == NULL || strcmp(configured[i], values[i]) != 0)
+			return names[i];
+	}
+	return NULL;
+}
+
+static bool
+check_base_url(char **newval, void **extra, GucSource source)
+{
+	const char *fault = **newval == '\0' ? NULL : dwf_url_check_base(*newval);
+
+	if (fault == NULL)
+		return keep_source(extra, source);
+	GUC_check_errdetail("%s", fault);
+	return false;
+}
+
+static bool
+check_ca_file(char **newval, void **extra, GucSource source)
+{
+	return keep_source(extra, source);
+}
+
+static bool
+check_instance(char **newval, void **extra, GucSource source)
+{
+	if (**newval == '\0' || dwf_url_is_instance(*newval))
+		return keep_source(extra, source);
+	GUC_check_errdetail("An instance is named as in acme or acme.domo.com: letters, digits and single dashes, at most %d characters.",
+						DWF_MAX_INSTANCE);
+	return false;
+}
+
+static bool
+check_proxy(char **newval, void **extra, GucSource source)
+{
+	const char *fault = **newval == '\0' ? NULL : dwf_url_check_proxy(*newval);
+
+	if (fault == NULL)
+		return keep_source(extra, source);
+	GUC_check_errdetail("%s", fault);
+	return false;
+}
+
+/*
+ * Takes the secret out of the value.  Every refusal has a message of its own,
+ * since the default one shows the value.
+ */
+static bool
+check_token(char **newval, void **extra, GucSource source)
+{
+	Token	   *secret;
+	char	   *empty;
+
+	if (**newval == '\0')
+		return true;
+
+	if (source == PGC_S_GLOBAL || source == PGC_S_DATABASE ||
+		source == PGC_S_USER || source == PGC_S_DATABASE_USER ||
+		source == PGC_S_TEST)
+	{
+		GUC_check_errmsg("domowf.token cannot be set for a database, a role or a function");
+		GUC_check_errdetail("Everybody could read it in the catalogs and in dumps.");
+		GUC_check_errhint("Use domowf.token_file, or SET in the session.");
+		return false;
+	}
+	if (!dwf_guc_is_token(*newval))
+	{
+		GUC_check_errmsg("invalid value for parameter \"domowf.token\"");
+		GUC_check_errdetail("A token consists of visible ASCII characters, without white space.");
+		return false;
+	}
+
+	secret = dwf_guc_alloc(offsetof(Token, secret) + strlen(*newval) + 1);
+	empty = dwf_guc_strdup("");
+	if (secret == NULL || empty == NULL)
+	{
+		if (secret != NULL)
+			dwf_guc_free(secret);
+		if (empty != NULL)
+			dwf_guc_free(empty);
+		GUC_check_errcode(ERRCODE_OUT_OF_MEMORY);
+		GUC_check_errmsg("out of memory");
+		return false;
+	}
+	secret->is_configured = is_configuration(source);
+	memcpy(secret->secret, *newval, strlen(*newval) + 1);
+	explicit_bzero(*newval, strlen(*newval));
+	dwf_guc_free(*newval);
+	*newval = empty;
+	*extra = secret;
+	return true;
+}
+
+bool
+dwf_guc_is_token(const char *text)
+{
+	if (*text == '\0')
+		return false;
+	for (; *text != '\0'; text++)
+	{
+		if (*text <= 0x20 || *text >= 0x7F)
+			return false;
+	}
+	return true;
+}
+
+static void
+assign_base_url(const char *newval, void *extra)
+{
+	remember(TARGET_BASE_URL, newval, extra);
+}
+
+static void
+assign_ca_file(const char *newval, void *extra)
+{
+	remember(TARGET_CA_FILE, newval, extra);
+}
+
+static void
+assign_instance(const char *newval, void *extra)
+{
+	remember(TARGET_INSTANCE, newval, extra);
+}
+
+static void
+assign_proxy(const char *newval, void *extra)
+{
+	remember(TARGET_PROXY, newval, extra);
+}
+
+static void
+assign_token(const char *newval, void *extra)
+{
+	token = extra;
+}
+
+static const char *
+show_token(void)
+{
+	return token == NULL ? "" : SHOWN_TOKEN;
+}
+
+const char *
+dwf_guc_token(void)
+{
+	return token == NULL ? NULL : token->secret;
+}
+
+bool
+dwf_guc_token_is_configured(void)
+{
+	return token != NULL && token->is_configured;
+}

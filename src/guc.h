@@ -1,0 +1,43 @@
+/*
+ * guc.h
+ *	  The settings of domowf.  DESIGN.md, "Settings", says what each is for.
+ */
+#ifndef DWF_GUC_H
+#define DWF_GUC_H
+
+extern char *dwf_base_url;
+extern char *dwf_ca_file;
+extern int	dwf_connect_timeout;	/* milliseconds */
+extern char *dwf_instance;
+extern int	dwf_max_response_size;	/* kilobytes */
+extern char *dwf_proxy;
+extern int	dwf_timeout;		/* milliseconds */
+extern char *dwf_token_file;
+
+/* Defines all settings.  To be called once, when the library is loaded. */
+extern void dwf_guc_define(void);
+
+/*
+ * The value of domowf.token, or NULL where it is not set.  Valid until the
+ * setting changes, so not across anything that may run SQL.
+ */
+extern const char *dwf_guc_token(void);
+
+/*
+ * Whether domowf.token comes from the server's configuration (postgresql.conf,
+ * ALTER SYSTEM, command line) and not from the session.
+ */
+extern bool dwf_guc_token_is_configured(void);
+
+/*
+ * The setting that sends requests elsewhere than the configuration says, as
+ * this session has set it ("domowf.base_url"), or NULL.  Configured secrets go
+ * only where the configuration points: a token and the host that it goes to
+ * are one privilege (DESIGN.md).
+ */
+extern const char *dwf_guc_diverted_by(void);
+
+/* Whether a text can be a token: not empty, visible ASCII only. */
+extern bool dwf_guc_is_token(const char *text);
+
+#endif							/* DWF_GUC_H */

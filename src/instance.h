@@ -1,0 +1,23 @@
+/*
+ * instance.h
+ *	  From Domo's replies to SQL rows.
+ */
+#ifndef DWF_INSTANCE_H
+#define DWF_INSTANCE_H
+
+#include "domo.h"
+
+#include "access/htup.h"
+#include "access/tupdesc.h"
+
+/*
+ * Forms a row of domowf_instance, palloc'd in the current context, from an
+ * instance and the whole reply that it was read from.  A reply that jsonb or
+ * the database's encoding cannot hold gives a WARNING and a NULL there, never
+ * an error: the instance is a fact by now.
+ */
+extern HeapTuple dwf_instance_form(TupleDesc desc,
+								   const DwfInstance *instance,
+								   const char *response, size_t len);
+
+#endif							/* DWF_INSTANCE_H */

@@ -1,0 +1,72 @@
+/*
+ * transfer.h
+ *	  One HTTP transfer on its libcurl handle; private to http.c and
+ *	  transfer.c.
+ */
+#ifndef DWF_TRANSFER_H
+#define DWF_TRANSFER_H
+
+#include <curl/curl.h>
+
+#include "http.h"
+
+/*
+ * A slot of an engine.  Owns its easy handle for the engine's life, and from
+ * submit to release what belongs to one request.
+ */
+typedef struct DwfSlot
+{
+	CURL	   *easy;
+	bool		busy;			/* submitted, not yet released */
+	bool		attached;		/* part of the multi handle */
+	bool		done;			/* libcurl has finished it */
+	bool		harvested;		/* handed to the caller */
+
+	char	   *url;
+	char	   *body;
+	size_t		body_len;
+	int64_t		started_at;		/* microseconds, monotonic */
+	struct curl_slist *headers;
+
+	char	   *reply;
+	size_t		reply_len;
+	size_t		reply_size;
+	size_t		max_response;
+	size_t		header_bytes;
+	bool		header_complete;
+	bool		oversize;
+
+	bool		asked;			/* allow_request() was called */
+	long		size_before;	/* CURLINFO_REQUEST_SIZE at that time */
+	int64_t		asked_at;		/* microseconds, monotonic */
+	int64_t		uploaded_at;	/* 0: not yet */
+
+	char		content_type[128];
+	char		location[512];
+	char		retry_after[64];
+	char		error[CURL_ERROR_SIZE];
+	DwfExchange exchange;
+} DwfSlot;
+
+
+/*
+ * Gives the slot an easy handle with all options that never change, where it
+ * has none yet.  False: no memory.
+ */
+extern bool dwf_transfer_prepare(DwfSlot *slot);
+
+/* Sets what differs from request to request.  False: no memory. */
+extern bool dwf_transfer_set_request(DwfSlot *slot,
+									 const DwfHttpRequest *request);
+
+/*
+ * Writes down how far the transfer came, into slot->exchange; `done` says that
+ * libcurl has finished it, with `curl_code`.
+ */
+extern void dwf_transfer_fill_exchange(DwfSlot *slot, int curl_code,
+									   bool done);
+
+/* Microseconds on the monotonic clock. */
+extern int64_t dwf_transfer_now(void);
+
+#endif							/* DWF_TRANSFER_H */
