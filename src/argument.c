@@ -38,7 +38,7 @@ dwf_argument_read(DwfOperation operation, Jsonb *jsonb, DwfRequest *request,
 	if (!JB_ROOT_IS_OBJECT(jsonb))
 	{
 		const char *found = JB_ROOT_IS_SCALAR(jsonb) ? "a single value" :
-			"an array";
+		"an array";
 
 		snprintf(fault->message, sizeof(fault->message),
 				 "invalid %s request: found %s, expected an object",

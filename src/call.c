@@ -246,7 +246,7 @@ static void
 redact(const DwfConnection *connection, const DwfExchange *exchange)
 {
 	bool		success = exchange->http_status >= 200 &&
-		exchange->http_status <= 299;
+	exchange->http_status <= 299;
 
 	if (!success || strlen(connection->token) >= MIN_TOKEN_IN_SUCCESS)
 		redact_text(connection->token, exchange->body, exchange->body_len);

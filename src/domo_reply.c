@@ -59,6 +59,7 @@ static void free_instance(DwfInstance *instance);
 static void read_error(const DwfExchange *exchange, DwfReply *reply);
 static void read_error_object(const DwfJsonNode *object, DwfReply *reply);
 static char *one_line(const char *text, size_t len, size_t max);
+static bool is_control(const char *character);
 static bool is_blank(const char *text, size_t len);
 static bool is_html(const DwfExchange *exchange);
 static char *html_title(const char *text, size_t len);
@@ -239,7 +240,7 @@ copy_text(const DwfJsonNode *node)
 	if (text == NULL && dwf_json_number(node, &number))
 	{
 		/* beyond 2^53 a double is no longer the number that was sent */
-		if (fabs(number) > 9007199254740992.0)
+		if (fabs(number) >= 9007199254740992.0)
 			return NULL;
 		snprintf(buffer, sizeof(buffer), "%.15g", number);
 		if (number == floor(number))
@@ -321,51 +322,73 @@ read_error_object(const DwfJsonNode *object, DwfReply *reply)
 	const char *text = dwf_json_string(dwf_json_get(object, "message"));
 	const char *toe = dwf_json_string(dwf_json_get(object, "toe"));
 
-	if (text == NULL || *text == '\0')
-		text = dwf_json_string(dwf_json_get(object, "statusReason"));
-	if (text != NULL && *text != '\0')
+	const char *reason = dwf_json_string(dwf_json_get(object, "statusReason"));
+
+	if (text != NULL)
 		reply->message = one_line(text, strlen(text), MAX_MESSAGE);
-	if (toe != NULL && *toe != '\0')
+	if (reply->message == NULL && reason != NULL)
+		reply->message = one_line(reason, strlen(reason), MAX_MESSAGE);
+	if (toe != NULL)
 		reply->toe = one_line(toe, strlen(toe), MAX_TOE);
 }
 
 /*
  * Foreign text made fit for a message: one line, no control characters, valid
- * UTF-8 ('?' for what is not), at most `max` bytes.  Malloc'd, or NULL.
+ * UTF-8 ('?' for what is not), at most `max` bytes and dots.  Malloc'd; NULL
+ * where nothing is left of it.
  */
 static char *
 one_line(const char *text, size_t len, size_t max)
 {
 	char	   *line = malloc(max + sizeof("..."));
 	size_t		used = 0;
-	size_t		at = 0;
+	size_t		step;
 
 	if (line == NULL)
 		return NULL;
-	while (at < len)
+	for (size_t at = 0; at < len; at += step)
 	{
-		size_t		step = dwf_json_utf8_length(text + at, len - at);
-		unsigned char c = (unsigned char) text[at];
+		const char *shown = text + at;
+		size_t		shown_len = step = dwf_json_utf8_length(shown, len - at);
 
-		if (used + (step == 0 ? 1 : step) > max)
+		if (step == 0)
+		{
+			shown = "?";
+			shown_len = step = 1;
+		}
+		else if (is_control(shown))
+		{
+			shown = " ";
+			shown_len = 1;
+		}
+		if (*shown == ' ' && used == 0)
+			continue;
+		if (used + shown_len > max)
 		{
 			memcpy(line + used, "...", 3);
 			used += 3;
 			break;
 		}
-		if (step > 1)
-		{
-			memcpy(line + used, text + at, step);
-			used += step;
-		}
-		else
-			line[used++] = (step == 0) ? '?' : (c < 0x20 || c == 0x7F) ? ' ' : c;
-		at += step == 0 ? 1 : step;
+		memcpy(line + used, shown, shown_len);
+		used += shown_len;
 	}
 	while (used > 0 && line[used - 1] == ' ')
 		used--;
 	line[used] = '\0';
-	return line;
+	if (used > 0)
+		return line;
+	free(line);
+	return NULL;
+}
+
+/* Whether a valid character is one of the controls: C0, DEL, C1. */
+static bool
+is_control(const char *character)
+{
+	unsigned char first = (unsigned char) character[0];
+
+	return first < 0x20 || first == 0x7F ||
+		(first == 0xC2 && (unsigned char) character[1] < 0xA0);
 }
 
 static bool
@@ -397,14 +420,17 @@ html_title(const char *text, size_t len)
 {
 	const char *start = find(text, len, "<title>");
 	const char *end;
+	char	   *title = NULL;
 
-	if (start == NULL)
-		return strdup("an HTML page");
-	start += strlen("<title>");
-	end = find(start, len - (start - text), "</title>");
-	if (end == NULL)
-		end = text + len;
-	return one_line(start, end - start, MAX_MESSAGE);
+	if (start != NULL)
+	{
+		start += strlen("<title>");
+		end = find(start, len - (start - text), "</title>");
+		if (end == NULL)
+			end = text + len;
+		title = one_line(start, end - start, MAX_MESSAGE);
+	}
+	return title != NULL ? title : strdup("an HTML page");
 }
 
 /* strstr() in text that has a length. */
@@ -426,7 +452,10 @@ dwf_domo_read_time(const DwfJsonNode *node, int64_t *usec)
 		!(msec >= (double) MIN_EPOCH * 1000 &&
 		  msec < (double) MAX_EPOCH * 1000))
 		return false;
-	*usec = (int64_t) floor(msec * 1000.0 + 0.5);
+
+	/* apart, since all microseconds would not fit into a double */
+	*usec = (int64_t) floor(msec) * 1000 +
+		(int64_t) floor((msec - floor(msec)) * 1000.0 + 0.5);
 	return true;
 }
 
@@ -461,8 +490,8 @@ read_zone(const char **at, int *seconds)
 	(*at)++;
 	if (!read_digits(at, 2, &hours))
 		return false;
-	if (**at == ':')
-		(*at)++;
+	if (**at == ':' && *++(*at) == '\0')
+		return false;
 	if (**at != '\0' && !read_digits(at, 2, &minutes))
 		return false;
 	if (**at != '\0' || hours > 15 || minutes > 59)
@@ -497,7 +526,8 @@ read_iso_time(const char *text, int64_t *usec)
 		return false;
 	if (*at == '.' || *at == ',')
 	{
-		at++;
+		if (*++at < '0' || *at > '9')
+			return false;
 		for (; *at >= '0' && *at <= '9'; at++, weight /= 10)
 			fraction += (*at - '0') * weight;
 	}

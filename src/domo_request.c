@@ -395,6 +395,10 @@ check_names(const DwfJsonNode *names, const char *what, DwfRequest *request,
 			return set_fault(fault, "invalid %s: key \"permissions\" holds "
 							 "%s, expected strings only", what,
 							 with_article(dwf_json_type(n)));
+		if (*dwf_json_string(n) == '\0')
+			return set_fault(fault, "invalid %s: key \"permissions\" holds an "
+							 "empty string, expected the name of a "
+							 "permission", what);
 		if (*request->unknown_permission == '\0' &&
 			!knows_permission(dwf_json_string(n)))
 			cut(request->unknown_permission,
@@ -497,7 +501,7 @@ static char *
 append_encoded(char *out, const char *text)
 {
 	static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-		"abcdefghijklmnopqrstuvwxyz0123456789-._~";
+	"abcdefghijklmnopqrstuvwxyz0123456789-._~";
 	static const char digits[] = "0123456789ABCDEF";
 
 	for (; *text != '\0'; text++)

@@ -45,8 +45,8 @@ typedef struct StartRow
 {
 	bool		done;
 	HeapTuple	instance;
-	char	   *sqlstate;
-	char	   *error;
+	const char *sqlstate;
+	const char *error;
 } StartRow;
 
 typedef struct StartAll
@@ -81,7 +81,8 @@ static Datum text_array_member(JsonbContainer *object, const char *key);
 static void read_starts(StartAll *all, Datum *elements, bool *nulls);
 static void settle_start(void *arg, int index, const DwfExchange *exchange,
 						 const DwfReply *reply);
-static void fail_row(StartRow *row, const char *sqlstate, char *error);
+static void fail_row(StartRow *row, const char *sqlstate,
+					 const char *error);
 static void emit_rows(StartAll *all);
 
 /* The functions are not STRICT, so that a NULL is said and not swallowed. */
@@ -419,10 +420,10 @@ settle_start(void *arg, int index, const DwfExchange *exchange,
 }
 
 static void
-fail_row(StartRow *row, const char *sqlstate, char *error)
+fail_row(StartRow *row, const char *sqlstate, const char *error)
 {
 	row->done = true;
-	row->sqlstate = (char *) sqlstate;
+	row->sqlstate = sqlstate;
 	row->error = error;
 }
 

@@ -27,7 +27,9 @@
  * allow_request() lets a second time pass only if not a byte of the first was
  * accepted by the kernel or, over TLS, no complete record.  This covers a
  * POST without a body as well, for which libcurl needs no rewind and the
- * read-callback method of API.md would not help.  HTTP/2 has more reasons to
+ * read-callback method of API.md would not help.  And nothing is written on a
+ * kept connection on which bytes wait already: they would pass for the reply.
+ * Such a request begins again on a new connection.  HTTP/2 has more reasons to
  * send again, so HTTP/1.1 is asked for.
  *
  * Signals.  libcurl's resolver is a thread; it inherits the signal mask of
@@ -55,6 +57,7 @@ struct DwfEngine
 	int			epoll_fd;
 	int64_t		deadline;		/* microseconds, monotonic; -1: none */
 	int			in_use;
+	DwfSockets	sockets;
 	int			nslots;
 	DwfSlot		slots[];
 };
@@ -66,6 +69,7 @@ static int	watch_socket(CURL *easy, curl_socket_t fd, int what,
 						 void *engine, void *known);
 static int	set_timer(CURLM *multi, long timeout_ms, void *engine);
 static void mark_finished(DwfEngine *engine);
+static bool restart_slot(DwfEngine *engine, DwfSlot *slot);
 
 static void
 block_signals(sigset_t *saved)
@@ -132,13 +136,14 @@ dwf_http_destroy(DwfEngine *engine)
 	restore_signals(&saved);
 	if (engine->epoll_fd >= 0)
 		close(engine->epoll_fd);
+	free(engine->sockets.items);
 	free(engine);
 }
 
 bool
 dwf_http_submit(DwfEngine *engine, const DwfHttpRequest *request)
 {
-	DwfSlot	   *slot = engine->slots;
+	DwfSlot    *slot = engine->slots;
 	sigset_t	saved;
 	bool		ok;
 
@@ -151,7 +156,7 @@ dwf_http_submit(DwfEngine *engine, const DwfHttpRequest *request)
 	slot->body_len = request->body_len;
 
 	block_signals(&saved);
-	ok = dwf_transfer_prepare(slot) && dwf_transfer_set_request(slot, request) &&
+	ok = dwf_transfer_prepare(slot, &engine->sockets) && dwf_transfer_set_request(slot, request) &&
 		curl_multi_add_handle(engine->multi, slot->easy) == CURLM_OK;
 	slot->attached = ok;
 	restore_signals(&saved);
@@ -284,14 +289,31 @@ mark_finished(DwfEngine *engine)
 
 	while ((message = curl_multi_info_read(engine->multi, &left)) != NULL)
 	{
-		DwfSlot	   *slot = NULL;
+		DwfSlot    *slot = NULL;
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &slot);
+		if (slot->stale && restart_slot(engine, slot))
+			continue;
 		slot->done = true;
 		dwf_transfer_fill_exchange(slot, (int) message->data.result, true);
 	}
+}
+
+/* Begins again on a new connection.  Nothing of the request was sent. */
+static bool
+restart_slot(DwfEngine *engine, DwfSlot *slot)
+{
+	sigset_t	saved;
+
+	block_signals(&saved);
+	curl_multi_remove_handle(engine->multi, slot->easy);
+	dwf_transfer_restart(slot);
+	slot->attached = curl_multi_add_handle(engine->multi,
+										   slot->easy) == CURLM_OK;
+	restore_signals(&saved);
+	return slot->attached;
 }
 
 const DwfExchange *
@@ -299,7 +321,7 @@ dwf_http_harvest(DwfEngine *engine)
 {
 	for (int i = 0; i < engine->nslots; i++)
 	{
-		DwfSlot	   *slot = &engine->slots[i];
+		DwfSlot    *slot = &engine->slots[i];
 
 		if (slot->done && !slot->harvested)
 		{
@@ -313,7 +335,7 @@ dwf_http_harvest(DwfEngine *engine)
 void
 dwf_http_release(DwfEngine *engine, const DwfExchange *exchange)
 {
-	DwfSlot	   *slot = (DwfSlot *) ((char *) exchange - offsetof(DwfSlot, exchange));
+	DwfSlot    *slot = (DwfSlot *) ((char *) exchange - offsetof(DwfSlot, exchange));
 
 	clear_slot(engine, slot);
 }
@@ -325,7 +347,7 @@ dwf_http_each_pending(DwfEngine *engine,
 {
 	for (int i = 0; i < engine->nslots; i++)
 	{
-		DwfSlot	   *slot = &engine->slots[i];
+		DwfSlot    *slot = &engine->slots[i];
 
 		if (!slot->busy || slot->harvested)
 			continue;
@@ -342,7 +364,7 @@ dwf_http_keep_one(DwfEngine *engine)
 
 	for (int i = 0; i < engine->nslots; i++)
 	{
-		DwfSlot	   *slot = &engine->slots[i];
+		DwfSlot    *slot = &engine->slots[i];
 
 		if (!slot->busy || slot->done)
 			continue;

@@ -21,6 +21,7 @@
 #include <cjson/cJSON.h>
 
 static const char *check_text(const char *text, size_t len);
+static const char *check_escape(const char *escape, size_t len);
 static size_t check_string(const char *text, size_t len, size_t at,
 						   const char **fault);
 static size_t skip_digits(const char *text, size_t len, size_t at);
@@ -113,9 +114,28 @@ check_text(const char *text, size_t len)
 }
 
 /*
+ * Checks an escape of four hexadecimal digits: cJSON reads other ones as NUL,
+ * and ends the string there.  It checks all other escapes itself.
+ */
+static const char *
+check_escape(const char *escape, size_t len)
+{
+	if (len < 2 || escape[1] != 'u')
+		return NULL;
+	for (size_t i = 2; i < 6; i++)
+	{
+		if (i >= len)
+			return "cut off in a string";
+		if (strchr("0123456789abcdefABCDEF", escape[i]) == NULL ||
+			escape[i] == '\0')
+			return "not JSON";
+	}
+	return memcmp(escape + 2, "0000", 4) == 0 ? "a NUL character" : NULL;
+}
+
+/*
  * Checks the string that opens at text[at].  Returns the position behind its
- * closing quote, or sets *fault.  Escapes other than \u0000 are cJSON's to
- * check.
+ * closing quote, or sets *fault.
  */
 static size_t
 check_string(const char *text, size_t len, size_t at, const char **fault)
@@ -140,8 +160,7 @@ check_string(const char *text, size_t len, size_t at, const char **fault)
 		}
 		else if (c == '\\')
 		{
-			if (len - at >= 6 && memcmp(text + at, "\\u0000", 6) == 0)
-				*fault = "a NUL character";
+			*fault = check_escape(text + at, len - at);
 			step = 2;
 		}
 		if (*fault != NULL)

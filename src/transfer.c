@@ -9,10 +9,14 @@
  */
 #include "transfer.h"
 
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Reply headers beyond this many bytes, all 1xx included, end an exchange. */
 #define MAX_HEADER_BYTES	65536
@@ -42,6 +46,10 @@ static const HeaderRule header_rules[] = {
 
 static int	allow_request(void *slot, char *remote_ip, char *local_ip,
 						  int remote_port, int local_port);
+static int	note_open(void *sockets, curl_socket_t fd, curlsocktype purpose);
+static int	note_close(void *sockets, curl_socket_t fd);
+static void note_port(DwfSockets *sockets, int local_port);
+static bool has_input(const DwfSockets *sockets, int local_port);
 static int	note_upload(void *slot, curl_off_t dltotal, curl_off_t dlnow,
 						curl_off_t ultotal, curl_off_t ulnow);
 static size_t take_header(char *data, size_t size, size_t count, void *slot);
@@ -60,10 +68,11 @@ dwf_transfer_now(void)
 }
 
 bool
-dwf_transfer_prepare(DwfSlot *slot)
+dwf_transfer_prepare(DwfSlot *slot, DwfSockets *sockets)
 {
 	CURL	   *easy = slot->easy;
 
+	slot->sockets = sockets;
 	if (easy != NULL)
 		return true;
 	easy = curl_easy_init();
@@ -89,6 +98,10 @@ dwf_transfer_prepare(DwfSlot *slot)
 	curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
 	curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
 
+	curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, note_open);
+	curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, sockets);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, note_close);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, sockets);
 	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, allow_request);
 	curl_easy_setopt(easy, CURLOPT_PREREQDATA, slot);
 	curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
@@ -135,6 +148,7 @@ dwf_transfer_set_request(DwfSlot *slot, const DwfHttpRequest *request)
 						 (long) request->connect_timeout) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
 						 (long) request->timeout) == CURLE_OK &&
+		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_FORBID_REUSE,
 						 request->close_after ? 1L : 0L) == CURLE_OK;
 }
@@ -147,20 +161,115 @@ static int
 allow_request(void *arg, char *remote_ip, char *local_ip, int remote_port,
 			  int local_port)
 {
-	DwfSlot	   *slot = arg;
+	DwfSlot    *slot = arg;
 	long		size = 0;
+	long		connects = 0;
 
 	(void) remote_ip;
 	(void) local_ip;
 	(void) remote_port;
-	(void) local_port;
 	curl_easy_getinfo(slot->easy, CURLINFO_REQUEST_SIZE, &size);
 	if (slot->asked && size != slot->size_before)
 		return CURL_PREREQFUNC_ABORT;
+	curl_easy_getinfo(slot->easy, CURLINFO_NUM_CONNECTS, &connects);
+	if (connects > 0)
+		note_port(slot->sockets, local_port);
+	else if (has_input(slot->sockets, local_port))
+	{
+		slot->stale = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
 	slot->asked = true;
 	slot->size_before = size;
 	slot->asked_at = dwf_transfer_now();
 	return CURL_PREREQFUNC_OK;
+}
+
+/* libcurl's socket option callback: a socket was made. */
+static int
+note_open(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	DwfSockets *sockets = arg;
+
+	(void) purpose;
+	if (sockets->count == sockets->size)
+	{
+		int			size = sockets->size == 0 ? 8 : 2 * sockets->size;
+		DwfSocket  *items = realloc(sockets->items, size * sizeof(*items));
+
+		if (items == NULL)
+			return CURL_SOCKOPT_ERROR;
+		sockets->items = items;
+		sockets->size = size;
+	}
+	sockets->items[sockets->count].fd = fd;
+	sockets->items[sockets->count].local_port = 0;
+	sockets->count++;
+	return CURL_SOCKOPT_OK;
+}
+
+/* libcurl's callback for closing a socket. */
+static int
+note_close(void *arg, curl_socket_t fd)
+{
+	DwfSockets *sockets = arg;
+
+	for (int i = 0; i < sockets->count; i++)
+	{
+		if (sockets->items[i].fd == fd)
+		{
+			sockets->items[i] = sockets->items[--sockets->count];
+			break;
+		}
+	}
+	return close(fd);
+}
+
+/* Notes the local port of a connection that was just made. */
+static void
+note_port(DwfSockets *sockets, int local_port)
+{
+	for (int i = 0; i < sockets->count; i++)
+	{
+		struct sockaddr_storage address;
+		socklen_t	len = sizeof(address);
+
+		if (sockets->items[i].local_port != 0 ||
+			getsockname(sockets->items[i].fd, (struct sockaddr *) &address,
+						&len) != 0)
+			continue;
+
+		/* the port has the same place in both kinds of address */
+		if (ntohs(((struct sockaddr_in *) &address)->sin_port) == local_port)
+			sockets->items[i].local_port = local_port;
+	}
+}
+
+/*
+ * Whether bytes wait on a kept connection, before anything was asked: a 408
+ * that announces a close, or the work of a confused proxy.  libcurl would take
+ * them for the reply to the request that it is about to write.
+ */
+static bool
+has_input(const DwfSockets *sockets, int local_port)
+{
+	for (int i = 0; i < sockets->count; i++)
+	{
+		struct pollfd poll_fd = {.fd = sockets->items[i].fd,.events = POLLIN};
+
+		if (sockets->items[i].local_port == local_port &&
+			poll(&poll_fd, 1, 0) > 0)
+			return true;
+	}
+	return false;
+}
+
+void
+dwf_transfer_restart(DwfSlot *slot)
+{
+	slot->stale = false;
+	slot->error[0] = '\0';
+	curl_easy_setopt(slot->easy, CURLOPT_FRESH_CONNECT, 1L);
 }
 
 /* libcurl's progress callback: notes when the whole body had been sent. */
@@ -168,7 +277,7 @@ static int
 note_upload(void *arg, curl_off_t dltotal, curl_off_t dlnow,
 			curl_off_t ultotal, curl_off_t ulnow)
 {
-	DwfSlot	   *slot = arg;
+	DwfSlot    *slot = arg;
 
 	(void) dltotal;
 	(void) dlnow;
@@ -183,7 +292,7 @@ note_upload(void *arg, curl_off_t dltotal, curl_off_t dlnow,
 static size_t
 take_header(char *data, size_t size, size_t count, void *arg)
 {
-	DwfSlot	   *slot = arg;
+	DwfSlot    *slot = arg;
 	size_t		len = size * count;
 	long		status = 0;
 
@@ -239,7 +348,7 @@ take_header_line(DwfSlot *slot, const char *line, size_t len)
 static size_t
 take_body(char *data, size_t size, size_t count, void *arg)
 {
-	DwfSlot	   *slot = arg;
+	DwfSlot    *slot = arg;
 	size_t		len = size * count;
 	size_t		room = slot->max_response - slot->reply_len;
 	size_t		take = len <= room ? len : room;
@@ -275,7 +384,9 @@ dwf_transfer_fill_exchange(DwfSlot *slot, int curl_code, bool done)
 	exchange->phase = find_phase(slot, curl_code, done);
 	exchange->curl_code = curl_code;
 	exchange->curl_error = slot->error[0] != '\0' ? slot->error :
-		curl_code == CURLE_OK ? "" : curl_easy_strerror(curl_code);
+		curl_code != CURLE_OK ? curl_easy_strerror(curl_code) :
+		done && exchange->phase != DWF_PHASE_COMPLETE ?
+		"the connection was closed in the header of the reply" : "";
 	if (slot->header_complete)
 		curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status);
 	exchange->http_status = (int) status;
@@ -330,7 +441,10 @@ fill_timings(DwfSlot *slot, int64_t total, DwfTimings *timings)
 	if (slot->asked && connect == 0)
 		connect = lookup;
 
-	*timings = (DwfTimings) {-1, -1, -1, -1, -1, -1, total};
+	*timings = (DwfTimings)
+	{
+		-1, -1, -1, -1, -1, -1, total
+	};
 	timings->resolve = lookup > 0 || slot->asked ? lookup : total;
 	if (lookup == 0 && !slot->asked)
 		return;
@@ -354,4 +468,3 @@ fill_timings(DwfSlot *slot, int64_t total, DwfTimings *timings)
 	if (slot->header_bytes > 0)
 		timings->receive = total - first;
 }
-

@@ -11,12 +11,31 @@
 #include "http.h"
 
 /*
+ * The sockets that libcurl has open for an engine, and the local port of each
+ * (0: not yet known): the way from a transfer to its connection.  All zero:
+ * none.  `items` is malloc'd; freed by whoever owns the engine.
+ */
+typedef struct DwfSocket
+{
+	curl_socket_t fd;
+	int			local_port;
+} DwfSocket;
+
+typedef struct DwfSockets
+{
+	int			count;
+	int			size;
+	DwfSocket  *items;
+} DwfSockets;
+
+/*
  * A slot of an engine.  Owns its easy handle for the engine's life, and from
  * submit to release what belongs to one request.
  */
 typedef struct DwfSlot
 {
 	CURL	   *easy;
+	DwfSockets *sockets;		/* the engine's */
 	bool		busy;			/* submitted, not yet released */
 	bool		attached;		/* part of the multi handle */
 	bool		done;			/* libcurl has finished it */
@@ -36,7 +55,8 @@ typedef struct DwfSlot
 	bool		header_complete;
 	bool		oversize;
 
-	bool		asked;			/* allow_request() was called */
+	bool		stale;			/* the kept connection cannot be trusted */
+	bool		asked;			/* allow_request() let it pass */
 	long		size_before;	/* CURLINFO_REQUEST_SIZE at that time */
 	int64_t		asked_at;		/* microseconds, monotonic */
 	int64_t		uploaded_at;	/* 0: not yet */
@@ -51,13 +71,20 @@ typedef struct DwfSlot
 
 /*
  * Gives the slot an easy handle with all options that never change, where it
- * has none yet.  False: no memory.
+ * has none yet.  `sockets` must outlive all its connections.  False: no
+ * memory.
  */
-extern bool dwf_transfer_prepare(DwfSlot *slot);
+extern bool dwf_transfer_prepare(DwfSlot *slot, DwfSockets *sockets);
 
 /* Sets what differs from request to request.  False: no memory. */
 extern bool dwf_transfer_set_request(DwfSlot *slot,
 									 const DwfHttpRequest *request);
+
+/*
+ * Makes a transfer of which nothing was sent ready to begin again, on a
+ * connection of its own.
+ */
+extern void dwf_transfer_restart(DwfSlot *slot);
 
 /*
  * Writes down how far the transfer came, into slot->exchange; `done` says that

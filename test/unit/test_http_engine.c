@@ -1,0 +1,511 @@
+/*
+ * test_http_engine.c
+ *	  Unit tests of http.c and transfer.c: the life of an engine.
+ *
+ * An engine lives in a backend for weeks, next to signal handlers that must
+ * run in no thread but the backend's own, and statements that end at any time.
+ * So: what is given up leaves nothing behind, a resolver that hangs holds
+ * nobody up, and what the kernel refuses does not make anyone wait for ever.
+ *
+ * No name is ever looked up here: getaddrinfo() is ours.
+ */
+#include <sys/epoll.h>
+
+static int	failing_epoll_ctl(int epoll_fd, int op, int fd,
+							  struct epoll_event *event);
+
+/* what the kernel may refuse is tried too */
+#define epoll_ctl	failing_epoll_ctl
+#include "../../src/http.c"
+#undef epoll_ctl
+#include "../../src/transfer.c"
+
+#include <dlfcn.h>
+#include <netdb.h>
+#include <sched.h>
+
+#include "http_server.h"
+
+#define PARTIAL_REPLY	"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"
+
+/* What our getaddrinfo() does, and what it saw. */
+static struct
+{
+	int			gate[2];		/* pipe: a byte lets one look-up go on */
+	bool		waits;			/* at the gate */
+	bool		fails;			/* no such name */
+	bool		raises;			/* send SIGUSR1 to the process */
+	volatile int calls;
+	volatile bool same_thread;
+	volatile bool blocked;		/* all signals were */
+}			resolver;
+
+static pthread_t main_thread;
+static volatile sig_atomic_t signals_here;
+static volatile sig_atomic_t signals_elsewhere;
+
+/* epoll_ctl() calls that are to fail from now on. */
+static int	epoll_failures;
+
+static int
+failing_epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event)
+{
+	if (epoll_failures > 0 && op != EPOLL_CTL_DEL)
+	{
+		epoll_failures--;
+		errno = ENOSPC;
+		return -1;
+	}
+	return epoll_ctl(epoll_fd, op, fd, event);
+}
+
+static void
+count_signal(int signal_number)
+{
+	(void) signal_number;
+	if (pthread_equal(pthread_self(), main_thread))
+		signals_here++;
+	else
+		signals_elsewhere++;
+}
+
+/* Whether the calling thread blocks every signal that it can block. */
+static bool
+blocks_all_signals(void)
+{
+	sigset_t	mask;
+
+	pthread_sigmask(SIG_BLOCK, NULL, &mask);
+	for (int s = 1; s <= SIGRTMAX; s++)
+	{
+		/* some are the C library's own */
+		if (s != SIGKILL && s != SIGSTOP && (s < 32 || s >= SIGRTMIN) &&
+			!sigismember(&mask, s))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Takes the C library's place, also for libcurl: no name leaves the machine.
+ * Every name is 127.0.0.1, or none at all.
+ */
+int
+getaddrinfo(const char *name, const char *service,
+			const struct addrinfo *hints, struct addrinfo **result)
+{
+	int			(*real) (const char *, const char *, const struct addrinfo *,
+						 struct addrinfo **);
+	struct addrinfo numeric = {
+		.ai_family = AF_INET,.ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_NUMERICHOST
+	};
+	char		byte;
+
+	(void) name;
+	(void) hints;
+	*(void **) &real = dlsym(RTLD_NEXT, "getaddrinfo");
+	resolver.same_thread = pthread_equal(pthread_self(), main_thread);
+	resolver.blocked = blocks_all_signals();
+	resolver.calls++;
+	if (resolver.raises)
+		kill(getpid(), SIGUSR1);
+	if (resolver.waits && read(resolver.gate[0], &byte, 1) != 1)
+		return EAI_AGAIN;
+	if (resolver.fails)
+		return EAI_NONAME;
+	return real("127.0.0.1", service, &numeric, result);
+}
+
+/* Waits until libcurl's threads have ended, which nobody joins. */
+static void
+wait_for_threads(void)
+{
+	int			count;
+
+	do
+	{
+		DIR		   *dir = opendir("/proc/self/task");
+
+		count = -2;				/* . and .. */
+		while (readdir(dir) != NULL)
+			count++;
+		closedir(dir);
+		sched_yield();
+	} while (count > 1);
+}
+
+/* A request by name, which needs a resolver. */
+static DwfHttpRequest
+make_named_request(void)
+{
+	DwfHttpRequest request = make_request(100);
+
+	free(request.url);
+	if (asprintf(&request.url, "http://acme.invalid:%d/", server.port) < 0)
+		abort();
+	return request;
+}
+
+/* Submits `count` requests of which the test hears later. */
+static void
+submit(DwfEngine *engine, int count, void *owner)
+{
+	for (int i = 0; i < count; i++)
+	{
+		DwfHttpRequest request = make_request(100);
+
+		request.owner = owner;
+		if (!dwf_http_submit(engine, &request))
+			abort();
+	}
+}
+
+static void
+test_slots(void)
+{
+	static const Step steps[] = {
+		{OK_REPLY, 0, 0, KEEP}, {OK_REPLY, 0, 0, KEEP}, {OK_REPLY, 0, 0, KEEP},
+	};
+	DwfEngine  *engine = create(3);
+	const DwfExchange *exchange;
+	bool		seen[3] = {false};
+
+	start_server(steps, LENGTH(steps));
+	is_int(dwf_http_in_use(engine), 0, "a new engine has no slot in use");
+	ok(dwf_http_harvest(engine) == NULL, "nor anything to harvest");
+	is_int(dwf_http_timeout_ms(engine), -1, "nor a time to be called at");
+	for (int i = 0; i < 3; i++)
+		submit(engine, 1, &seen[i]);
+	is_int(dwf_http_in_use(engine), 3, "three are in use");
+	for (int i = 0; i < 3; i++)
+	{
+		exchange = finish(engine);
+		ok(!*(bool *) exchange->owner, "exchange %d comes once", i);
+		*(bool *) exchange->owner = true;
+		if (i > 0)
+			drop(engine, exchange);
+	}
+	ok(dwf_http_harvest(engine) == NULL, "there is no fourth");
+	is_int(dwf_http_in_use(engine), 1, "the one not released is in use");
+	dwf_http_abort(engine);
+	is_int(dwf_http_in_use(engine), 0, "and given up by an abort");
+	dwf_http_abort(engine);
+	destroy_and_drain(engine);
+	stop_server();
+	dwf_http_destroy(NULL);
+}
+
+/* What libcurl does not take is told at once, and its memory freed. */
+static void
+test_refused_submit(void)
+{
+	DwfEngine  *engine = create(1);
+	DwfHttpRequest request;
+
+	start_server(NULL, 0);
+	for (int i = 0; i < 3; i++)
+	{
+		request = make_request(100);
+		request.url = realloc(request.url, 9 * 1000 * 1000);
+		memset(request.url, 'a', 9 * 1000 * 1000 - 1);
+		request.url[9 * 1000 * 1000 - 1] = '\0';
+		ok(!dwf_http_submit(engine, &request), "a URL of 9 MB is not taken");
+		is_int(dwf_http_in_use(engine), 0, "it needs no slot");
+	}
+	dwf_http_destroy(engine);
+	stop_server();
+}
+
+/* Counts exchanges by phase. */
+static void
+count_phase(const DwfExchange *exchange, void *arg)
+{
+	int		   *counts = arg;
+
+	counts[exchange->phase]++;
+}
+
+/* What an interrupted statement has to say about each request. */
+static void
+test_pending(void)
+{
+	static const Step steps[] = {
+		{NULL, 0, 0, KEEP}, {PARTIAL_REPLY, 0, 0, KEEP}, {OK_REPLY, 0, 0, KEEP},
+	};
+	DwfEngine  *engine = create(4);
+	DwfHttpRequest request;
+	int			counts[4] = {0};
+	char		byte = 'x';
+
+	start_server(steps, LENGTH(steps));
+	submit(engine, 1, NULL);
+	wait_for_held(engine, 1);
+	submit(engine, 1, NULL);
+	while (engine->slots[1].reply_len == 0 && turn(engine))
+		;
+	submit(engine, 1, NULL);
+	while (!engine->slots[2].done && turn(engine))
+		;
+	resolver.waits = true;
+	request = make_named_request();
+	if (!dwf_http_submit(engine, &request))
+		abort();
+	while (resolver.calls == 0)
+		dwf_http_drive(engine);
+
+	dwf_http_each_pending(engine, count_phase, counts);
+	is_int(counts[DWF_PHASE_UNSENT], 1, "one waits for its name");
+	is_int(counts[DWF_PHASE_SENT], 1, "one for its reply");
+	is_int(counts[DWF_PHASE_STATUS], 1, "one for the rest of it");
+	is_int(counts[DWF_PHASE_COMPLETE], 1, "one to be harvested");
+	if (dwf_http_harvest(engine) == NULL)
+		abort();
+	memset(counts, 0, sizeof(counts));
+	dwf_http_each_pending(engine, count_phase, counts);
+	is_int(counts[DWF_PHASE_COMPLETE], 0, "what was harvested is not pending");
+
+	/* this would hang if it waited for the resolver */
+	dwf_http_abort(engine);
+	ok(true, "an abort does not wait for a resolver that hangs");
+	is_int(count_descriptors(is_client, NULL), 1,
+		   "what was in flight is closed, what is idle kept");
+	if (write(resolver.gate[1], &byte, 1) != 1)
+		abort();
+	resolver.waits = false;
+	wait_for_threads();
+	destroy_and_drain(engine);
+	is_int(server.requests, 3, "the one that waited was never sent");
+	stop_server();
+}
+
+/* Descriptors, over many statements that were interrupted at any stage. */
+static void
+test_descriptors(void)
+{
+	static const Step steps[] = {
+		{NULL, 0, 0, KEEP}, {PARTIAL_REPLY, 0, 0, KEEP}, {NULL, 0, 1, KEEP},
+	};
+	int			before = count_descriptors(is_any, NULL);
+	int			wrong = 0;
+
+	for (int stage = 0; stage < 20; stage++)
+	{
+		DwfEngine  *engine;
+		DwfHttpRequest large;
+		int			idle;
+
+		start_server(steps, LENGTH(steps));
+		engine = create(4);
+		idle = count_descriptors(is_any, NULL);
+		submit(engine, 3, NULL);
+		large = make_request(LARGE);
+		if (!dwf_http_submit(engine, &large))
+			abort();
+		for (int i = 0; i < stage; i++)
+			turn(engine);
+		dwf_http_abort(engine);
+		if (count_descriptors(is_client, NULL) != 0 ||
+			dwf_http_in_use(engine) != 0)
+			wrong++;
+		for (int i = 0; i < MAX_PEERS; i++)
+			close_peer(&server.peers[i], false);
+		if (count_descriptors(is_any, NULL) != idle)
+			wrong++;
+		dwf_http_destroy(engine);
+		stop_server();
+	}
+	is_int(wrong, 0, "an abort leaves no connection, at any stage");
+	is_int(count_descriptors(is_any, NULL), before,
+		   "an engine's end leaves no descriptor");
+}
+
+/* An idle backend holds one connection, however many it had in use. */
+static void
+test_keep_one(void)
+{
+	static const Step answer = {OK_REPLY, 0, 0, KEEP};
+	DwfEngine  *engine = create(4);
+	DwfHttpRequest request;
+
+	start_server(NULL, 0);
+	submit(engine, 4, NULL);
+	wait_for_held(engine, 4);
+	is_int(count_descriptors(is_client, NULL), 4, "four connections are used");
+	dwf_http_keep_one(engine);
+	release_peers(&answer);
+	for (int i = 0; i < 4; i++)
+		drop(engine, finish(engine));
+	is_int(count_descriptors(is_client, NULL), 1, "one of them is kept");
+	is_int(dwf_http_in_use(engine), 0, "by no slot");
+
+	/* a slot that once let its connection go keeps the next one */
+	for (int i = 0; i < 4; i++)
+	{
+		submit(engine, 4, NULL);
+		wait_for_held(engine, 4);
+		release_peers(&answer);
+		for (int n = 0; n < 4; n++)
+			drop(engine, finish(engine));
+		is_int(count_descriptors(is_client, NULL), 4, "four are kept again");
+	}
+	is_int(server.accepted, 7, "three new connections were made");
+
+	request = make_request(1);
+	request.close_after = true;
+	if (!dwf_http_submit(engine, &request))
+		abort();
+	wait_for_held(engine, 1);
+	release_peers(&answer);
+	drop(engine, finish(engine));
+	is_int(count_descriptors(is_client, NULL), 3,
+		   "a request can ask that its own is not kept");
+	destroy_and_drain(engine);
+	stop_server();
+}
+
+/* A process's handlers must not find themselves in libcurl's thread. */
+static void
+test_signals(void)
+{
+	static const Step steps[] = {{OK_REPLY, 0, 0, CLOSE}, {OK_REPLY, 0, 0, CLOSE}};
+	struct sigaction action = {.sa_handler = count_signal};
+	DwfEngine  *engine = create(1);
+	sigset_t	before;
+	sigset_t	after;
+	sigset_t	some;
+
+	sigaction(SIGUSR1, &action, NULL);
+	start_server(steps, LENGTH(steps));
+	sigemptyset(&some);
+	sigaddset(&some, SIGUSR2);
+	pthread_sigmask(SIG_BLOCK, &some, &before);
+	pthread_sigmask(SIG_BLOCK, NULL, &before);
+	resolver.raises = true;
+	resolver.calls = 0;
+	for (int i = 0; i < 20; i++)
+	{
+		resolver.fails = i >= LENGTH(steps);
+		const DwfExchange *e = ask(engine, make_named_request());
+
+		diag("%d: phase %d %s, calls %d, deadline %lld", i, e->phase, e->curl_error, resolver.calls, (long long) engine->deadline);
+		drop(engine, e);
+	}
+	resolver.raises = false;
+	resolver.fails = false;
+	wait_for_threads();
+	pthread_sigmask(SIG_BLOCK, NULL, &after);
+	ok(resolver.calls > LENGTH(steps), "names were looked up");
+	ok(!resolver.same_thread, "by a thread");
+	ok(resolver.blocked, "that blocks all signals");
+	ok(signals_here > 0, "signals came to the main thread");
+	is_int(signals_elsewhere, 0, "and to no other");
+	ok(memcmp(&before, &after, sizeof(before)) == 0,
+	   "the mask is as it was");
+	destroy_and_drain(engine);
+	stop_server();
+}
+
+static void
+test_names(void)
+{
+	static const Step step = {OK_REPLY, 0, 0, KEEP};
+	DwfEngine  *engine = create(1);
+	DwfHttpRequest request;
+	char		byte = 'x';
+
+	start_server(&step, 1);
+	resolver.fails = true;
+	check(ask(engine, make_named_request()), DWF_PHASE_UNSENT,
+		  CURLE_COULDNT_RESOLVE_HOST, 0, "a name that does not exist");
+	dwf_http_abort(engine);
+
+	resolver.waits = true;
+	request = make_named_request();
+	request.connect_timeout = 100;
+	check(ask(engine, request), DWF_PHASE_UNSENT, CURLE_OPERATION_TIMEDOUT, 0,
+		  "a name that nobody answers for");
+	dwf_http_abort(engine);
+	resolver.waits = false;
+	if (write(resolver.gate[1], &byte, 1) != 1)
+		abort();
+	wait_for_threads();
+
+	resolver.fails = false;
+	check(ask(engine, make_named_request()), DWF_PHASE_COMPLETE, 0, 200,
+		  "a name that does");
+	destroy_and_drain(engine);
+	is_int(server.requests, 1, "only this one was sent");
+	stop_server();
+}
+
+/*
+ * When the kernel takes no more descriptors into an epoll set, libcurl stops
+ * working on everything.  Each exchange has to end all the same: a worker
+ * would wait for ever.
+ */
+static void
+test_epoll_fails(void)
+{
+	static const Step steps[] = {{OK_REPLY, 0, 0, KEEP}, {OK_REPLY, 0, 0, KEEP}};
+	DwfEngine  *engine = create(2);
+	const DwfExchange *exchange;
+
+	start_server(steps, LENGTH(steps));
+	epoll_failures = 1;
+	exchange = ask(engine, make_request(100));
+	ok(exchange->phase == DWF_PHASE_UNSENT, "a request ends as not sent");
+	if (exchange->owner == NULL && exchange->curl_error[0] != '\0')
+		diag("%s", exchange->curl_error);
+	dwf_http_abort(engine);
+	epoll_failures = 0;
+	check(ask(engine, make_request(100)), DWF_PHASE_COMPLETE, 0, 200,
+		  "the next one");
+	dwf_http_abort(engine);
+	destroy_and_drain(engine);
+	stop_server();
+}
+
+/* Each step of a whole exchange has its time, and they add up. */
+static void
+test_timings(void)
+{
+	static const Step steps[] = {{OK_REPLY, 0, 0, KEEP}, {OK_REPLY, 0, 0, KEEP}};
+	DwfEngine  *engine = create(1);
+
+	start_server(steps, LENGTH(steps));
+	for (int i = 0; i < LENGTH(steps); i++)
+	{
+		const DwfExchange *exchange = ask(engine, make_request(100));
+		const DwfTimings *t = &exchange->timings;
+
+		ok(t->resolve >= 0 && t->connect >= 0 && t->send >= 0 &&
+		   t->wait >= 0 && t->receive >= 0 && t->total > 0,
+		   "each step has a time, on a %s connection", i == 0 ? "new" : "kept");
+		is_int(t->tls, -1, "but for TLS");
+		ok(t->resolve + t->connect + t->send + t->wait + t->receive <=
+		   t->total + 1000, "together they are no more than the total");
+		drop(engine, exchange);
+	}
+	destroy_and_drain(engine);
+	stop_server();
+}
+
+int
+main(void)
+{
+	alarm(WATCHDOG);
+	main_thread = pthread_self();
+	if (pipe2(resolver.gate, O_CLOEXEC) != 0)
+		abort();
+	test_slots();
+	test_refused_submit();
+	test_pending();
+	test_descriptors();
+	test_keep_one();
+	test_signals();
+	test_names();
+	test_epoll_fails();
+	test_timings();
+	return done_testing();
+}
