@@ -52,6 +52,7 @@ typedef struct DwfRequest
 	const char *data;			/* JSON text: start's data, or permissions */
 	size_t		data_len;
 	char		unknown_permission[64]; /* first such name; "": none */
+	bool		has_null_name;	/* an entry of the list has "name": null */
 } DwfRequest;
 
 /* Why a request is not well formed, in words for errmsg() and errhint(). */

@@ -354,7 +354,10 @@ check_entry(const DwfJsonNode *entry, int number, DwfRequest *request,
 		/* a name is a comment for people: null says that there is none */
 		if (strcmp(dwf_json_key(m), "name") == 0 &&
 			dwf_json_type(m) == DWF_JSON_NULL)
+		{
+			request->has_null_name = true;
 			continue;
+		}
 		if (!check_member(what, entry_rules, LENGTH(entry_rules),
 						  dwf_json_key(m), dwf_json_type(m), fault))
 			return false;
@@ -542,8 +545,13 @@ dwf_domo_body(const DwfRequest *request, char **body, size_t *len)
 			return true;
 		case DWF_SET_PERMISSIONS:
 			/* a bare array (API.md); the caller's text is just that */
-			*body = strndup(request->data, request->data_len);
-			*len = request->data_len;
+			if (request->has_null_name)
+				*body = dwf_json_drop_nulls(request->data, request->data_len,
+											"name", len);
+			else
+				*body = strndup(request->data, request->data_len);
+			if (!request->has_null_name)
+				*len = request->data_len;
 			return *body != NULL;
 	}
 	return false;

@@ -422,3 +422,25 @@ add_member(cJSON *object, const DwfJsonMember *member)
 	return cJSON_AddStringToObject(object, member->key,
 								   member->string) != NULL;
 }
+
+char *
+dwf_json_drop_nulls(const char *text, size_t len, const char *key,
+					size_t *new_len)
+{
+	cJSON	   *array = cJSON_ParseWithLength(text, len);
+	char	   *result = NULL;
+
+	if (array != NULL)
+	{
+		for (cJSON *object = array->child; object != NULL;
+			 object = object->next)
+		{
+			if (cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(object, key)))
+				cJSON_DeleteItemFromObjectCaseSensitive(object, key);
+		}
+		result = cJSON_PrintUnformatted(array);
+	}
+	cJSON_Delete(array);
+	*new_len = result == NULL ? 0 : strlen(result);
+	return result;
+}

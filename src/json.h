@@ -88,6 +88,14 @@ extern char *dwf_json_build(const DwfJsonMember *members, int count,
 							size_t *len);
 
 /*
+ * Rewrites an array of objects without those members of the key that are
+ * null.  For text without numbers: these would lose digits.  Returns malloc'd
+ * text that the caller frees, its length in *new_len; NULL when memory is short.
+ */
+extern char *dwf_json_drop_nulls(const char *text, size_t len,
+								 const char *key, size_t *new_len);
+
+/*
  * Length of the valid UTF-8 sequence that starts at `s`, of which `len` bytes
  * are there; 0 where it is not one (RFC 3629: no overlong forms, surrogates
  * or code points over U+10FFFF).

@@ -124,7 +124,9 @@ dwf_report_describe(const DwfRequest *request, const DwfExchange *exchange,
 		case DWF_IN_DOUBT:
 			failure->message = psprintf("%s is in doubt: %s", subject,
 										describe_doubt(exchange));
-			if (request->operation == DWF_START)
+			if (reply->blocked)
+				hint = "Domo blocks the address that this server connects from. An administrator of the Domo instance can add it to the allow list. Look for an instance in Domo all the same before you start the workflow again.";
+			else if (request->operation == DWF_START)
 				hint = "Domo may have started an instance. Look for it in Domo before you start the workflow again.";
 			else
 				hint = "Domo may have done it. To repeat it is harmless.";

@@ -1,0 +1,290 @@
+
+# What all TAP tests of domowf share: a server that is connected to the
+# stand-in for Domo, and a psql session whose errors are taken apart.
+#
+#   my $domo = Domo->new;
+#   my $node = Domowf->start_node('main', $domo);
+#   my $session = Domowf->session($node);
+#
+#   my $got = $session->run("SELECT i.id FROM domowf_start('{...}') i");
+#   $got->{out}                    rows, as psql -At prints them
+#   $got->{sqlstate}               of the error; '' for none
+#   $got->{message}, detail, hint  of the error; '' for none
+#   @{ $got->{warnings} }          { severity, sqlstate, message, detail, hint }
+#   $got->{err}                    all that came to stderr, as it stands
+#
+# A statement that is to be interrupted is sent with send() and waited for
+# with wait().  Text is characters on this side and UTF-8 on the other.
+
+package Domowf;
+
+use strict;
+use warnings;
+
+use Encode ();
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+
+use constant TOKEN => 'test-token-0123456789-abcdef';
+
+# The settings by which a server's calls reach $domo.
+sub settings
+{
+	my ($class, $domo) = @_;
+
+	return sprintf "domowf.base_url = '%s'\ndomowf.token = '%s'\n",
+	  $domo->url, $domo->token;
+}
+
+# start_node(NAME, $domo, preload => 1, conf => TEXT, streaming => 1): a new
+# server with the extension.  Without $domo it has no connection.
+sub start_node
+{
+	my ($class, $name, $domo, %option) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init(
+		extra => [ '-E', 'UTF8', '--locale=C' ],
+		allows_streaming => $option{streaming});
+
+	# the tests look for tokens in the log: statements have them
+	$node->append_conf('postgresql.conf', "log_statement = none\n");
+	$node->append_conf('postgresql.conf', $class->settings($domo)) if $domo;
+	$node->append_conf('postgresql.conf',
+		"shared_preload_libraries = 'domowf'\n")
+	  if $option{preload};
+	$node->append_conf('postgresql.conf', $option{conf}) if $option{conf};
+	$node->start;
+	$node->safe_psql('postgres', 'CREATE EXTENSION domowf');
+	return $node;
+}
+
+sub session
+{
+	my ($class, $node, %option) = @_;
+
+	return Domowf::Session->new($node, %option);
+}
+
+# A literal of SQL.
+sub literal
+{
+	my ($class, $text) = @_;
+
+	$text =~ s/'/''/g;
+	return "'$text'";
+}
+
+# The server's log from $offset on.
+sub log_since
+{
+	my ($class, $node, $offset) = @_;
+
+	return substr(slurp_file($node->logfile), $offset // 0);
+}
+
+sub log_size
+{
+	my ($class, $node) = @_;
+
+	return -s $node->logfile;
+}
+
+# The SQL of a start whose model id names a scenario, or is any other text.
+sub start_sql
+{
+	my ($class, $model, $data) = @_;
+
+	return sprintf q{SELECT i.id FROM domowf_start(jsonb_build_object(
+		'messageName', 'Start it', 'version', '1.0.0', 'modelId', %s::text,
+		'data', %s::jsonb)) i},
+	  $class->literal($model), $class->literal($data // '{}');
+}
+
+sub cancel_sql
+{
+	my ($class, $id) = @_;
+
+	return sprintf q{SELECT i.id FROM domowf_cancel(%s::text) i},
+	  $class->literal($id);
+}
+
+sub permissions_sql
+{
+	my ($class, $model) = @_;
+
+	return sprintf q{SELECT count(*) FROM domowf_set_permissions(%s::text,
+		'[{"id": "1", "type": "USER", "permissions": ["READ"]}]')},
+	  $class->literal($model);
+}
+
+# The same by operation.
+sub operation_sql
+{
+	my ($class, $operation, $id) = @_;
+	my %sql = (
+		start => \&start_sql,
+		cancel => \&cancel_sql,
+		set_permissions => \&permissions_sql);
+
+	return $sql{$operation}->($class, $id);
+}
+
+package Domowf::Session;
+
+use strict;
+use warnings;
+
+my $turn = 0;
+
+# new($node, dbname => , user => , options => the libpq option of that name,
+# env => { … })
+sub new
+{
+	my ($class, $node, %option) = @_;
+	my $self = bless { in => '', out => '', err => '', node => $node }, $class;
+	my $connstr =
+	  $node->connstr($option{dbname} // 'postgres') . ' client_encoding=UTF8';
+
+	$connstr .= " user=$option{user}" if $option{user};
+	$connstr .= " options='$option{options}'" if $option{options};
+	$self->{limit} = IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default);
+	$self->{psql} = IPC::Run::start(
+		[
+			'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-d', $connstr, '-f',
+			'-'
+		],
+		'<' => \$self->{in},
+		'>' => \$self->{out},
+		'2>' => \$self->{err},
+		$self->{limit});
+	$self->{pid} = $self->run('SELECT pg_backend_pid()')->{out};
+	return $self;
+}
+
+# Process of the server.
+sub pid
+{
+	my ($self) = @_;
+
+	return $self->{pid};
+}
+
+# Sends statements and does not wait for them.
+sub send
+{
+	my ($self, $sql) = @_;
+
+	$turn++;
+	$self->{mark} = "-- end of turn $turn --";
+	$self->{out} = '';
+	$self->{err} = '';
+	$self->{in} .= Encode::encode('UTF-8',
+		"$sql;\n\\echo '$self->{mark}'\n\\warn '$self->{mark}'\n");
+	$self->{limit}->start($PostgreSQL::Test::Utils::timeout_default);
+	$self->{psql}->pump_nb;
+	return;
+}
+
+# Waits for what was sent; psql may end meanwhile, with its connection.
+sub wait
+{
+	my ($self) = @_;
+	my $mark = qr/^\Q$self->{mark}\E$/m;
+
+	while ($self->{out} !~ $mark || $self->{err} !~ $mark)
+	{
+		last unless $self->{psql}->pumpable;
+		die "psql: no end of: $self->{out}\n$self->{err}\n"
+		  if $self->{limit}->is_expired;
+		eval { $self->{psql}->pump; 1 } or last;
+	}
+	return $self->_result;
+}
+
+sub run
+{
+	my ($self, $sql) = @_;
+
+	$self->send($sql);
+	return $self->wait;
+}
+
+# The rows of a statement that must not fail.
+sub value
+{
+	my ($self, $sql) = @_;
+	my $got = $self->run($sql);
+
+	die "$sql: $got->{err}" if $got->{sqlstate};
+	return $got->{out};
+}
+
+sub quit
+{
+	my ($self) = @_;
+
+	$self->{in} .= "\\q\n";
+	eval { $self->{psql}->finish; };
+	return;
+}
+
+sub _result
+{
+	my ($self) = @_;
+	my ($out, $err) =
+	  map { Encode::decode('UTF-8', $_) } @$self{qw(out err)};
+	my %result =
+	  map { $_ => '' } qw(severity sqlstate message detail hint context);
+
+	s/^\Q$self->{mark}\E\n//m foreach $out, $err;
+	chomp $out;
+	my @reports = _reports($err);
+	my ($error) =
+	  grep { $_->{severity} =~ /^(?:ERROR|FATAL|PANIC)$/ } @reports;
+
+	%result = (%result, %$error) if $error;
+	$result{out} = $out;
+	$result{err} = $err;
+	$result{warnings} = [ grep { $_->{severity} eq 'WARNING' } @reports ];
+	return \%result;
+}
+
+# Takes psql's verbose messages apart.
+sub _reports
+{
+	my ($text) = @_;
+	my @reports;
+	my $field;
+
+	foreach my $line (split /\n/, $text)
+	{
+		if ($line =~ /^(?:psql:\S+ )?(ERROR|FATAL|PANIC|WARNING|NOTICE|INFO|LOG):\s+(?:([0-9A-Z]{5}): )?(.*)/)
+		{
+			push @reports,
+			  {
+				severity => $1,
+				sqlstate => $2 // '',
+				message => $3,
+				detail => '',
+				hint => '',
+				context => ''
+			  };
+			$field = 'message';
+		}
+		elsif (@reports
+			&& $line =~ /^(DETAIL|HINT|CONTEXT|LOCATION|LINE \d+|QUERY): +(.*)/)
+		{
+			$field = lc $1;
+			$reports[-1]{$field} = $2;
+		}
+		elsif (@reports)
+		{
+			$reports[-1]{$field} .= "\n$line";
+		}
+	}
+	return @reports;
+}
+
+1;
