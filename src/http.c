@@ -56,6 +56,7 @@ struct DwfEngine
 	CURLM	   *multi;
 	int			epoll_fd;
 	int64_t		deadline;		/* microseconds, monotonic; -1: none */
+	bool		is_blind;		/* the kernel refused to watch a socket */
 	int			in_use;
 	DwfSockets	sockets;
 	int			nslots;
@@ -68,6 +69,7 @@ static void clear_slot(DwfEngine *engine, DwfSlot *slot);
 static int	watch_socket(CURL *easy, curl_socket_t fd, int what,
 						 void *engine, void *known);
 static int	set_timer(CURLM *multi, long timeout_ms, void *engine);
+static void fail_all(DwfEngine *engine);
 static void mark_finished(DwfEngine *engine);
 static bool restart_slot(DwfEngine *engine, DwfSlot *slot);
 
@@ -231,7 +233,10 @@ watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 	if (what & CURL_POLL_OUT)
 		event.events |= EPOLLOUT;
 	if (epoll_ctl(engine->epoll_fd, op, fd, &event) != 0)
-		return -1;
+	{
+		engine->is_blind = true;
+		return 0;
+	}
 	curl_multi_assign(engine->multi, fd, engine);
 	return 0;
 }
@@ -279,6 +284,33 @@ dwf_http_drive(DwfEngine *engine)
 	}
 	restore_signals(&saved);
 	mark_finished(engine);
+	if (engine->is_blind)
+		fail_all(engine);
+}
+
+/*
+ * Ends every transfer: one of the sockets is not watched, so that we would
+ * wait for it for ever.  Each keeps the phase that it came to.
+ */
+static void
+fail_all(DwfEngine *engine)
+{
+	sigset_t	saved;
+
+	engine->is_blind = false;
+	for (int i = 0; i < engine->nslots; i++)
+	{
+		DwfSlot    *slot = &engine->slots[i];
+
+		if (!slot->busy || slot->done)
+			continue;
+		dwf_transfer_fill_exchange(slot, CURLE_OUT_OF_MEMORY, true);
+		slot->done = true;
+		slot->attached = false;
+		block_signals(&saved);
+		curl_multi_remove_handle(engine->multi, slot->easy);
+		restore_signals(&saved);
+	}
 }
 
 static void

@@ -385,6 +385,18 @@ test_request(void)
 	is_str(request.id, "i", "its instance id");
 	ok(request.message_name == NULL && request.data == NULL,
 	   "a cancel has nothing else");
+	for (int i = 0; i <= 1; i++)
+	{
+		DwfField	fields[] = {MODEL_ID, PERMISSIONS};
+
+		if (i == 1)
+			fields[1] = (DwfField) ARRAY("permissions",
+										 "[{\"id\":\"1\",\"type\":\"USER\","
+										 "\"permissions\":[],\"name\":null}]");
+		ok(dwf_domo_read_request(DWF_SET_PERMISSIONS, fields, 2, &request,
+								 &fault) && request.has_null_name == i,
+		   "a null name is noted, and only that");
+	}
 	ok(!dwf_domo_read_request((DwfOperation) 7, start, 4, &request, &fault),
 	   "an operation that does not exist");
 	is_str(dwf_domo_operation_name(DWF_START), "start", "name of a start");

@@ -195,6 +195,14 @@ test_bodies(void)
 	check_body(&request, "[{\"id\": \"1\", \"type\": \"USER\", "
 			   "\"permissions\": []}]", "a bare list of permissions");
 
+	request.data = nulls;
+	request.data_len = strlen(nulls) - strlen("more");
+	request.has_null_name = true;
+	check_body(&request, "[{\"id\":\"1\",\"type\":\"USER\",\"permissions\":[]},"
+			   "{\"name\":\"\xC3\xA9\",\"id\":\"2\",\"type\":\"GROUP\","
+			   "\"permissions\":[\"READ\",\"a\\\"b\"]}]",
+			   "a name that is null is left out, in its entry only");
+
 	request.operation = DWF_CANCEL;
 	check_body(&request, NULL, "no body of a cancel");
 }
@@ -240,13 +248,16 @@ test_short_memory(void)
 	size_t		len;
 
 	cJSON_InitHooks(&hooks);
-	for (int i = DWF_START; i <= DWF_SET_PERMISSIONS; i++)
+	for (int i = DWF_START; i <= DWF_SET_PERMISSIONS + 1; i++)
 	{
 		bool		needs_body = i != DWF_CANCEL;
 		bool		told = true;
 		int			count = 0;
 
-		request.operation = (DwfOperation) i;
+		/* a set_permissions twice: as it is, and to be rewritten */
+		request.has_null_name = i > DWF_SET_PERMISSIONS;
+		request.operation = request.has_null_name ? DWF_SET_PERMISSIONS :
+			(DwfOperation) i;
 		allocations_left = 0;
 		ok(dwf_domo_url(BASE, &request) == NULL, "no memory for an URL");
 		body = NULL;

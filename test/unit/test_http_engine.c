@@ -370,7 +370,9 @@ test_keep_one(void)
 static void
 test_signals(void)
 {
-	static const Step steps[] = {{OK_REPLY, 0, 0, CLOSE}, {OK_REPLY, 0, 0, CLOSE}};
+	static const Step steps[] = {
+		{OK_REPLY, 0, 0, CLOSE}, {OK_REPLY, 0, 0, CLOSE},
+	};
 	struct sigaction action = {.sa_handler = count_signal};
 	DwfEngine  *engine = create(1);
 	sigset_t	mask;
@@ -385,10 +387,7 @@ test_signals(void)
 	for (int i = 0; i < 20; i++)
 	{
 		resolver.fails = i >= LENGTH(steps);
-		const DwfExchange *e = ask(engine, make_named_request());
-
-		diag("%d: phase %d %s, calls %d, deadline %lld", i, e->phase, e->curl_error, resolver.calls, (long long) engine->deadline);
-		drop(engine, e);
+		drop(engine, ask(engine, make_named_request()));
 	}
 	resolver.raises = false;
 	resolver.fails = false;
@@ -446,7 +445,9 @@ test_names(void)
 static void
 test_epoll_fails(void)
 {
-	static const Step steps[] = {{OK_REPLY, 0, 0, KEEP}, {OK_REPLY, 0, 0, KEEP}};
+	static const Step steps[] = {
+		{OK_REPLY, 0, 0, KEEP}, {OK_REPLY, 0, 0, KEEP},
+	};
 	DwfEngine  *engine = create(2);
 	const DwfExchange *exchange;
 
@@ -467,7 +468,9 @@ test_epoll_fails(void)
 static void
 test_timings(void)
 {
-	static const Step steps[] = {{OK_REPLY, 0, 0, KEEP}, {OK_REPLY, 0, 0, KEEP}};
+	static const Step steps[] = {
+		{OK_REPLY, 0, 0, KEEP}, {OK_REPLY, 0, 0, KEEP},
+	};
 	DwfEngine  *engine = create(1);
 
 	start_server(steps, LENGTH(steps));
