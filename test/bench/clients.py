@@ -1,6 +1,7 @@
 """The two that are compared: a backend with domowf, and raw libcurl."""
 
 import os
+import re
 import subprocess
 import time
 
@@ -15,28 +16,24 @@ BODY = (
     '"modelId":"a8afdc89-9491-4ee4-b7c3-b9e9b86c0138","data":%s}' % DATA
 )
 
+
+def find_version():
+    """As src/domowf.h, beside the copy of this directory, has it."""
+    path = os.path.join(os.path.dirname(__file__), "../../src/domowf.h")
+    with open(path) as header:
+        return re.search(r'DWF_VERSION\s+"(.*)"', header.read()).group(1)
+
+
 # The headers that domowf sends.
 HEADERS = (
     "X-DOMO-Developer-Token: " + TOKEN,
     "Content-Type: application/json",
     "Accept: application/json",
-    "User-Agent: domowf/1.0.0",
+    "User-Agent: domowf/" + find_version(),
     "Expect:",
 )
 
 REQUEST = "'%s'::jsonb" % BODY
-
-SERIAL = "SELECT count(domowf_start(%s)) FROM generate_series(1, {count})"
-LOOP = """DO $$
-DECLARE instance domowf_instance;
-BEGIN
-    FOR i IN 1..{count} LOOP
-        instance := domowf_start(%s);
-    END LOOP;
-END $$"""
-PARALLEL = """SELECT count(*) FROM domowf_start_all(
-    (SELECT array_agg(%s) FROM generate_series(1, {count})), {parallel})
-    WHERE sqlstate IS NULL"""
 
 
 class Failed(Exception):
@@ -68,10 +65,15 @@ class Backend:
             answer += line
         return answer.strip()
 
-    def time(self, base_url, template, count, parallel=1):
+    def time(self, base_url, statement, count, parallel=1):
         """Seconds that `count` calls take."""
+        for name, value in (
+            ("{request}", REQUEST),
+            ("{count}", str(count)),
+            ("{parallel}", str(parallel)),
+        ):
+            statement = statement.replace(name, value)
         self.run("SET domowf.base_url = '%s'" % base_url)
-        statement = template.format(count=count, parallel=parallel) % REQUEST
         start = time.monotonic()
         answer = self.run(statement)
         seconds = time.monotonic() - start

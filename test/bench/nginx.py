@@ -1,7 +1,6 @@
 """A local nginx that answers like Domo, as fast as anything can."""
 
 import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -113,16 +112,22 @@ def make_certificates(directory):
 class Nginx:
     """Kept connections over HTTP and TLS, and a TLS port that keeps none."""
 
-    def __init__(self, directory, user):
+    BINARY = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
+
+    def __init__(self, directory):
         self.directory = directory
         self.bundle = make_certificates(directory)
         self.ports = free_ports(4)
         self.http = "http://127.0.0.1:%d" % self.ports[0]
         self.tls = "https://127.0.0.1:%d" % self.ports[1]
         self.fresh = "https://127.0.0.1:%d" % self.ports[2]
+        # nobody listens there
         self.refused = "http://127.0.0.1:%d" % self.ports[3]
         self.write_config()
-        self.process = self.start(user)
+        self.start()
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
 
     def write_config(self):
         common = {"start": START, "instance": INSTANCE, "not_found": NOT_FOUND}
@@ -131,31 +136,25 @@ class Nginx:
             SERVER.format(port=port, tls=tls, keep=keep, **common)
             for port, (tls, keep) in zip(self.ports, kinds)
         )
-        with open(os.path.join(self.directory, "nginx.conf"), "w") as out:
+        with open(self.path("nginx.conf"), "w") as out:
             out.write(CONFIG.format(dir=self.directory, servers=servers))
 
-    def start(self, user):
-        options = {}
-        if os.geteuid() == 0:
-            options = {"user": user, "extra_groups": []}
-            options["group"] = pwd.getpwnam(user).pw_gid
-            for name in [".", *os.listdir(self.directory)]:
-                shutil.chown(os.path.join(self.directory, name), user)
-        process = subprocess.Popen(
-            ["nginx", "-c", os.path.join(self.directory, "nginx.conf")],
-            stderr=subprocess.DEVNULL,
-            **options,
-        )
+    def start(self):
+        with open(self.path("nginx.log"), "w") as log:
+            self.process = subprocess.Popen(
+                [self.BINARY, "-c", self.path("nginx.conf")], stderr=log
+            )
         for _ in range(100):
             try:
-                socket.create_connection(("127.0.0.1", self.ports[2])).close()
-                return process
+                for port in self.ports[:3]:
+                    socket.create_connection(("127.0.0.1", port)).close()
+                return
             except OSError:
-                if process.poll() is not None:
+                if self.process.poll() is not None:
                     break
                 time.sleep(0.05)
-        process.kill()
-        raise SystemExit("nginx does not start: see its configuration above")
+        with open(self.path("nginx.log")) as log:
+            raise SystemExit("nginx did not start:\n" + log.read())
 
     def stop(self):
         self.process.terminate()

@@ -32,10 +32,17 @@ sub requests_of
 	return $domo->stats->{requests} - $before;
 }
 
-# The last entry of the record.
+# The last entry of the record.  Older ones are forgotten: 1 MB is slow to
+# read in Perl.
+my $violations = 0;
+
 sub last_entry
 {
-	return ($domo->record)[-1];
+	my $entry = ($domo->record)[-1];
+
+	$violations += $domo->stats->{violations};
+	$domo->clear_record;
+	return $entry;
 }
 
 sub encoded
@@ -94,7 +101,8 @@ my $sized = q(SELECT i.id FROM domowf_start(jsonb_build_object(
 
 is(requests_of(sprintf $sized, 0), 1, '1 MB of data is sent');
 is($got->{sqlstate}, '', '1 MB of data is accepted') or diag $got->{err};
-is(length last_entry()->{data}{x}, 1024 * 1024 - 9, 'all of it arrived');
+$entry = last_entry();
+is(length $entry->{data}{x}, 1024 * 1024 - 9, 'all of it arrived');
 is(requests_of(sprintf $sized, 1), 0, '1 MB + 1 byte of data is not sent');
 is($got->{sqlstate}, '22023', '1 MB + 1 byte of data is refused');
 like($got->{message}, qr/1048577 bytes/, 'the message has the size');
@@ -102,10 +110,27 @@ like($got->{message}, qr/1048577 bytes/, 'the message has the size');
 # ---- ids are one path segment each
 
 foreach my $odd (
-	'a/b', '/', '../../x', '...', 'a?b=c', 'a#b', '100%', 'a%2Fb', 'two words',
-	"new\nline", "cr\r\nX-Evil: 1", "tab\t", 'a+b&c=d;e', q(quote"'), 'back\\slash',
-	'Größe-流程-🚀', '~._-', 'http://evil.com/')
+	'...', 'a?b=c', 'a#b', '100%', 'a%2Fb', 'two words', 'a+b&c=d;e',
+	q(quote"'), 'back\\slash', 'Größe-流程-🚀', '~._-', 'http:evil.com')
 {
+	check_id($odd, '38404', '');
+}
+is($violations, 0, 'so far every request was as the page wants it');
+
+# Encoded just as well, but Domo's page has no such ids: the stand-in says 400,
+# and counts a violation for what it had to decode.
+foreach my $odd (
+	'a/b', '/', '../../x', 'http://evil.com/', "new\nline",
+	"cr\r\nX-Evil: 1", "tab\t")
+{
+	check_id($odd, '38400', '38400');
+}
+$violations = 0;
+
+# A cancel and a permission change with an id.
+sub check_id
+{
+	my ($odd, $cancel_state, $permissions_state) = @_;
 	(my $name = encoded($odd)) =~ s/%/\\x/g;
 
 	is(requests_of(Domowf->cancel_sql($odd)), 1, "$name: cancel sends");
@@ -114,14 +139,15 @@ foreach my $odd (
 	is( $entry->{target},
 		'/api/workflow/v1/instances/' . encoded($odd) . '/cancel',
 		"$name: cancel's id is encoded once");
-	is($got->{sqlstate}, '38404', "$name: no such instance");
+	is($got->{sqlstate}, $cancel_state, "$name: cancel's outcome");
 
 	is(requests_of(Domowf->permissions_sql($odd)),
 		1, "$name: set_permissions sends");
 	is( last_entry()->{target},
 		'/api/workflow/v1/models/' . encoded($odd) . '/permissions',
 		"$name: set_permissions' id is encoded once");
-	is($got->{sqlstate}, '', "$name: set_permissions succeeds");
+	is($got->{sqlstate}, $permissions_state, "$name: its outcome");
+	return;
 }
 
 foreach my $bad ('', '.', '..')
@@ -216,7 +242,7 @@ my %calls = (
 		  "permissions": ["READ"]}]}')),
 	'domowf_set_permissions(text,jsonb)' => Domowf->permissions_sql('m'));
 my $own = $session->value(
-	q(SELECT string_agg(oid::regprocedure::text, ' ' ORDER BY 1)
+	q(SELECT string_agg(oid::regprocedure::text, ' ' ORDER BY oid::regprocedure::text COLLATE "C")
 	  FROM pg_proc WHERE proname LIKE 'domowf\_%' AND prorettype <> 'internal'::regtype));
 
 is($own,
@@ -274,7 +300,7 @@ is(requests_of(Domowf->start_sql('preloaded')), 1, 'preloaded, a start sends');
 is($got->{sqlstate}, '', 'preloaded, a start succeeds') or diag $got->{err};
 $session->quit;
 
-is_deeply([ map { $_->{violations} } $domo->violations ],
-	[], 'every request was as the page wants it');
+is($violations + $domo->stats->{violations},
+	0, 'every other request was as the page wants it');
 is($domo->stderr, '', 'the stand-in had no trouble');
 done_testing();

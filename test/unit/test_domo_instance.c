@@ -349,11 +349,12 @@ test_short_memory(void)
 static void
 test_times(void)
 {
+	int64_t		usec;
+
 	for (int i = 0; i < LENGTH(time_cases); i++)
 	{
 		const TimeCase *c = &time_cases[i];
 		DwfJsonNode *root = parse(c->json);
-		int64_t		usec = 0;
 		bool		read = dwf_domo_read_time(root, &usec);
 
 		is_int(root != NULL && read, c->read, "time %s", c->json);
@@ -361,7 +362,7 @@ test_times(void)
 			is_int(usec, c->usec, "its microseconds");
 		dwf_json_free(root);
 	}
-	ok(!dwf_domo_read_time(NULL, &(int64_t) {0}), "no time at all");
+	ok(!dwf_domo_read_time(NULL, &usec), "no time at all");
 }
 
 /* The first and last day of every month of ten thousand years. */
@@ -385,7 +386,8 @@ test_calendar(void)
 			wrong++;
 
 		/* the day before the next month's first */
-		tm = (struct tm) {
+		tm = (struct tm)
+		{
 			.tm_year = 1 + month / 12 - 1900,.tm_mon = month % 12 + 1,
 		};
 		first = timegm(&tm);

@@ -170,6 +170,10 @@ test_bodies(void)
 	"\"s\": \"\\u00e9\", \"l\": [1,2]}";
 	static const char list[] = "[{\"id\": \"1\", \"type\": \"USER\", "
 	"\"permissions\": []}]more";
+	static const char nulls[] = "[{\"id\": \"1\", \"name\": null, "
+	"\"type\": \"USER\", \"permissions\": []}, {\"name\": \"\\u00e9\", "
+	"\"id\": \"2\", \"type\": \"GROUP\", "
+	"\"permissions\": [\"READ\", \"a\\\"b\"]}]more";
 	DwfRequest	request = {
 		.operation = DWF_START,.id = "a8afdc89",.message_name = "Start Add",
 		.version = "1.1.0",.data = data,.data_len = sizeof(data) - 1
