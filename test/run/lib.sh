@@ -143,13 +143,9 @@ signal_all()
 
 processes_in_run()
 {
-	local dir
-
-	for dir in /proc/[0-9]*; do
-		case $(readlink "$dir/cwd") in
-			"$RUN" | "$RUN"/*) printf '%s ' "${dir#/proc/}" ;;
-		esac
-	done 2>/dev/null || true
+	find /proc -maxdepth 2 -path '/proc/[0-9]*/cwd' \
+		\( -lname "$RUN" -o -lname "$RUN/*" \) -printf '%h\n' 2>/dev/null |
+		sed 's,^/proc/,,' || true
 }
 
 # ---------------------------------------------------------------------------

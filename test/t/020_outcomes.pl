@@ -142,6 +142,8 @@ sub check
 	  if $expected =~ /^38U0[23]$/
 	  && $operation ne 'start'
 	  && $scenario ne 'blocked';
+	unlike($got->{hint}, qr/start/, "$name: the hint is of this operation")
+	  if $operation ne 'start';
 	ok(!($entries[0]{executed} && $expected =~ /^38U01|^38[34]/),
 		"$name: an execution is not denied");
 	return $got;

@@ -169,6 +169,13 @@ foreach my $case ([ 1, 1 ], [ 3, 3 ], [ undef, 8 ])
 	$domo->clear_script;
 }
 
+# within a run each connection is used again, whatever came before
+fresh();
+$session->value(Domowf->start_sql('before'));
+$session->value(start_all([ map { "model-$_" } 1 .. 60 ], 4)) foreach 1 .. 2;
+cmp_ok($domo->stats->{connections},
+	'<=', 1 + 3 + 3, 'two runs of 60 starts need at most 4 connections each');
+
 # more than requests
 fresh();
 is(scalar rows($session->run(start_all([ 'a', 'b' ], 64))),

@@ -387,6 +387,28 @@ test_headers(void)
 	}
 }
 
+/* What follows the body can no longer say what the reply is. */
+static void
+test_trailers(void)
+{
+	static const Step step = {
+		"HTTP/1.1 200 OK\r\nContent-Type: first\r\nTransfer-Encoding: chunked"
+		"\r\n\r\n0\r\nContent-Type: late\r\nLocation: late\r\n"
+		"Retry-After: late\r\n\r\n", 0, 0, KEEP
+	};
+	DwfEngine  *engine = create(1);
+	const DwfExchange *exchange;
+
+	start_server(&step, 1);
+	exchange = ask(engine, make_request(1));
+	check(exchange, DWF_PHASE_COMPLETE, 0, 200, "a reply with trailers");
+	is_str(exchange->content_type, "first", "trailers: content type");
+	is_str(exchange->location, "", "trailers: location");
+	is_str(exchange->retry_after, "", "trailers: retry after");
+	destroy_and_drain(engine);
+	stop_server();
+}
+
 static void
 test_long_headers(void)
 {
@@ -428,7 +450,10 @@ test_request(void)
 	stop_server();
 }
 
-/* A plain proxy gets the whole URL, and its reply is the reply. */
+/*
+ * A plain proxy gets the whole URL, and its reply is the reply; whatever the
+ * environment says of hosts that need none.
+ */
 static void
 test_proxy(void)
 {
@@ -443,7 +468,9 @@ test_proxy(void)
 	request.url = strdup("http://acme.invalid/path");
 	snprintf(proxy, sizeof(proxy), "http://127.0.0.1:%d", server.port);
 	request.proxy = proxy;
+	setenv("no_proxy", "*", 1);
 	check(ask(engine, request), DWF_PHASE_COMPLETE, 0, 200, "by way of a proxy");
+	unsetenv("no_proxy");
 	ok(server.last != NULL && strncmp(server.last,
 									  "POST http://acme.invalid/path HTTP/1.1\r\n",
 									  40) == 0, "it gets the whole URL");
@@ -479,6 +506,7 @@ main(void)
 	test_unsent();
 	test_connecting();
 	test_headers();
+	test_trailers();
 	test_long_headers();
 	test_request();
 	test_proxy();

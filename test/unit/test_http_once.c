@@ -11,6 +11,8 @@
 #include "../../src/http.c"
 #include "../../src/transfer.c"
 
+#include <sys/syscall.h>
+
 #include "http_server.h"
 
 /* Each case is tried so often, since where a close meets a write varies. */
@@ -55,6 +57,33 @@ static const char *const unasked[] = {
 	"HTTP/1.1 200 OK\r\n",
 	"\r\n",
 };
+
+/* What our send() does with the next calls; 0: nothing of its own. */
+static struct
+{
+	int			calls;			/* so many, then it is the kernel's again */
+	size_t		takes;			/* at most so many bytes of the first */
+	int			error;			/* of the others, or of all if it takes none */
+}			sending;
+
+/* Takes the C library's place, also for libcurl: connections break at will. */
+ssize_t
+send(int fd, const void *data, size_t len, int flags)
+{
+	if (sending.calls > 0)
+	{
+		sending.calls--;
+		if (sending.takes == 0)
+		{
+			errno = sending.error;
+			return -1;
+		}
+		if (len > sending.takes)
+			len = sending.takes;
+		sending.takes = 0;
+	}
+	return syscall(SYS_sendto, fd, data, len, flags, NULL, 0);
+}
 
 static DwfHttpRequest
 make_request_of(const BodyCase *c)
@@ -209,6 +238,61 @@ test_race(void)
 	is_int(wrong, 0, "a close that meets a request costs at most the request");
 }
 
+/*
+ * A connection that breaks while the request is written.  Only where the
+ * kernel took not one byte is it not sent, and may go on another connection.
+ */
+static void
+test_breaking(void)
+{
+	static const Step steps[] = {
+		{OK_REPLY, 0, 0, KEEP}, {OK_REPLY, 0, 0, KEEP},
+	};
+	static const struct
+	{
+		const char *name;
+		bool		kept;
+		size_t		takes;
+		int			error;
+		DwfPhase	phase;
+		int			requests;
+	}			cases[] = {
+		{"reset, new", false, 0, ECONNRESET, DWF_PHASE_UNSENT, 0},
+		{"closed, new", false, 0, EPIPE, DWF_PHASE_UNSENT, 0},
+		{"reset after a byte, new", false, 1, ECONNRESET, DWF_PHASE_SENT, 1},
+		{"reset, kept", true, 0, ECONNRESET, DWF_PHASE_COMPLETE, 1},
+		{"closed, kept", true, 0, EPIPE, DWF_PHASE_COMPLETE, 1},
+		{"reset after a byte, kept", true, 1, ECONNRESET, DWF_PHASE_SENT, 1},
+		{"closed after a byte, kept", true, 1, EPIPE, DWF_PHASE_SENT, 1},
+		{"full, new", false, 0, EAGAIN, DWF_PHASE_COMPLETE, 1},
+		{"full, kept", true, 0, EAGAIN, DWF_PHASE_COMPLETE, 1},
+		{"full after a byte, kept", true, 1, EAGAIN, DWF_PHASE_COMPLETE, 1},
+	};
+
+	for (int i = 0; i < LENGTH(cases) * LENGTH(body_cases); i++)
+	{
+		const BodyCase *body = &body_cases[i % LENGTH(body_cases)];
+		int			c = i / LENGTH(body_cases);
+		DwfEngine  *engine = create(1);
+		const DwfExchange *exchange;
+
+		start_server(steps, LENGTH(steps));
+		if (cases[c].kept)
+			drop(engine, ask(engine, make_request(10)));
+		sending.calls = cases[c].takes > 0 ? 2 : 1;
+		sending.takes = cases[c].takes;
+		sending.error = cases[c].error;
+		exchange = ask(engine, make_request_of(body));
+		sending.calls = 0;
+		is_int(exchange->phase, cases[c].phase, "%s, while written, %s",
+			   body->name, cases[c].name);
+		destroy_and_drain(engine);
+		is_int(server.requests, cases[c].requests + cases[c].kept,
+			   "the server saw what it says");
+		stop_server();
+	}
+}
+
 /* Tests that a request got its own reply, or none and was not sent. */
 static void
 check_own_reply(const DwfExchange *exchange, const char *name)
@@ -343,6 +427,7 @@ main(void)
 	test_losses();
 	test_stale();
 	test_race();
+	test_breaking();
 	test_unasked();
 	test_excess();
 	test_invitations();
