@@ -499,7 +499,7 @@ test_environment(void)
 int
 main(void)
 {
-	alarm(WATCHDOG);
+	start_watchdog();
 	test_replies();
 	test_no_room();
 	test_endless_headers();

@@ -494,7 +494,7 @@ test_timings(void)
 int
 main(void)
 {
-	alarm(WATCHDOG);
+	start_watchdog();
 	main_thread = pthread_self();
 	if (pipe2(resolver.gate, O_CLOEXEC) != 0)
 		abort();

@@ -423,7 +423,7 @@ test_expectation(void)
 int
 main(void)
 {
-	alarm(WATCHDOG);
+	start_watchdog();
 	test_losses();
 	test_stale();
 	test_race();
