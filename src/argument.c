@@ -19,6 +19,9 @@
 
 static bool read_members(Jsonb *jsonb, bool with_containers,
 						 DwfField *fields, int *count, DwfFault *fault);
+static void push_text(JsonbParseState **state, JsonbIteratorToken token,
+					  const char *text);
+static bool set_root(DwfField *field, Jsonb *jsonb, DwfFault *fault);
 static bool set_value(DwfField *field, const JsonbValue *value,
 					  bool with_containers, DwfFault *fault);
 static bool set_text(DwfField *field, const char *text, int len,
@@ -71,21 +74,86 @@ dwf_argument_read_permissions(const char *model_id, Jsonb *permissions,
 		{"modelId", DWF_JSON_STRING, NULL, 0},
 		{"permissions", DWF_JSON_NULL, NULL, 0},
 	};
-	JsonbValue	value;
 
 	memset(fault, 0, sizeof(*fault));
-	if (JB_ROOT_IS_SCALAR(permissions))
-		value = *getIthJsonbValueFromContainer(&permissions->root, 0);
+	return set_text(&fields[0], model_id, strlen(model_id), fault) &&
+		set_root(&fields[1], permissions, fault) &&
+		dwf_domo_read_request(DWF_SET_PERMISSIONS, fields, lengthof(fields),
+							  request, fault);
+}
+
+bool
+dwf_argument_read_start(const char *workflow, Jsonb *data,
+						DwfRequest *request, DwfFault *fault)
+{
+	DwfField	fields[] = {
+		{"workflow", DWF_JSON_STRING, NULL, 0},
+		{"data", DWF_JSON_NULL, NULL, 0},
+	};
+
+	memset(fault, 0, sizeof(*fault));
+	return set_text(&fields[0], workflow, strlen(workflow), fault) &&
+		set_root(&fields[1], data, fault) &&
+		dwf_domo_read_request(DWF_START, fields, lengthof(fields), request,
+							  fault);
+}
+
+Jsonb *
+dwf_argument_cancel(const char *id)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_text(&state, WJB_KEY, "id");
+	push_text(&state, WJB_VALUE, id);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+Jsonb *
+dwf_argument_permissions(const char *model_id, Jsonb *permissions)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue	value;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_text(&state, WJB_KEY, "modelId");
+	push_text(&state, WJB_VALUE, model_id);
+	push_text(&state, WJB_KEY, "permissions");
+	value.type = jbvBinary;
+	value.val.binary.data = &permissions->root;
+	value.val.binary.len = VARSIZE(permissions) - VARHDRSZ;
+	pushJsonbValue(&state, WJB_VALUE, &value);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* Pushes UTF-8 text as a key or value. */
+static void
+push_text(JsonbParseState **state, JsonbIteratorToken token, const char *text)
+{
+	JsonbValue	value;
+	char	   *converted = pg_any_to_server(text, strlen(text), PG_UTF8);
+
+	value.type = jbvString;
+	value.val.string.val = converted;
+	value.val.string.len = strlen(converted);
+	pushJsonbValue(state, token, &value);
+}
+
+/* Sets a field from a whole jsonb. */
+static bool
+set_root(DwfField *field, Jsonb *jsonb, DwfFault *fault)
+{
+	JsonbValue	value;
+
+	if (JB_ROOT_IS_SCALAR(jsonb))
+		value = *getIthJsonbValueFromContainer(&jsonb->root, 0);
 	else
 	{
 		value.type = jbvBinary;
-		value.val.binary.data = &permissions->root;
-		value.val.binary.len = VARSIZE(permissions) - VARHDRSZ;
+		value.val.binary.data = &jsonb->root;
+		value.val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
 	}
-	return set_text(&fields[0], model_id, strlen(model_id), fault) &&
-		set_value(&fields[1], &value, true, fault) &&
-		dwf_domo_read_request(DWF_SET_PERMISSIONS, fields, lengthof(fields),
-							  request, fault);
+	return set_value(field, &value, true, fault);
 }
 
 /*

@@ -27,4 +27,15 @@ extern bool dwf_argument_read_permissions(const char *model_id,
 										  DwfRequest *request,
 										  DwfFault *fault);
 
+/* The same for a start of a registered workflow. */
+extern bool dwf_argument_read_start(const char *workflow, Jsonb *data,
+									DwfRequest *request, DwfFault *fault);
+
+/* A permission change as jsonb: {"modelId", "permissions"}. */
+extern Jsonb *dwf_argument_permissions(const char *model_id,
+									   Jsonb *permissions);
+
+/* A cancel of a UTF-8 id as jsonb: {"id": ...}. */
+extern Jsonb *dwf_argument_cancel(const char *id);
+
 #endif							/* DWF_ARGUMENT_H */

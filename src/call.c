@@ -34,9 +34,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* A token in a success is only looked for if it cannot be anything else. */
-#define MIN_TOKEN_IN_SUCCESS	16
-
 /* What an interruption's detail may name of requests in doubt. */
 #define MAX_IN_DOUBT_SHOWN	20
 
@@ -44,21 +41,21 @@ typedef struct Run
 {
 	const DwfConnection *connection;
 	const DwfRequest *requests;
+	const int  *numbers;		/* NULL: one request by itself */
 	int			count;
 	int			max_parallel;
 	int			submitted;
 	DwfSettle	settle;
 	void	   *arg;
-	const char *headers[6];
 	DwfReply	reply;			/* the one being settled */
 } Run;
 
-/* What is found to be in doubt when a run is interrupted. */
+/* The indexes of the requests found in doubt when a run is interrupted. */
 typedef struct Doubt
 {
 	const Run  *run;
 	int			count;
-	StringInfoData numbers;
+	int			indexes[DWF_MAX_PARALLEL];
 } Doubt;
 
 static DwfEngine *engine;
@@ -66,25 +63,25 @@ static TimestampTz engine_reload_time;
 static WaitEventSet *wait_set;
 
 static void open_engine(void);
-static void set_headers(Run *run);
 static void run_all(Run *run);
 static void submit_some(Run *run);
 static void settle_ended(Run *run);
-static void redact(const DwfConnection *connection,
-				   const DwfExchange *exchange);
-static void redact_text(const char *token, char *text, size_t len);
 static void wait_for_network(void);
 static void take_interrupts(Run *run);
 static void explain_interruption(void *arg);
 static void visit_pending(const DwfExchange *exchange, void *arg);
+static char *list_doubt(Doubt *doubt);
+static int	compare_ints(const void *a, const void *b);
 
 void
 dwf_call_run(const DwfConnection *connection, const DwfRequest *requests,
-			 int count, int max_parallel, DwfSettle settle, void *arg)
+			 const int *numbers, int count, int max_parallel,
+			 DwfSettle settle, void *arg)
 {
 	Run			run = {
 		.connection = connection,
 		.requests = requests,
+		.numbers = numbers,
 		.count = count,
 		.max_parallel = Min(max_parallel, DWF_MAX_PARALLEL),
 		.settle = settle,
@@ -93,7 +90,6 @@ dwf_call_run(const DwfConnection *connection, const DwfRequest *requests,
 
 	open_engine();
 	dwf_xact_prepare();
-	set_headers(&run);
 
 	PG_TRY();
 	{
@@ -135,20 +131,6 @@ open_engine(void)
 }
 
 static void
-set_headers(Run *run)
-{
-	run->headers[0] = psprintf("X-DOMO-Developer-Token: %s",
-							   run->connection->token);
-	run->headers[1] = "Content-Type: application/json";
-	run->headers[2] = "Accept: application/json";
-	run->headers[3] = "User-Agent: domowf/" DWF_VERSION;
-
-	/* no waiting for a 100 before a large body */
-	run->headers[4] = "Expect:";
-	run->headers[5] = NULL;
-}
-
-static void
 run_all(Run *run)
 {
 	for (;;)
@@ -170,32 +152,13 @@ run_all(Run *run)
 static void
 submit_some(Run *run)
 {
-	const DwfConnection *connection = run->connection;
-
 	while (run->submitted < run->count &&
 		   dwf_http_in_use(engine) < run->max_parallel)
 	{
 		const DwfRequest *request = &run->requests[run->submitted];
-		DwfHttpRequest http = {
-			.headers = run->headers,
-			.proxy = connection->proxy,
-			.ca_file = connection->ca_file,
-			.connect_timeout = connection->connect_timeout,
-			.timeout = connection->timeout,
-			.max_response = connection->max_response,
-			.owner = (void *) request,
-		};
-		bool		ok;
 
-		http.url = dwf_domo_url(connection->base_url, request);
-		ok = dwf_domo_body(request, &http.body, &http.body_len) &&
-			http.url != NULL;
-		if (!ok)
-		{
-			free(http.url);
-			free(http.body);
-		}
-		if (!ok || !dwf_http_submit(engine, &http))
+		if (!dwf_connection_submit(run->connection, engine, request,
+								   (void *) request))
 			ereport(ERROR,
 					(errcode(ERRCODE_OUT_OF_MEMORY),
 					 errmsg("out of memory"),
@@ -203,8 +166,9 @@ submit_some(Run *run)
 							   dwf_report_subject(request))));
 		run->submitted++;
 	}
-	if (run->submitted == run->count)
-		dwf_http_keep_one(engine);
+
+	/* no more connections than those that still wait can use, and one */
+	dwf_http_keep(engine, Max(run->count - run->submitted, 1));
 }
 
 /* Settles every exchange that has ended. */
@@ -217,52 +181,15 @@ settle_ended(Run *run)
 	{
 		const DwfRequest *request = exchange->owner;
 
-		redact(run->connection, exchange);
-		dwf_domo_read_reply(request->operation, exchange, &run->reply);
-		if (run->reply.message != NULL)
-			redact_text(run->connection->token, run->reply.message,
-						strlen(run->reply.message));
-		if (run->reply.toe != NULL)
-			redact_text(run->connection->token, run->reply.toe,
-						strlen(run->reply.toe));
+		dwf_connection_read_reply(run->connection, request->operation,
+								  exchange, &run->reply);
 		if (run->reply.outcome == DWF_DONE)
 			dwf_xact_note(request->operation,
 						  request->operation == DWF_START ?
 						  run->reply.instance.id : request->id);
-		if (run->reply.outcome == DWF_UNAUTHORIZED)
-			dwf_connection_token_refused();
 		run->settle(run->arg, request - run->requests, exchange, &run->reply);
 		dwf_domo_free_reply(&run->reply);
 		dwf_http_release(engine, exchange);
-	}
-}
-
-/*
- * Takes the token out of what Domo (or whoever answered) sent: an error page
- * may repeat the request.  A short token may stand in a success by chance,
- * and is left there rather than to damage an id.
- */
-static void
-redact(const DwfConnection *connection, const DwfExchange *exchange)
-{
-	bool		success = exchange->http_status >= 200 &&
-	exchange->http_status <= 299;
-
-	if (!success || strlen(connection->token) >= MIN_TOKEN_IN_SUCCESS)
-		redact_text(connection->token, exchange->body, exchange->body_len);
-}
-
-static void
-redact_text(const char *token, char *text, size_t len)
-{
-	size_t		token_len = strlen(token);
-	char	   *at = text;
-
-	while (len > 0 && (at = memmem(at, text + len - at, token,
-								   token_len)) != NULL)
-	{
-		memset(at, '*', token_len);
-		at += token_len;
 	}
 }
 
@@ -310,16 +237,15 @@ explain_interruption(void *arg)
 		ERRCODE_TO_CATEGORY(code) == ERRCODE_WARNING)
 		return;
 
-	initStringInfo(&doubt.numbers);
 	dwf_http_each_pending(engine, visit_pending, &doubt);
 	if (doubt.count == 0)
 		errdetail("No request that was still open had been sent to Domo.");
-	else if (run->count == 1)
+	else if (run->numbers == NULL)
 		errdetail("The %s had been sent: it is in doubt whether Domo has executed it.",
 				  dwf_report_subject(&run->requests[0]));
 	else
 		errdetail("It is in doubt whether Domo has executed %d requests that had been sent: number %s.",
-				  doubt.count, doubt.numbers.data);
+				  doubt.count, list_doubt(&doubt));
 }
 
 static void
@@ -328,13 +254,32 @@ visit_pending(const DwfExchange *exchange, void *arg)
 	Doubt	   *doubt = arg;
 	const DwfRequest *request = exchange->owner;
 
-	if (exchange->phase == DWF_PHASE_UNSENT)
-		return;
-	if (doubt->count < MAX_IN_DOUBT_SHOWN)
-		appendStringInfo(&doubt->numbers, "%s%d",
-						 doubt->count == 0 ? "" : ", ",
-						 (int) (request - doubt->run->requests) + 1);
-	else if (doubt->count == MAX_IN_DOUBT_SHOWN)
-		appendStringInfoString(&doubt->numbers, ", ...");
-	doubt->count++;
+	if (exchange->phase != DWF_PHASE_UNSENT)
+		doubt->indexes[doubt->count++] =
+			(int) (request - doubt->run->requests);
+}
+
+/* The numbers of what is in doubt, the first of them.  palloc'd. */
+static char *
+list_doubt(Doubt *doubt)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	qsort(doubt->indexes, doubt->count, sizeof(int), compare_ints);
+	for (int i = 0; i < Min(doubt->count, MAX_IN_DOUBT_SHOWN); i++)
+		appendStringInfo(&list, "%s%d", i == 0 ? "" : ", ",
+						 doubt->run->numbers[doubt->indexes[i]]);
+	if (doubt->count > MAX_IN_DOUBT_SHOWN)
+		appendStringInfoString(&list, ", ...");
+	return list.data;
+}
+
+static int
+compare_ints(const void *a, const void *b)
+{
+	int			x = *(const int *) a;
+	int			y = *(const int *) b;
+
+	return (x > y) - (x < y);
 }

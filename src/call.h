@@ -18,7 +18,8 @@ typedef void (*DwfSettle) (void *arg, int index, const DwfExchange *exchange,
 
 /*
  * Sends `count` requests, up to `max_parallel` at a time, and waits until each
- * has been settled.  What Domo executed is noted for the transaction
+ * has been settled.  `numbers` are what messages call them, ascending; NULL for
+ * one request by itself.  What Domo executed is noted for the transaction
  * (xact.h) before `settle` sees it.
  *
  * Interruptible at any time: a cancel, a timeout or a termination raises its
@@ -26,7 +27,7 @@ typedef void (*DwfSettle) (void *arg, int index, const DwfExchange *exchange,
  * 53000 where libcurl has no memory or descriptors.
  */
 extern void dwf_call_run(const DwfConnection *connection,
-						 const DwfRequest *requests, int count,
-						 int max_parallel, DwfSettle settle, void *arg);
+						 const DwfRequest *requests, const int *numbers,
+						 int count, int max_parallel, DwfSettle settle, void *arg);
 
 #endif							/* DWF_CALL_H */

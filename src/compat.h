@@ -23,6 +23,14 @@
 #define dwf_guc_strdup(text)	strdup(text)
 #endif
 
+/* Whether a DROP DATABASE was not interrupted. */
+#if PG_VERSION_NUM >= 150004
+#define dwf_database_is_valid(form)	\
+	((form)->datconnlimit != DATCONNLIMIT_INVALID_DB)
+#else
+#define dwf_database_is_valid(form)	true
+#endif
+
 /* A wait event set that lives as long as the process. */
 #if PG_VERSION_NUM >= 170000
 #define dwf_create_wait_set(count)	CreateWaitEventSet(NULL, (count))
@@ -31,11 +39,23 @@
 	CreateWaitEventSet(TopMemoryContext, (count))
 #endif
 
-/* The wait event shown in pg_stat_activity while Domo is waited for. */
+/* Wait events shown in pg_stat_activity: for Domo, and for work. */
 #if PG_VERSION_NUM >= 170000
 #define dwf_wait_event_http()	WaitEventExtensionNew("DomowfHttp")
+#define dwf_wait_event_main()	WaitEventExtensionNew("DomowfMain")
 #else
 #define dwf_wait_event_http()	PG_WAIT_EXTENSION
+#define dwf_wait_event_main()	PG_WAIT_EXTENSION
+#endif
+
+/* Entries in all indexes of a row that was just inserted. */
+#if PG_VERSION_NUM >= 160000
+#define dwf_insert_index_tuples(target, slot, estate) \
+	ExecInsertIndexTuples((target), (slot), (estate), false, false, NULL, NIL, \
+						  false)
+#else
+#define dwf_insert_index_tuples(target, slot, estate) \
+	ExecInsertIndexTuples((target), (slot), (estate), false, false, NULL, NIL)
 #endif
 
 #endif							/* DWF_COMPAT_H */

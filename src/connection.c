@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "connection.h"
+#include "domowf.h"
 #include "guc.h"
 #include "url.h"
 
@@ -29,6 +30,9 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+/* A token in a success is only looked for if it cannot be anything else. */
+#define MIN_TOKEN_IN_SUCCESS	16
+
 /* A token file may hold this much, its last newline included. */
 #define MAX_TOKEN_FILE		8192
 
@@ -37,6 +41,9 @@ static char *file_token;
 static char *file_path;
 static TimestampTz file_reload_time;
 
+static void redact(const DwfConnection *connection,
+				   const DwfExchange *exchange);
+static void redact_text(const char *token, char *text, size_t len);
 static char *find_base_url(void);
 static char *find_token(void);
 static void refuse_diversion(const char *what);
@@ -55,12 +62,86 @@ dwf_connection_open(DwfConnection *connection)
 	connection->connect_timeout = dwf_connect_timeout;
 	connection->timeout = dwf_timeout;
 	connection->max_response = (size_t) dwf_max_response_size * 1024;
+	connection->headers[0] = psprintf("X-DOMO-Developer-Token: %s",
+									  connection->token);
+	connection->headers[1] = "Content-Type: application/json";
+	connection->headers[2] = "Accept: application/json";
+	connection->headers[3] = "User-Agent: domowf/" DWF_VERSION;
+
+	/* no waiting for a 100 before a large body */
+	connection->headers[4] = "Expect:";
+	connection->headers[5] = NULL;
+}
+
+bool
+dwf_connection_submit(const DwfConnection *connection, DwfEngine *engine,
+					  const DwfRequest *request, void *owner)
+{
+	DwfHttpRequest http = {
+		.headers = connection->headers,
+		.proxy = connection->proxy,
+		.ca_file = connection->ca_file,
+		.connect_timeout = connection->connect_timeout,
+		.timeout = connection->timeout,
+		.max_response = connection->max_response,
+		.owner = owner,
+	};
+
+	http.url = dwf_domo_url(connection->base_url, request);
+	if (http.url == NULL ||
+		!dwf_domo_body(request, &http.body, &http.body_len))
+	{
+		free(http.url);
+		return false;
+	}
+	return dwf_http_submit(engine, &http);
 }
 
 void
-dwf_connection_token_refused(void)
+dwf_connection_read_reply(const DwfConnection *connection,
+						  DwfOperation operation, const DwfExchange *exchange,
+						  DwfReply *reply)
 {
-	forget_token();
+	redact(connection, exchange);
+	dwf_domo_read_reply(operation, exchange, reply);
+
+	/* once more: an escape in JSON may have hidden it from the first time */
+	if (reply->message != NULL)
+		redact_text(connection->token, reply->message,
+					strlen(reply->message));
+	if (reply->toe != NULL)
+		redact_text(connection->token, reply->toe, strlen(reply->toe));
+	if (reply->outcome == DWF_UNAUTHORIZED)
+		forget_token();
+}
+
+/*
+ * Takes the token out of what Domo (or whoever answered) sent: an error page
+ * may repeat the request.  A short token may stand in a success by chance,
+ * and is left there rather than to damage an id.
+ */
+static void
+redact(const DwfConnection *connection, const DwfExchange *exchange)
+{
+	bool		success = exchange->http_status >= 200 &&
+	exchange->http_status <= 299;
+
+	if (!success || strlen(connection->token) >= MIN_TOKEN_IN_SUCCESS)
+		redact_text(connection->token, exchange->body, exchange->body_len);
+}
+
+static void
+redact_text(const char *token, char *text, size_t len)
+{
+	size_t		token_len = strlen(token);
+	char	   *at = text;
+
+	while (len > 0 && (at = memmem(at, text + len - at, token,
+								   token_len)) != NULL)
+	{
+		memset(at, '*', token_len);
+		at += token_len;
+	}
 }
 
 static char *
@@ -119,7 +200,8 @@ refuse_diversion(const char *what)
 				 errmsg("%s is not used, because %s is not as the server's configuration sets it",
 						what, setting),
 				 errdetail("A configured token goes only where the configuration points."),
-				 errhint("Set domowf.token in the session as well.")));
+				 errhint("Set %s in postgresql.conf, or domowf.token in the session as well.",
+						 setting)));
 }
 
 /* The token of domowf.token_file, from memory where that is still good. */

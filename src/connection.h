@@ -5,6 +5,8 @@
 #ifndef DWF_CONNECTION_H
 #define DWF_CONNECTION_H
 
+#include "domo.h"
+
 /*
  * All strings live in the memory context in which the connection was opened.
  */
@@ -17,6 +19,7 @@ typedef struct DwfConnection
 	int			connect_timeout;	/* milliseconds */
 	int			timeout;		/* milliseconds */
 	size_t		max_response;	/* bytes */
+	const char *headers[6];		/* of each request, ended by NULL */
 } DwfConnection;
 
 /*
@@ -28,9 +31,21 @@ typedef struct DwfConnection
 extern void dwf_connection_open(DwfConnection *connection);
 
 /*
- * Says that Domo refused the token (401): the token file is read again the
- * next time.
+ * Hands a request to the engine, which must have a free slot.  False: memory
+ * is short, and nothing was sent.
  */
-extern void dwf_connection_token_refused(void);
+extern bool dwf_connection_submit(const DwfConnection *connection,
+								  DwfEngine *engine,
+								  const DwfRequest *request, void *owner);
+
+/*
+ * Reads what an exchange means (dwf_domo_read_reply()), with the token taken
+ * out of all that was received.  After a 401 the token file is read again by
+ * the next dwf_connection_open().
+ */
+extern void dwf_connection_read_reply(const DwfConnection *connection,
+									  DwfOperation operation,
+									  const DwfExchange *exchange,
+									  DwfReply *reply);
 
 #endif							/* DWF_CONNECTION_H */

@@ -46,6 +46,7 @@ typedef struct DwfField
 typedef struct DwfRequest
 {
 	DwfOperation operation;
+	const char *workflow;		/* start by registered name; else NULL */
 	const char *id;				/* model id; of a cancel: instance id */
 	const char *message_name;	/* start */
 	const char *version;		/* start */
@@ -114,7 +115,8 @@ extern const char *dwf_domo_operation_name(DwfOperation operation);
 
 /*
  * Reads a request from the members of the caller's object, in any order.
- * Returns false and fills *fault where it is not well formed.
+ * Returns false and fills *fault where it is not well formed.  A start that
+ * names a registered workflow lacks its id, message name and version then.
  */
 extern bool dwf_domo_read_request(DwfOperation operation,
 								  const DwfField *fields, int count,

@@ -310,7 +310,10 @@ read_error(const DwfExchange *exchange, DwfReply *reply)
 	if (dwf_json_type(root) == DWF_JSON_OBJECT)
 		read_error_object(root, reply);
 	dwf_json_free(root);
-	if (reply->message == NULL)
+
+	/* a success that is cut off is no message */
+	if (reply->message == NULL &&
+		!(exchange->oversize && exchange->http_status < 300))
 		reply->message = one_line(exchange->body, exchange->body_len,
 								  MAX_MESSAGE);
 }

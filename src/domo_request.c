@@ -31,6 +31,11 @@ static const KeyRule start_rules[] = {
 	{"data", DWF_JSON_OBJECT, true},
 };
 
+static const KeyRule workflow_rules[] = {
+	{"workflow", DWF_JSON_STRING, true},
+	{"data", DWF_JSON_OBJECT, true},
+};
+
 static const KeyRule permission_rules[] = {
 	{"modelId", DWF_JSON_STRING, true},
 	{"permissions", DWF_JSON_ARRAY, true},
@@ -66,6 +71,8 @@ static bool match_fields(const char *what, const KeyRule *rules, int nrules,
 						 const DwfField **found, DwfFault *fault);
 static bool read_start(const DwfField *fields, int count,
 					   DwfRequest *request, DwfFault *fault);
+static bool read_workflow_start(const DwfField *fields, int count,
+								DwfRequest *request, DwfFault *fault);
 static bool read_cancel(const DwfField *fields, int count,
 						DwfRequest *request, DwfFault *fault);
 static bool read_set_permissions(const DwfField *fields, int count,
@@ -246,6 +253,11 @@ read_start(const DwfField *fields, int count, DwfRequest *request,
 {
 	const DwfField *found[MAX_RULES];
 
+	for (int i = 0; i < count; i++)
+	{
+		if (strcmp(fields[i].key, "workflow") == 0)
+			return read_workflow_start(fields, count, request, fault);
+	}
 	if (!match_fields("start request", start_rules, LENGTH(start_rules),
 					  fields, count, found, fault))
 		return false;
@@ -257,6 +269,23 @@ read_start(const DwfField *fields, int count, DwfRequest *request,
 	return check_text("messageName", request->message_name, fault) &&
 		check_text("version", request->version, fault) &&
 		dwf_domo_check_id("modelId", request->id, fault) &&
+		check_size("data", request->data_len, fault);
+}
+
+/* A start that names a registered workflow. */
+static bool
+read_workflow_start(const DwfField *fields, int count, DwfRequest *request,
+					DwfFault *fault)
+{
+	const DwfField *found[MAX_RULES];
+
+	if (!match_fields("start request", workflow_rules, LENGTH(workflow_rules),
+					  fields, count, found, fault))
+		return false;
+	request->workflow = found[0]->text;
+	request->data = found[1]->text;
+	request->data_len = found[1]->len;
+	return check_text("workflow", request->workflow, fault) &&
 		check_size("data", request->data_len, fault);
 }
 

@@ -2,14 +2,19 @@
  * domowf.c
  *	  The module: what happens when the library is loaded.
  *
- * Loading defines the settings and nothing else, so that it is the same in a
- * backend that calls its first function as in a postmaster that preloads the
- * library.  libcurl is started by the first call.
+ * Loading defines the settings; a postmaster that preloads the library also
+ * gets shared memory and the launcher.  Without that, calls work and requests
+ * are stored.  libcurl is started by the first call.
  */
 #include "postgres.h"
 
-#include "fmgr.h"
+#include "evict.h"
 #include "guc.h"
+#include "launcher.h"
+#include "shared.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
 
 PG_MODULE_MAGIC;
 
@@ -20,4 +25,9 @@ void
 _PG_init(void)
 {
 	dwf_guc_define();
+	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
+		return;
+	dwf_shared_request();
+	dwf_evict_install();
+	dwf_launcher_register();
 }

@@ -26,4 +26,7 @@
 /* Attempts that one backend may have in flight: domowf_start_all(). */
 #define DWF_MAX_PARALLEL	64
 
+/* Attempts that one worker may have in flight: domowf.max_connections. */
+#define DWF_MAX_CONNECTIONS	256
+
 #endif							/* DWF_DOMOWF_H */

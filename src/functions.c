@@ -12,8 +12,11 @@
 #include "call.h"
 #include "connection.h"
 #include "domowf.h"
+#include "guc.h"
 #include "instance.h"
+#include "queue.h"
 #include "report.h"
+#include "workflow.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
@@ -26,6 +29,7 @@
 #include "utils/typcache.h"
 
 PG_FUNCTION_INFO_V1(domowf_start_jsonb);
+PG_FUNCTION_INFO_V1(domowf_start_workflow);
 PG_FUNCTION_INFO_V1(domowf_start_all);
 PG_FUNCTION_INFO_V1(domowf_cancel_jsonb);
 PG_FUNCTION_INFO_V1(domowf_cancel_text);
@@ -36,9 +40,17 @@ PG_FUNCTION_INFO_V1(domowf_set_permissions_text);
 typedef struct InstanceCall
 {
 	const DwfRequest *request;
+	Jsonb	   *jsonb;			/* as it is logged */
 	TupleDesc	desc;
 	HeapTuple	tuple;
 } InstanceCall;
+
+/* One permission change. */
+typedef struct PermissionCall
+{
+	const DwfRequest *request;
+	Jsonb	   *jsonb;
+} PermissionCall;
 
 /* A row of domowf_start_all, from its request to its result. */
 typedef struct StartRow
@@ -52,7 +64,8 @@ typedef struct StartRow
 typedef struct StartAll
 {
 	DwfRequest *requests;		/* those that are well formed ... */
-	int		   *ordinals;		/* ... and their rows */
+	Jsonb	  **jsonbs;			/* ... as they are logged ... */
+	int		   *numbers;		/* ... and their rows, counted from 1 */
 	int			count;
 	StartRow   *rows;
 	int			nrows;
@@ -64,12 +77,17 @@ typedef struct StartAll
 static void check_not_null(FunctionCallInfo fcinfo, int arg,
 						   const char *name);
 static Datum call_for_instance(FunctionCallInfo fcinfo,
-							   const DwfRequest *request);
+							   const DwfRequest *request, Jsonb *jsonb);
+static void resolve_workflow(DwfRequest *request, Jsonb **jsonb,
+							 JsonbContainer *data);
+static void log_call(const DwfRequest *request, Jsonb *jsonb,
+					 const DwfExchange *exchange, const DwfReply *reply);
+static void log_failure(const DwfFailure *failure);
 static TupleDesc instance_desc(FunctionCallInfo fcinfo);
 static void settle_instance(void *arg, int index, const DwfExchange *exchange,
 							const DwfReply *reply);
 static void call_for_permissions(FunctionCallInfo fcinfo,
-								 const DwfRequest *request,
+								 const DwfRequest *request, Jsonb *jsonb,
 								 JsonbContainer *entries);
 static void settle_permissions(void *arg, int index,
 							   const DwfExchange *exchange,
@@ -79,6 +97,7 @@ static Datum text_member(JsonbContainer *object, const char *key,
 						 bool *isnull);
 static Datum text_array_member(JsonbContainer *object, const char *key);
 static void read_starts(StartAll *all, Datum *elements, bool *nulls);
+static void read_start(StartAll *all, int row, Jsonb *jsonb);
 static void settle_start(void *arg, int index, const DwfExchange *exchange,
 						 const DwfReply *reply);
 static void fail_row(StartRow *row, const char *sqlstate,
@@ -103,12 +122,59 @@ domowf_start_jsonb(PG_FUNCTION_ARGS)
 {
 	DwfRequest	request;
 	DwfFault	fault;
+	Jsonb	   *jsonb;
+	JsonbValue	data;
 
 	PreventCommandIfReadOnly("domowf_start()");
 	check_not_null(fcinfo, 0, "request");
-	if (!dwf_argument_read(DWF_START, PG_GETARG_JSONB_P(0), &request, &fault))
+	jsonb = PG_GETARG_JSONB_P(0);
+	if (!dwf_argument_read(DWF_START, jsonb, &request, &fault))
 		dwf_report_fault(&fault);
-	return call_for_instance(fcinfo, &request);
+	if (request.workflow != NULL)
+	{
+		getKeyJsonValueFromContainer(&jsonb->root, "data", 4, &data);
+		resolve_workflow(&request, &jsonb, data.val.binary.data);
+	}
+	return call_for_instance(fcinfo, &request, jsonb);
+}
+
+/*
+ * domowf_start(workflow text, data jsonb) returns domowf_instance
+ */
+Datum
+domowf_start_workflow(PG_FUNCTION_ARGS)
+{
+	DwfRequest	request;
+	DwfFault	fault;
+	Jsonb	   *data;
+	Jsonb	   *jsonb;
+
+	PreventCommandIfReadOnly("domowf_start()");
+	check_not_null(fcinfo, 0, "workflow");
+	check_not_null(fcinfo, 1, "data");
+	data = PG_GETARG_JSONB_P(1);
+	if (!dwf_argument_read_start(text_to_cstring(PG_GETARG_TEXT_PP(0)), data,
+								 &request, &fault))
+		dwf_report_fault(&fault);
+	resolve_workflow(&request, &jsonb, &data->root);
+	return call_for_instance(fcinfo, &request, jsonb);
+}
+
+/*
+ * Fills in what a registered workflow says, and makes the request as Domo
+ * gets it, which is what is logged.
+ */
+static void
+resolve_workflow(DwfRequest *request, Jsonb **jsonb, JsonbContainer *data)
+{
+	DwfWorkflow workflow;
+	DwfFault	fault = {0};
+	int			code = dwf_workflow_resolve(request, GetUserId(), &workflow,
+											&fault);
+
+	if (code != 0)
+		dwf_report_fault_as(code, &fault);
+	*jsonb = dwf_workflow_request(&workflow, data);
 }
 
 /*
@@ -124,7 +190,8 @@ domowf_cancel_jsonb(PG_FUNCTION_ARGS)
 	check_not_null(fcinfo, 0, "request");
 	if (!dwf_argument_read(DWF_CANCEL, PG_GETARG_JSONB_P(0), &request, &fault))
 		dwf_report_fault(&fault);
-	return call_for_instance(fcinfo, &request);
+	return call_for_instance(fcinfo, &request,
+							 dwf_argument_cancel(request.id));
 }
 
 /*
@@ -141,18 +208,20 @@ domowf_cancel_text(PG_FUNCTION_ARGS)
 	if (!dwf_argument_read_cancel(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 								  &request, &fault))
 		dwf_report_fault(&fault);
-	return call_for_instance(fcinfo, &request);
+	return call_for_instance(fcinfo, &request,
+							 dwf_argument_cancel(request.id));
 }
 
 static Datum
-call_for_instance(FunctionCallInfo fcinfo, const DwfRequest *request)
+call_for_instance(FunctionCallInfo fcinfo, const DwfRequest *request,
+				  Jsonb *jsonb)
 {
 	DwfConnection connection;
-	InstanceCall call = {request};
+	InstanceCall call = {request, jsonb};
 
 	dwf_connection_open(&connection);
 	call.desc = instance_desc(fcinfo);
-	dwf_call_run(&connection, request, 1, 1, settle_instance, &call);
+	dwf_call_run(&connection, request, NULL, 1, 1, settle_instance, &call);
 	return HeapTupleGetDatum(call.tuple);
 }
 
@@ -185,10 +254,37 @@ settle_instance(void *arg, int index, const DwfExchange *exchange,
 	{
 		call->tuple = dwf_instance_form(call->desc, &reply->instance,
 										exchange->body, exchange->body_len);
+		log_call(call->request, call->jsonb, exchange, reply);
 		return;
 	}
 	dwf_report_describe(call->request, exchange, reply, &failure);
+	log_failure(&failure);
 	dwf_report_raise(&failure);
+}
+
+/* Logs a call that succeeded, with domowf.log_calls. */
+static void
+log_call(const DwfRequest *request, Jsonb *jsonb, const DwfExchange *exchange,
+		 const DwfReply *reply)
+{
+	if (dwf_log_calls)
+		dwf_queue_log_call(request, jsonb, &reply->instance,
+						   exchange->http_status, exchange->body,
+						   exchange->body_len);
+}
+
+/*
+ * One line in the server's log for a call that failed: the transaction may
+ * catch the error, and what it writes may be rolled back.
+ */
+static void
+log_failure(const DwfFailure *failure)
+{
+	if (dwf_log_calls)
+		ereport(LOG,
+				(errmsg_internal("domowf: %s: %s", failure->sqlstate,
+								 failure->message),
+				 errhidestmt(true), errhidecontext(true)));
 }
 
 /*
@@ -209,7 +305,7 @@ domowf_set_permissions_jsonb(PG_FUNCTION_ARGS)
 		dwf_report_fault(&fault);
 	getKeyJsonValueFromContainer(&jsonb->root, "permissions",
 								 strlen("permissions"), &entries);
-	call_for_permissions(fcinfo, &request, entries.val.binary.data);
+	call_for_permissions(fcinfo, &request, jsonb, entries.val.binary.data);
 	return (Datum) 0;
 }
 
@@ -231,7 +327,9 @@ domowf_set_permissions_text(PG_FUNCTION_ARGS)
 	if (!dwf_argument_read_permissions(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 									   permissions, &request, &fault))
 		dwf_report_fault(&fault);
-	call_for_permissions(fcinfo, &request, &permissions->root);
+	call_for_permissions(fcinfo, &request,
+						 dwf_argument_permissions(request.id, permissions),
+						 &permissions->root);
 	return (Datum) 0;
 }
 
@@ -241,8 +339,9 @@ domowf_set_permissions_text(PG_FUNCTION_ARGS)
  */
 static void
 call_for_permissions(FunctionCallInfo fcinfo, const DwfRequest *request,
-					 JsonbContainer *entries)
+					 Jsonb *jsonb, JsonbContainer *entries)
 {
+	PermissionCall call = {request, jsonb};
 	DwfConnection connection;
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 
@@ -258,8 +357,8 @@ call_for_permissions(FunctionCallInfo fcinfo, const DwfRequest *request,
 				 errmsg("permission \"%s\" is none that Domo documents", name),
 				 errdetail("It is sent all the same.")));
 	}
-	dwf_call_run(&connection, request, 1, 1, settle_permissions,
-				 (void *) request);
+	dwf_call_run(&connection, request, NULL, 1, 1, settle_permissions,
+				 &call);
 	for (int i = 0; i < JsonContainerSize(entries); i++)
 	{
 		JsonbValue *entry = getIthJsonbValueFromContainer(entries, i);
@@ -272,11 +371,16 @@ static void
 settle_permissions(void *arg, int index, const DwfExchange *exchange,
 				   const DwfReply *reply)
 {
+	PermissionCall *call = arg;
 	DwfFailure	failure;
 
 	if (reply->outcome == DWF_DONE)
+	{
+		log_call(call->request, call->jsonb, exchange, reply);
 		return;
-	dwf_report_describe(arg, exchange, reply, &failure);
+	}
+	dwf_report_describe(call->request, exchange, reply, &failure);
+	log_failure(&failure);
 	dwf_report_raise(&failure);
 }
 
@@ -364,8 +468,8 @@ domowf_start_all(PG_FUNCTION_ARGS)
 	read_starts(&all, elements, nulls);
 	emit_rows(&all);
 	if (all.count > 0)
-		dwf_call_run(&connection, all.requests, all.count, max_parallel,
-					 settle_start, &all);
+		dwf_call_run(&connection, all.requests, all.numbers, all.count,
+					 max_parallel, settle_start, &all);
 	return (Datum) 0;
 }
 
@@ -373,26 +477,53 @@ domowf_start_all(PG_FUNCTION_ARGS)
 static void
 read_starts(StartAll *all, Datum *elements, bool *nulls)
 {
-	DwfFault	fault;
-	char		message[sizeof(fault.message)];
+	int			size = Max(all->nrows, 1);
 
-	all->rows = palloc0(sizeof(StartRow) * Max(all->nrows, 1));
-	all->ordinals = palloc(sizeof(int) * Max(all->nrows, 1));
-	all->requests = palloc(sizeof(DwfRequest) * Max(all->nrows, 1));
+	all->rows = palloc0(sizeof(StartRow) * size);
+	all->numbers = palloc(sizeof(int) * size);
+	all->requests = palloc(sizeof(DwfRequest) * size);
+	all->jsonbs = palloc(sizeof(Jsonb *) * size);
 	for (int i = 0; i < all->nrows; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (nulls[i])
 			fail_row(&all->rows[i], "22004", "a request must not be null");
-		else if (dwf_argument_read(DWF_START, DatumGetJsonbP(elements[i]),
-								   &all->requests[all->count], &fault))
-			all->ordinals[all->count++] = i;
 		else
-		{
-			dwf_report_show(message, sizeof(message), fault.message);
-			fail_row(&all->rows[i], "22023", pstrdup(message));
-		}
+			read_start(all, i, DatumGetJsonbP(elements[i]));
 	}
+}
+
+static void
+read_start(StartAll *all, int row, Jsonb *jsonb)
+{
+	DwfRequest *request = &all->requests[all->count];
+	int			code = ERRCODE_INVALID_PARAMETER_VALUE;
+	DwfFault	fault = {0};
+	DwfWorkflow workflow;
+	JsonbValue	data;
+	char		message[sizeof(fault.message)];
+
+	if (dwf_argument_read(DWF_START, jsonb, request, &fault))
+	{
+		code = 0;
+		if (request->workflow != NULL)
+			code = dwf_workflow_resolve(request, GetUserId(), &workflow,
+										&fault);
+	}
+	if (code != 0)
+	{
+		dwf_report_show(message, sizeof(message), fault.message);
+		fail_row(&all->rows[row], pstrdup(unpack_sql_state(code)),
+				 pstrdup(message));
+		return;
+	}
+	if (request->workflow != NULL)
+	{
+		getKeyJsonValueFromContainer(&jsonb->root, "data", 4, &data);
+		jsonb = dwf_workflow_request(&workflow, data.val.binary.data);
+	}
+	all->jsonbs[all->count] = jsonb;
+	all->numbers[all->count++] = row + 1;
 }
 
 static void
@@ -400,7 +531,7 @@ settle_start(void *arg, int index, const DwfExchange *exchange,
 			 const DwfReply *reply)
 {
 	StartAll   *all = arg;
-	StartRow   *row = &all->rows[all->ordinals[index]];
+	StartRow   *row = &all->rows[all->numbers[index] - 1];
 	DwfFailure	failure;
 
 	if (reply->outcome == DWF_DONE)
@@ -409,12 +540,16 @@ settle_start(void *arg, int index, const DwfExchange *exchange,
 										  &reply->instance, exchange->body,
 										  exchange->body_len);
 		row->done = true;
+		log_call(&all->requests[index], all->jsonbs[index], exchange, reply);
 	}
 	else
 	{
 		dwf_report_describe(&all->requests[index], exchange, reply, &failure);
+		log_failure(&failure);
 		fail_row(row, pstrdup(failure.sqlstate),
-				 psprintf("%s. %s", failure.message, failure.detail));
+				 psprintf("%s. %s%s%s", failure.message, failure.detail,
+						  failure.hint ? " " : "",
+						  failure.hint ? failure.hint : ""));
 	}
 	emit_rows(all);
 }

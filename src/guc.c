@@ -20,7 +20,9 @@
 #include <limits.h>
 
 #include "compat.h"
+#include "domowf.h"
 #include "guc.h"
+#include "testpoint.h"
 #include "url.h"
 
 #include "utils/guc.h"
@@ -45,14 +47,34 @@ typedef struct Token
 	char		secret[FLEXIBLE_ARRAY_MEMBER];
 } Token;
 
+int			dwf_after_promotion;
 char	   *dwf_base_url;
 char	   *dwf_ca_file;
 int			dwf_connect_timeout;
+int			dwf_expire_after;
 char	   *dwf_instance;
+bool		dwf_log_calls;
+bool		dwf_log_payload;
+int			dwf_log_retention;
+int			dwf_max_attempts;
+int			dwf_max_connections;
+int			dwf_max_queue_length;
 int			dwf_max_response_size;
+bool		dwf_notify;
+int			dwf_poll_interval;
 char	   *dwf_proxy;
+int			dwf_rate_limit;
+int			dwf_retry_base;
+int			dwf_retry_cap;
 int			dwf_timeout;
 char	   *dwf_token_file;
+bool		dwf_worker_enabled;
+
+static const struct config_enum_entry after_promotion_options[] = {
+	{"go_on", DWF_GO_ON, false},
+	{"pause", DWF_PAUSE_AFTER_PROMOTION, false},
+	{NULL, 0, false}
+};
 
 static char *published_token;	/* always "" */
 static const Token *token;		/* NULL: not set */
@@ -60,6 +82,8 @@ static const Token *token;		/* NULL: not set */
 /* The last value that the configuration gave, malloc'd; NULL: none yet. */
 static char *configured[NTARGETS];
 
+static void define_a_to_l(void);
+static void define_m_to_z(void);
 static bool is_configuration(GucSource source);
 static bool keep_source(void **extra, GucSource source);
 static void remember(Target target, const char *newval, const void *extra);
@@ -78,6 +102,20 @@ static const char *show_token(void);
 void
 dwf_guc_define(void)
 {
+	define_a_to_l();
+	define_m_to_z();
+	MarkGUCPrefixReserved("domowf");
+}
+
+static void
+define_a_to_l(void)
+{
+	DefineCustomEnumVariable("domowf.after_promotion",
+							 "What a promoted server does with its queue.",
+							 "pause: it waits for domowf_resume().",
+							 &dwf_after_promotion, DWF_GO_ON,
+							 after_promotion_options, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
 	DefineCustomStringVariable("domowf.base_url",
 							   "URL that requests go to, in place of the instance's.",
 							   "For a gateway or a test server: https, or http to the local host.",
@@ -93,21 +131,93 @@ dwf_guc_define(void)
 							"Resolving the name and the TLS handshake included.",
 							&dwf_connect_timeout, 5000, 1, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("domowf.expire_after",
+							"How long a request may wait to be sent.",
+							"0: for ever.",
+							&dwf_expire_after, 0, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomStringVariable("domowf.instance",
 							   "Domo instance that requests go to: acme or acme.domo.com.",
 							   NULL,
 							   &dwf_instance, "", PGC_SUSET, 0,
 							   check_instance, assign_instance, NULL);
+	DefineCustomBoolVariable("domowf.log_calls",
+							 "Logs calls that succeeded in domowf.log.",
+							 NULL,
+							 &dwf_log_calls, true, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("domowf.log_payload",
+							 "Keeps requests and replies in domowf.log.",
+							 NULL,
+							 &dwf_log_payload, true, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("domowf.log_retention",
+							"How long rows of domowf.log are kept.",
+							"0: for ever.",
+							&dwf_log_retention, 30 * 24 * 60, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+}
+
+static void
+define_m_to_z(void)
+{
+	DefineCustomIntVariable("domowf.max_attempts",
+							"Attempts that a request may use.",
+							NULL,
+							&dwf_max_attempts, 12, 1, 1000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("domowf.max_connections",
+							"Attempts in flight at a time, for each worker.",
+							NULL,
+							&dwf_max_connections, 8, 1, DWF_MAX_CONNECTIONS,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("domowf.max_queue_length",
+							"Requests that may wait, approximately; more are refused.",
+							"0: no limit.  Needs the library to be preloaded.",
+							&dwf_max_queue_length, 0, 0, INT_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("domowf.max_response_size",
 							"Largest reply that is read.",
 							NULL,
 							&dwf_max_response_size, 1024, 1, 256 * 1024,
 							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomBoolVariable("domowf.notify",
+							 "NOTIFY domowf at each settlement.",
+							 NULL,
+							 &dwf_notify, false, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("domowf.poll_interval",
+							"How often the worker looks for what nobody told it.",
+							NULL,
+							&dwf_poll_interval, 5000, 100, 3600 * 1000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomStringVariable("domowf.proxy",
 							   "URL of a forward proxy.",
 							   "Empty: none; the environment's proxy variables are ignored.",
 							   &dwf_proxy, "", PGC_SUSET, 0,
 							   check_proxy, assign_proxy, NULL);
+	DefineCustomIntVariable("domowf.rate_limit",
+							"Requests that the worker sends in a minute.",
+							"0: no limit.",
+							&dwf_rate_limit, 0, 0, 1000000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("domowf.retry_base",
+							"Longest wait before the first retry; it doubles each time.",
+							NULL,
+							&dwf_retry_base, 5000, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("domowf.retry_cap",
+							"Longest wait between two attempts.",
+							NULL,
+							&dwf_retry_cap, 15 * 60 * 1000, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+#ifdef DWF_TEST_HOOKS
+	DefineCustomStringVariable("domowf.test_point",
+							   "Makes something go wrong at a named place.",
+							   NULL,
+							   &dwf_test_point, "", PGC_SIGHUP,
+							   GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+#endif
 	DefineCustomIntVariable("domowf.timeout",
 							"Longest time that a request may take as a whole.",
 							NULL,
@@ -124,7 +234,11 @@ dwf_guc_define(void)
 							   "Readable by the server's user only; read again after a reload and after a 401.",
 							   &dwf_token_file, "", PGC_SIGHUP, 0,
 							   NULL, NULL, NULL);
-	MarkGUCPrefixReserved("domowf");
+	DefineCustomBoolVariable("domowf.worker",
+							 "Sends what is enqueued.",
+							 "off: this server sends no requests.",
+							 &dwf_worker_enabled, true, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
 }
 
 /*

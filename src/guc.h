@@ -5,14 +5,35 @@
 #ifndef DWF_GUC_H
 #define DWF_GUC_H
 
+/* What domowf.after_promotion may be. */
+typedef enum DwfAfterPromotion
+{
+	DWF_GO_ON,
+	DWF_PAUSE_AFTER_PROMOTION
+} DwfAfterPromotion;
+
+extern int	dwf_after_promotion;
 extern char *dwf_base_url;
 extern char *dwf_ca_file;
 extern int	dwf_connect_timeout;	/* milliseconds */
+extern int	dwf_expire_after;	/* seconds, 0: never */
 extern char *dwf_instance;
+extern bool dwf_log_calls;
+extern bool dwf_log_payload;
+extern int	dwf_log_retention;	/* minutes, 0: all is kept */
+extern int	dwf_max_attempts;
+extern int	dwf_max_connections;
+extern int	dwf_max_queue_length;	/* 0: no limit */
 extern int	dwf_max_response_size;	/* kilobytes */
+extern bool dwf_notify;
+extern int	dwf_poll_interval;	/* milliseconds */
 extern char *dwf_proxy;
+extern int	dwf_rate_limit;		/* requests a minute, 0: no limit */
+extern int	dwf_retry_base;		/* milliseconds */
+extern int	dwf_retry_cap;		/* milliseconds */
 extern int	dwf_timeout;		/* milliseconds */
 extern char *dwf_token_file;
+extern bool dwf_worker_enabled;
 
 /* Defines all settings.  To be called once, when the library is loaded. */
 extern void dwf_guc_define(void);

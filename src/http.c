@@ -220,7 +220,8 @@ watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 	struct epoll_event event = {0};
 	int			op = known == NULL ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
 
-	(void) easy;
+	if (what & CURL_POLL_IN && what != CURL_POLL_REMOVE)
+		dwf_transfer_note_reading(easy, fd);
 	if (what == CURL_POLL_REMOVE)
 	{
 		/* may be closed already: then the kernel has taken it out */
@@ -390,9 +391,8 @@ dwf_http_each_pending(DwfEngine *engine,
 }
 
 void
-dwf_http_keep_one(DwfEngine *engine)
+dwf_http_keep(DwfEngine *engine, int count)
 {
-	bool		kept = false;
 
 	for (int i = 0; i < engine->nslots; i++)
 	{
@@ -400,9 +400,8 @@ dwf_http_keep_one(DwfEngine *engine)
 
 		if (!slot->busy || slot->done)
 			continue;
-		if (kept)
+		if (count-- <= 0)
 			curl_easy_setopt(slot->easy, CURLOPT_FORBID_REUSE, 1L);
-		kept = true;
 	}
 }
 

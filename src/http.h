@@ -128,8 +128,11 @@ extern void dwf_http_each_pending(DwfEngine *engine,
 												 void *arg),
 								  void *arg);
 
-/* From here on keeps at most one idle connection of those now in use. */
-extern void dwf_http_keep_one(DwfEngine *engine);
+/*
+ * Of the connections now in use, keeps at most `count` when their transfers
+ * have ended.
+ */
+extern void dwf_http_keep(DwfEngine *engine, int count);
 
 /* Gives up all that is in use, and closes its connections. */
 extern void dwf_http_abort(DwfEngine *engine);

@@ -42,9 +42,6 @@ typedef enum Column
 #define EPOCH_OFFSET \
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
-static bool to_database(const char *text, size_t len, bool as_jsonb,
-						Datum *value);
-
 HeapTuple
 dwf_instance_form(TupleDesc desc, const DwfInstance *instance,
 				  const char *response, size_t len)
@@ -71,17 +68,17 @@ dwf_instance_form(TupleDesc desc, const DwfInstance *instance,
 	for (int i = 0; i < NCOLUMNS; i++)
 	{
 		if (texts[i] != NULL)
-			nulls[i] = !to_database(texts[i], strlen(texts[i]), false,
-									&values[i]);
+			nulls[i] = !dwf_instance_to_database(texts[i], strlen(texts[i]), false,
+												 &values[i]);
 	}
-	nulls[COLUMN_RESPONSE] = !to_database(response, len, true,
-										  &values[COLUMN_RESPONSE]);
+	nulls[COLUMN_RESPONSE] = !dwf_instance_to_database(response, len, true,
+													   &values[COLUMN_RESPONSE]);
 
 	values[COLUMN_CREATED_ON] =
-		TimestampTzGetDatum(instance->created_on - EPOCH_OFFSET);
+		TimestampTzGetDatum(dwf_instance_time(instance->created_on));
 	nulls[COLUMN_CREATED_ON] = !instance->has_created_on;
 	values[COLUMN_UPDATED_ON] =
-		TimestampTzGetDatum(instance->updated_on - EPOCH_OFFSET);
+		TimestampTzGetDatum(dwf_instance_time(instance->updated_on));
 	nulls[COLUMN_UPDATED_ON] = !instance->has_updated_on;
 	values[COLUMN_IS_TEST_RUN] = BoolGetDatum(instance->is_test_run);
 	nulls[COLUMN_IS_TEST_RUN] = !instance->has_is_test_run;
@@ -89,12 +86,11 @@ dwf_instance_form(TupleDesc desc, const DwfInstance *instance,
 }
 
 /*
- * Makes a text or jsonb of UTF-8 text.  Returns false, after a WARNING, where
- * the database cannot hold it.  Both conversions hold no resources when they
- * raise, so that the error can be dropped without a subtransaction.
+ * The conversions hold no resources when they raise, so that the error can be
+ * dropped without a subtransaction.
  */
-static bool
-to_database(const char *text, size_t len, bool as_jsonb, Datum *value)
+bool
+dwf_instance_to_database(const char *text, size_t len, bool as_jsonb, Datum *value)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool ok = true;
@@ -132,4 +128,10 @@ to_database(const char *text, size_t len, bool as_jsonb, Datum *value)
 	}
 	PG_END_TRY();
 	return ok;
+}
+
+int64
+dwf_instance_time(int64 unix_usec)
+{
+	return unix_usec - EPOCH_OFFSET;
 }

@@ -20,4 +20,14 @@ extern HeapTuple dwf_instance_form(TupleDesc desc,
 								   const DwfInstance *instance,
 								   const char *response, size_t len);
 
+/*
+ * Makes a text or jsonb datum of UTF-8 text.  Returns false, after a WARNING,
+ * where the database cannot hold it.
+ */
+extern bool dwf_instance_to_database(const char *text, size_t len,
+									 bool as_jsonb, Datum *value);
+
+/* A timestamptz of microseconds since 1970-01-01 UTC. */
+extern int64 dwf_instance_time(int64 unix_usec);
+
 #endif							/* DWF_INSTANCE_H */

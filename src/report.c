@@ -14,6 +14,10 @@
 
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/timestamp.h"
 
 /* The longest foreign text in a message: domo_reply.c's bounds and dots. */
 #define MAX_SHOWN	1100
@@ -27,6 +31,8 @@ static void describe_timings(const DwfTimings *timings, StringInfo out);
 static const char *describe_doubt(const DwfExchange *exchange);
 static const char *hint_for_refusal(const DwfExchange *exchange,
 									const DwfReply *reply);
+static const char *hint_for_doubt(DwfOperation operation,
+								  const DwfReply *reply);
 static char *shown(const char *text);
 
 void
@@ -76,6 +82,11 @@ dwf_report_subject(const DwfRequest *request)
 	char		id[MAX_NAME];
 	char		message_name[MAX_NAME];
 
+	if (request->workflow != NULL)
+	{
+		dwf_report_show(id, sizeof(id), request->workflow);
+		return psprintf("start of workflow \"%s\"", id);
+	}
 	dwf_report_show(id, sizeof(id), request->id);
 	switch (request->operation)
 	{
@@ -122,14 +133,12 @@ dwf_report_describe(const DwfRequest *request, const DwfExchange *exchange,
 			hint = hint_for_refusal(exchange, reply);
 			break;
 		case DWF_IN_DOUBT:
-			failure->message = psprintf("%s is in doubt: %s", subject,
-										describe_doubt(exchange));
-			if (reply->blocked)
-				hint = "Domo blocks the address that this server connects from. An administrator of the Domo instance can add it to the allow list. Look for an instance in Domo all the same before you start the workflow again.";
-			else if (request->operation == DWF_START)
-				hint = "Domo may have started an instance. Look for it in Domo before you start the workflow again.";
-			else
-				hint = "Domo may have done it. To repeat it is harmless.";
+			/* 38U03 is an answer, though a senseless one */
+			failure->message =
+				psprintf(strcmp(reply->sqlstate, "38U03") == 0 ?
+						 "could not complete %s: %s" : "%s is in doubt: %s",
+						 subject, describe_doubt(exchange));
+			hint = hint_for_doubt(request->operation, reply);
 			break;
 	}
 	if (exchange->phase < DWF_PHASE_COMPLETE && !exchange->oversize)
@@ -223,6 +232,18 @@ hint_for_refusal(const DwfExchange *exchange, const DwfReply *reply)
 	return NULL;
 }
 
+static const char *
+hint_for_doubt(DwfOperation operation, const DwfReply *reply)
+{
+	if (operation == DWF_START && reply->blocked)
+		return "Domo blocks the address that this server connects from. An administrator of the Domo instance can add it to the allow list. Look for an instance in Domo all the same before you start the workflow again.";
+	if (operation == DWF_START)
+		return "Domo may have started an instance. Look for it in Domo before you start the workflow again.";
+	if (reply->blocked)
+		return "Domo blocks the address that this server connects from. An administrator of the Domo instance can add it to the allow list. To repeat the call is harmless.";
+	return "Domo may have done it. To repeat it is harmless.";
+}
+
 void
 dwf_report_raise(const DwfFailure *failure)
 {
@@ -239,11 +260,64 @@ dwf_report_raise(const DwfFailure *failure)
 void
 dwf_report_fault(const DwfFault *fault)
 {
+	dwf_report_fault_as(ERRCODE_INVALID_PARAMETER_VALUE, fault);
+}
+
+void
+dwf_report_fault_as(int code, const DwfFault *fault)
+{
 	char		message[sizeof(fault->message)];
 
 	dwf_report_show(message, sizeof(message), fault->message);
 	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			(errcode(code),
 			 errmsg_internal("%s", message),
 			 *fault->hint ? errhint("%s", fault->hint) : 0));
+}
+
+Datum
+dwf_report_attempt(TimestampTz time, const char *class, int http_status,
+				   const char *message, const char *toe)
+{
+	StringInfoData text;
+	char	   *shown_time = DatumGetCString(DirectFunctionCall1(timestamptz_out,
+																 TimestampTzGetDatum(time)));
+
+	initStringInfo(&text);
+	appendStringInfoString(&text, "{\"time\": ");
+	escape_json(&text, shown_time);
+	appendStringInfoString(&text, ", \"class\": ");
+	escape_json(&text, class);
+	if (http_status != 0)
+		appendStringInfo(&text, ", \"status\": %d", http_status);
+	appendStringInfoString(&text, ", \"message\": ");
+	escape_json(&text, message);
+	if (toe != NULL)
+	{
+		appendStringInfoString(&text, ", \"toe\": ");
+		escape_json(&text, shown(toe));
+	}
+	appendStringInfoChar(&text, '}');
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(text.data));
+}
+
+const char *
+dwf_report_class(DwfOutcome outcome)
+{
+	switch (outcome)
+	{
+		case DWF_DONE:
+			return "done";
+		case DWF_UNSENT:
+			return "not sent";
+		case DWF_THROTTLED:
+			return "not executed";
+		case DWF_UNAUTHORIZED:
+			return "refused credentials";
+		case DWF_REJECTED:
+			return "rejected";
+		case DWF_IN_DOUBT:
+			return "in doubt";
+	}
+	return "unknown";
 }

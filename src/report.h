@@ -8,6 +8,8 @@
 
 #include "domo.h"
 
+#include "datatype/timestamp.h"
+
 /*
  * A failure in words, in the database's encoding, palloc'd in the context in
  * which it was described.  `detail` and `hint` may be NULL.
@@ -32,6 +34,10 @@ extern void dwf_report_raise(const DwfFailure *failure)
 /* Raises 22023 for a request that is not well formed. */
 extern void dwf_report_fault(const DwfFault *fault) pg_attribute_noreturn();
 
+/* Raises another SQLSTATE (as errcode() takes it) for a fault. */
+extern void dwf_report_fault_as(int code, const DwfFault *fault)
+			pg_attribute_noreturn();
+
 /* What a request asks for, as in: start of workflow "x".  palloc'd. */
 extern char *dwf_report_subject(const DwfRequest *request);
 
@@ -41,5 +47,16 @@ extern char *dwf_report_subject(const DwfRequest *request);
  * for what that may lack).  Asks for no memory and cannot fail.
  */
 extern void dwf_report_show(char *out, size_t size, const char *text);
+
+/*
+ * One failed attempt as an object for `errors`: {"time", "class", "status"?,
+ * "message", "toe"?}.  A jsonb datum, palloc'd.
+ */
+extern Datum dwf_report_attempt(TimestampTz time, const char *class,
+								int http_status, const char *message,
+								const char *toe);
+
+/* The class of an outcome in the words of DESIGN.md's evidence table. */
+extern const char *dwf_report_class(DwfOutcome outcome);
 
 #endif							/* DWF_REPORT_H */

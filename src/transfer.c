@@ -155,7 +155,7 @@ dwf_transfer_set_request(DwfSlot *slot, const DwfHttpRequest *request)
 
 /*
  * libcurl's pre-request callback, before each time the request is written:
- * the guard against a second sending (see the top of the file).
+ * the guard against a second sending (see the top of http.c).
  */
 static int
 allow_request(void *arg, char *remote_ip, char *local_ip, int remote_port,
@@ -223,6 +223,20 @@ note_close(void *arg, curl_socket_t fd)
 		}
 	}
 	return close(fd);
+}
+
+void
+dwf_transfer_note_reading(CURL *easy, curl_socket_t fd)
+{
+	DwfSlot    *slot = NULL;
+
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &slot);
+	for (int i = 0; i < slot->sockets->count; i++)
+	{
+		/* not the pair by which the resolver's thread tells that it is done */
+		if (slot->sockets->items[i].fd == fd && slot->connected_at == 0)
+			slot->connected_at = dwf_transfer_now();
+	}
 }
 
 /* Notes the local port of a connection that was just made. */
@@ -383,7 +397,9 @@ dwf_transfer_fill_exchange(DwfSlot *slot, int curl_code, bool done)
 
 	exchange->phase = find_phase(slot, curl_code, done);
 	exchange->curl_code = curl_code;
-	exchange->curl_error = slot->error[0] != '\0' ? slot->error :
+	exchange->curl_error = curl_code == CURLE_ABORTED_BY_CALLBACK ?
+		"the connection was closed before a reply came" :
+		slot->error[0] != '\0' ? slot->error :
 		curl_code != CURLE_OK ? curl_easy_strerror(curl_code) :
 		done && exchange->phase != DWF_PHASE_COMPLETE ?
 		"the connection was closed in the header of the reply" : "";
@@ -436,6 +452,9 @@ fill_timings(DwfSlot *slot, int64_t total, DwfTimings *timings)
 	curl_easy_getinfo(slot->easy, CURLINFO_CONNECT_TIME_T, &connect);
 	curl_easy_getinfo(slot->easy, CURLINFO_APPCONNECT_TIME_T, &tls);
 	curl_easy_getinfo(slot->easy, CURLINFO_STARTTRANSFER_TIME_T, &first);
+
+	if (connect == 0 && slot->connected_at > 0)
+		connect = slot->connected_at - slot->started_at;
 
 	/* a kept connection leaves the times of its making at 0 */
 	if (slot->asked && connect == 0)

@@ -59,6 +59,7 @@ typedef struct DwfSlot
 	bool		asked;			/* allow_request() let it pass */
 	long		size_before;	/* CURLINFO_REQUEST_SIZE at that time */
 	int64_t		asked_at;		/* microseconds, monotonic */
+	int64_t		connected_at;	/* 0: not seen */
 	int64_t		uploaded_at;	/* 0: not yet */
 
 	char		content_type[128];
@@ -79,6 +80,13 @@ extern bool dwf_transfer_prepare(DwfSlot *slot, DwfSockets *sockets);
 /* Sets what differs from request to request.  False: no memory. */
 extern bool dwf_transfer_set_request(DwfSlot *slot,
 									 const DwfHttpRequest *request);
+
+/*
+ * Tells that a transfer waits to read from a socket: if it is one that it
+ * connected, the connection stands, and TLS may begin.  libcurl has a time of
+ * its own for that, but 7.88 gives it only when TLS is through.
+ */
+extern void dwf_transfer_note_reading(CURL *easy, curl_socket_t fd);
 
 /*
  * Makes a transfer of which nothing was sent ready to begin again, on a

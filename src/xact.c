@@ -17,10 +17,13 @@
 
 #include "domowf.h"
 #include "report.h"
+#include "shared.h"
 #include "xact.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 /* Ids are UUIDs today; a longer one is cut in the warning. */
 #define MAX_ID_SHOWN	80
@@ -41,9 +44,18 @@ typedef struct Level
 
 static Level *innermost;
 
+/* What is to be told to other processes at COMMIT. */
+static bool has_enqueued;
+static int64 enqueued;
+static TimestampTz earliest;
+static bool has_settled;
+static bool has_created;
+
 static void at_xact_event(XactEvent event, void *arg);
 static void at_subxact_event(SubXactEvent event, SubTransactionId my_subid,
 							 SubTransactionId parent_subid, void *arg);
+static void register_callbacks(void);
+static void tell_others(void);
 static void release_level(Level *level);
 static int	shown(const Level *level);
 static void warn(const Level *level, const char *what);
@@ -51,16 +63,10 @@ static void warn(const Level *level, const char *what);
 void
 dwf_xact_prepare(void)
 {
-	static bool registered = false;
 	int			nesting = GetCurrentTransactionNestLevel();
 	Level	   *level;
 
-	if (!registered)
-	{
-		RegisterXactCallback(at_xact_event, NULL);
-		RegisterSubXactCallback(at_subxact_event, NULL);
-		registered = true;
-	}
+	register_callbacks();
 	if (innermost != NULL && innermost->nesting == nesting)
 		return;
 	level = MemoryContextAlloc(TopTransactionContext, sizeof(Level));
@@ -85,6 +91,57 @@ dwf_xact_note(DwfOperation operation, const char *id)
 	level->total++;
 }
 
+/* Once in a backend: a list that grows would slow down every commit. */
+static void
+register_callbacks(void)
+{
+	static bool registered = false;
+
+	if (registered)
+		return;
+	RegisterXactCallback(at_xact_event, NULL);
+	RegisterSubXactCallback(at_subxact_event, NULL);
+	registered = true;
+}
+
+void
+dwf_xact_note_enqueued(TimestampTz run_at, int count)
+{
+	register_callbacks();
+	if (!has_enqueued || run_at < earliest)
+		earliest = run_at;
+	has_enqueued = true;
+	enqueued += count;
+}
+
+void
+dwf_xact_note_settled(void)
+{
+	register_callbacks();
+	has_settled = true;
+}
+
+void
+dwf_xact_note_created(void)
+{
+	register_callbacks();
+	has_created = true;
+}
+
+/* At COMMIT: must not fail. */
+static void
+tell_others(void)
+{
+	if (enqueued > 0)
+		dwf_shared_add_length(MyDatabaseId, enqueued);
+	if (has_enqueued)
+		dwf_shared_wake(MyDatabaseId, earliest);
+	if (has_settled)
+		dwf_shared_settled();
+	if (has_created)
+		dwf_shared_probe(MyDatabaseId);
+}
+
 static void
 at_xact_event(XactEvent event, void *arg)
 {
@@ -99,7 +156,7 @@ at_xact_event(XactEvent event, void *arg)
 							 errmsg("cannot PREPARE a transaction that has called Domo"),
 							 errhint("Whoever rolled it back later could not be told what Domo has executed.")));
 			}
-			break;
+			return;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
 			while (innermost != NULL)
@@ -111,14 +168,18 @@ at_xact_event(XactEvent event, void *arg)
 			}
 			break;
 		case XACT_EVENT_COMMIT:
+			tell_others();
+			/* fall through */
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PREPARE:
 			innermost = NULL;
 			break;
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PARALLEL_PRE_COMMIT:
-			break;
+			return;
 	}
+	has_enqueued = has_settled = has_created = false;
+	enqueued = 0;
 }
 
 static void

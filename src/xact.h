@@ -8,6 +8,8 @@
 
 #include "domo.h"
 
+#include "datatype/timestamp.h"
+
 /*
  * Makes room to note calls made at the present nesting level.  May raise an
  * error, so that dwf_xact_note() need not: to be called before sending.
@@ -19,5 +21,22 @@ extern void dwf_xact_prepare(void);
  * instance), UTF-8.  Cannot fail.
  */
 extern void dwf_xact_note(DwfOperation operation, const char *id);
+
+/*
+ * Notes that this transaction enqueued `count` requests (0: changed one) that
+ * are due at `run_at` (DT_NOEND: not of themselves): the worker is woken when
+ * it commits.  A rolled
+ * back subtransaction's note wakes the worker for nothing, which is harmless.
+ */
+extern void dwf_xact_note_enqueued(TimestampTz run_at, int count);
+
+/*
+ * Notes that this transaction settled requests: who waits for one is woken
+ * when it commits.
+ */
+extern void dwf_xact_note_settled(void);
+
+/* The same for a database that has the extension now. */
+extern void dwf_xact_note_created(void);
 
 #endif							/* DWF_XACT_H */

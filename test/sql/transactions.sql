@@ -30,10 +30,6 @@ BEGIN;
 SELECT start();
 ROLLBACK;
 BEGIN;
-SELECT start();
-SELECT 1 / 0;
-COMMIT;
-BEGIN;
 SAVEPOINT a;
 SELECT start();
 ROLLBACK TO a;
@@ -67,8 +63,6 @@ SELECT domowf_start('{"messageName": "X", "version": "1.0.0", "modelId": "scenar
 ROLLBACK TO a;
 ROLLBACK;
 
--- a transaction that called Domo cannot be prepared
-BEGIN;
-SELECT start();
-PREPARE TRANSACTION 'domowf';
+-- (a transaction that fails, and PREPARE TRANSACTION: test/t/050, since error
+-- and warning come in an order that psql does not keep)
 DROP FUNCTION start();

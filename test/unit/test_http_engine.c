@@ -334,7 +334,7 @@ test_keep_one(void)
 	submit(engine, 4, NULL);
 	wait_for_held(engine, 4);
 	is_int(count_descriptors(is_client, NULL), 4, "four connections are used");
-	dwf_http_keep_one(engine);
+	dwf_http_keep(engine, 1);
 	release_peers(&answer);
 	for (int i = 0; i < 4; i++)
 		drop(engine, finish(engine));

@@ -1,0 +1,225 @@
+/*
+ * launcher.c
+ *	  The background worker that starts one worker for each database that has
+ *	  the extension.
+ *
+ * Which databases have it cannot be seen from outside, so each connectable
+ * database is probed once, by a worker that stays where it finds the extension
+ * and ends where it does not (shared.h has the states).  After that CREATE
+ * EXTENSION itself tells, at its commit, that there is something to start.
+ *
+ * The launcher is connected to no database, so it keeps none from being
+ * dropped.  It starts on a standby already, to see a promotion; it starts
+ * nothing there.
+ */
+#include "postgres.h"
+
+#include "compat.h"
+#include "guc.h"
+#include "launcher.h"
+#include "shared.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_database.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* How long to wait for a free worker slot, milliseconds. */
+#define NO_SLOT_WAIT	60000
+
+/* How often new databases are looked for, and a promotion, milliseconds. */
+#define LOOK_INTERVAL	10000
+#define STANDBY_INTERVAL	500
+
+static void take_interrupts(void);
+static void wait_for_promotion(void);
+static int	list_databases(Oid **databases);
+static void start_workers(void);
+static bool start_worker(Oid database);
+
+void
+dwf_launcher_register(void)
+{
+	BackgroundWorker worker = {0};
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
+		BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_ConsistentState;
+	worker.bgw_restart_time = 5;
+	strlcpy(worker.bgw_library_name, "domowf", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "domowf_launcher_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "domowf launcher", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "domowf launcher", BGW_MAXLEN);
+	RegisterBackgroundWorker(&worker);
+}
+
+void
+domowf_launcher_main(Datum arg)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	dwf_shared_launcher();
+
+	if (RecoveryInProgress())
+		wait_for_promotion();
+	for (;;)
+	{
+		take_interrupts();
+		if (dwf_worker_enabled)
+			start_workers();
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 LOOK_INTERVAL, PG_WAIT_EXTENSION);
+	}
+}
+
+static void
+take_interrupts(void)
+{
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
+/* Nothing tells a process that recovery has ended: it has to look. */
+static void
+wait_for_promotion(void)
+{
+	while (RecoveryInProgress())
+	{
+		take_interrupts();
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 STANDBY_INTERVAL, PG_WAIT_EXTENSION);
+	}
+	if (dwf_after_promotion == DWF_PAUSE_AFTER_PROMOTION)
+		dwf_shared_set_promoted();
+}
+
+/*
+ * The databases that can have a worker.  Returns how many; *databases is
+ * palloc'd in the context current at the call.
+ */
+static int
+list_databases(Oid **databases)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+	int			count = 0;
+	int			size = 64;
+
+	*databases = palloc(sizeof(Oid) * size);
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+	{
+		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
+
+		if (!database->datallowconn || database->datistemplate ||
+			!dwf_database_is_valid(database))
+			continue;
+		if (count == size)
+		{
+			size *= 2;
+			*databases = repalloc(*databases, sizeof(Oid) * size);
+		}
+		(*databases)[count++] = database->oid;
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
+	return count;
+}
+
+/* Starts a worker where one is missing. */
+static void
+start_workers(void)
+{
+	static TimestampTz no_slot_until = 0;
+	static bool told = false;
+	Oid		   *databases;
+	int			count;
+
+	if (GetCurrentTimestamp() < no_slot_until)
+		return;
+	count = list_databases(&databases);
+	dwf_shared_forget(databases, count);
+	for (int i = 0; i < count; i++)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		if (!dwf_shared_begin_start(databases[i], now))
+			continue;
+		if (start_worker(databases[i]))
+		{
+			told = false;
+			continue;
+		}
+		no_slot_until = TimestampTzPlusMilliseconds(now, NO_SLOT_WAIT);
+		dwf_shared_fail_start(databases[i], no_slot_until);
+		if (!told)
+			ereport(LOG,
+					(errmsg("domowf: no background worker is free for database %u",
+							databases[i]),
+					 errhint("Increase max_worker_processes. It is tried again each minute.")));
+		told = true;
+		break;
+	}
+	pfree(databases);
+}
+
+/* Registers a worker.  False: there is no free slot. */
+static bool
+start_worker(Oid database)
+{
+	BackgroundWorker worker = {0};
+	BackgroundWorkerHandle *handle;
+	pid_t		pid;
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
+		BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, "domowf", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "domowf_worker_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "domowf worker", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "domowf worker", BGW_MAXLEN);
+	worker.bgw_main_arg = ObjectIdGetDatum(database);
+	worker.bgw_notify_pid = MyProcPid;
+	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+		return false;
+
+	/* it has its own state from here on, unless it never came to life */
+	if (WaitForBackgroundWorkerStartup(handle, &pid) != BGWH_STARTED)
+		dwf_shared_fail_start(database,
+							  TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														  1000));
+	pfree(handle);
+	return true;
+}

@@ -1,0 +1,14 @@
+/*
+ * launcher.h
+ *	  The background worker that starts the other ones.
+ */
+#ifndef DWF_LAUNCHER_H
+#define DWF_LAUNCHER_H
+
+/* Registers the launcher; to be called while libraries are preloaded. */
+extern void dwf_launcher_register(void);
+
+/* Main function of the launcher. */
+extern PGDLLEXPORT void domowf_launcher_main(Datum arg);
+
+#endif							/* DWF_LAUNCHER_H */

@@ -1,0 +1,105 @@
+/*
+ * queue.h
+ *	  The tables of schema domowf, as the C code reads and changes them.
+ */
+#ifndef DWF_QUEUE_H
+#define DWF_QUEUE_H
+
+#include "domo.h"
+
+#include "datatype/timestamp.h"
+#include "utils/jsonb.h"
+
+/* A request to put into the queue.  NULL texts: none. */
+typedef struct DwfEnqueue
+{
+	DwfOperation operation;
+	const char *workflow;
+	Jsonb	   *request;
+	bool		retry_on_doubt;
+	int			max_attempts;
+	const char *key;
+	const char *order_key;
+	const char *source;
+	Oid			requested_by;
+	TimestampTz run_at;
+	bool		has_expires_at;
+	TimestampTz expires_at;
+} DwfEnqueue;
+
+/* A claimed request, as the worker sends it.  palloc'd as one. */
+typedef struct DwfClaim
+{
+	int64		id;
+	int			claim;			/* guards the settlement */
+	DwfOperation operation;
+	Jsonb	   *request;
+	bool		retry_on_doubt;
+	int			attempts;
+	int			max_attempts;
+	int			failures;
+	bool		role_exists;	/* who asked for it is still there */
+} DwfClaim;
+
+/* What a settlement makes of a request. */
+typedef enum DwfVerdict
+{
+	DWF_SETTLE_DONE,			/* to the log */
+	DWF_SETTLE_REJECTED,
+	DWF_SETTLE_EXPIRED,
+	DWF_SETTLE_DISCARDED,
+	DWF_REQUEUE,				/* queued again */
+	DWF_HOLD					/* in doubt, for a person */
+} DwfVerdict;
+
+/* The result of an attempt, to be written. */
+typedef struct DwfResult
+{
+	int64		id;
+	int			claim;
+	DwfOperation operation;
+	DwfVerdict	verdict;
+	int			attempts;		/* used, this one included */
+	int			failures;
+	TimestampTz run_at;			/* DWF_REQUEUE */
+	int			http_status;	/* 0: none */
+	char	   *error;			/* NULL: none */
+	Datum		errors;			/* jsonb object for this attempt, or 0 */
+	DwfInstance *instance;		/* NULL: none */
+	const char *response;		/* JSON, UTF-8; NULL: none */
+	size_t		response_len;
+} DwfResult;
+
+/* Whether the tables are there, in the shape that this library knows. */
+extern bool dwf_queue_exists(void);
+
+/* What dwf_queue_enter() changed. */
+typedef struct DwfQueueScope
+{
+	Oid			user;
+	int			security;
+	int			guc_level;
+} DwfQueueScope;
+
+/*
+ * Runs what follows as the owner of the extension, with a search_path and
+ * replication role under which nothing of a user's runs.  Undone by
+ * dwf_queue_leave(), or by the end of the (sub)transaction after an error.
+ */
+extern void dwf_queue_enter(DwfQueueScope *scope);
+
+/* Undoes dwf_queue_enter(). */
+extern void dwf_queue_leave(const DwfQueueScope *scope);
+
+/* Enqueues; returns the id, or that of the request that holds the key. */
+extern int64 dwf_queue_enqueue(const DwfEnqueue *request);
+
+/*
+ * Logs a call that succeeded, in the caller's transaction.  `jsonb` may be
+ * NULL.
+ */
+extern void dwf_queue_log_call(const DwfRequest *request, Jsonb *jsonb,
+							   const DwfInstance *instance, int http_status,
+							   const char *response, size_t response_len);
+
+#endif							/* DWF_QUEUE_H */

@@ -1,0 +1,354 @@
+/*
+ * requests.c
+ *	  SQL entry points that enqueue a request, and the one that waits for it.
+ *
+ * A request is checked when it is enqueued, with the same errors as a call:
+ * what stands in the queue can be sent.  What it needs of a registered
+ * workflow is copied into it, so that later changes there do not reach it.
+ */
+#include "postgres.h"
+
+#include "argument.h"
+#include "guc.h"
+#include "queue.h"
+#include "report.h"
+#include "shared.h"
+#include "workflow.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(domowf_enqueue);
+PG_FUNCTION_INFO_V1(domowf_enqueue_call);
+PG_FUNCTION_INFO_V1(domowf_wait);
+
+/* domowf_wait() looks again at least this often, milliseconds. */
+#define WAIT_STEP	1000
+
+static void check_not_null(FunctionCallInfo fcinfo, int arg,
+						   const char *name);
+static DwfOperation read_operation(const char *name);
+static void read_options(FunctionCallInfo fcinfo, int first,
+						 DwfEnqueue *enqueue);
+static char *text_option(FunctionCallInfo fcinfo, int arg, const char *name);
+static void read_request(DwfEnqueue *enqueue, Jsonb *jsonb,
+						 DwfRequest *request, DwfWorkflow *workflow);
+static void resolve(DwfEnqueue *enqueue, DwfRequest *request,
+					DwfWorkflow *workflow, JsonbContainer *data);
+static void set_expiry(DwfEnqueue *enqueue, const DwfWorkflow *workflow);
+static int64 enqueue_request(DwfEnqueue *enqueue);
+static bool look_at_request(int64 id, Datum *row, bool *is_own);
+
+/*
+ * domowf_enqueue(workflow text, data jsonb, key text, order_key text, run_at
+ * timestamptz, expires_at timestamptz) returns bigint
+ */
+Datum
+domowf_enqueue(PG_FUNCTION_ARGS)
+{
+	DwfEnqueue	enqueue = {.operation = DWF_START};
+	DwfRequest	request = {.operation = DWF_START};
+	DwfWorkflow workflow = {0};
+	DwfFault	fault;
+	Jsonb	   *data;
+
+	PreventCommandIfReadOnly("domowf_enqueue()");
+	check_not_null(fcinfo, 0, "workflow");
+	check_not_null(fcinfo, 1, "data");
+	data = PG_GETARG_JSONB_P(1);
+	if (!dwf_argument_read_start(text_to_cstring(PG_GETARG_TEXT_PP(0)), data,
+								 &request, &fault))
+		dwf_report_fault(&fault);
+	read_options(fcinfo, 2, &enqueue);
+	resolve(&enqueue, &request, &workflow, &data->root);
+	PG_RETURN_INT64(enqueue_request(&enqueue));
+}
+
+/*
+ * domowf_enqueue_call(operation text, request jsonb, key text, order_key text,
+ * run_at timestamptz, expires_at timestamptz) returns bigint
+ */
+Datum
+domowf_enqueue_call(PG_FUNCTION_ARGS)
+{
+	DwfEnqueue	enqueue = {0};
+	DwfRequest	request;
+	DwfWorkflow workflow = {0};
+
+	PreventCommandIfReadOnly("domowf_enqueue_call()");
+	check_not_null(fcinfo, 0, "operation");
+	check_not_null(fcinfo, 1, "request");
+	enqueue.operation =
+		read_operation(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	read_options(fcinfo, 2, &enqueue);
+	read_request(&enqueue, PG_GETARG_JSONB_P(1), &request, &workflow);
+	PG_RETURN_INT64(enqueue_request(&enqueue));
+}
+
+static void
+check_not_null(FunctionCallInfo fcinfo, int arg, const char *name)
+{
+	if (PG_ARGISNULL(arg))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", name)));
+}
+
+static DwfOperation
+read_operation(const char *name)
+{
+	static const DwfOperation operations[] = {
+		DWF_START, DWF_CANCEL, DWF_SET_PERMISSIONS
+	};
+
+	for (int i = 0; i < lengthof(operations); i++)
+	{
+		if (strcmp(name, dwf_domo_operation_name(operations[i])) == 0)
+			return operations[i];
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid operation: found \"%s\", expected \"start\", \"cancel\" or \"set_permissions\"",
+					name)));
+}
+
+/* Reads key, order_key, run_at and expires_at, which may all be NULL. */
+static void
+read_options(FunctionCallInfo fcinfo, int first, DwfEnqueue *enqueue)
+{
+	enqueue->requested_by = GetUserId();
+	enqueue->max_attempts = dwf_max_attempts;
+	enqueue->key = text_option(fcinfo, first, "key");
+	enqueue->order_key = text_option(fcinfo, first + 1, "order_key");
+	enqueue->run_at = PG_ARGISNULL(first + 2) ? GetCurrentTimestamp() :
+		PG_GETARG_TIMESTAMPTZ(first + 2);
+	if (TIMESTAMP_NOT_FINITE(enqueue->run_at))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid run_at: found an infinite time, expected a finite one")));
+	enqueue->has_expires_at = !PG_ARGISNULL(first + 3);
+	if (enqueue->has_expires_at)
+		enqueue->expires_at = PG_GETARG_TIMESTAMPTZ(first + 3);
+}
+
+static char *
+text_option(FunctionCallInfo fcinfo, int arg, const char *name)
+{
+	char	   *value;
+
+	if (PG_ARGISNULL(arg))
+		return NULL;
+	value = text_to_cstring(PG_GETARG_TEXT_PP(arg));
+	if (*value == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid %s: found an empty string, expected at least one character",
+						name)));
+	if (strlen(value) > DWF_MAX_ID)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid %s: found %zu bytes, expected at most %d",
+						name, strlen(value), DWF_MAX_ID)));
+	return value;
+}
+
+/* Checks a request, and fills in what it asks the queue for. */
+static void
+read_request(DwfEnqueue *enqueue, Jsonb *jsonb, DwfRequest *request,
+			 DwfWorkflow *workflow)
+{
+	DwfFault	fault;
+	JsonbValue	data;
+
+	if (!dwf_argument_read(enqueue->operation, jsonb, request, &fault))
+		dwf_report_fault(&fault);
+	if (request->workflow != NULL)
+	{
+		getKeyJsonValueFromContainer(&jsonb->root, "data", 4, &data);
+		resolve(enqueue, request, workflow, data.val.binary.data);
+		return;
+	}
+	set_expiry(enqueue, NULL);
+	enqueue->request = jsonb;
+	if (enqueue->operation == DWF_CANCEL)
+		enqueue->request = dwf_argument_cancel(request->id);
+
+	/* two changes of one model must not overtake each other (API.md) */
+	if (enqueue->operation == DWF_SET_PERMISSIONS &&
+		enqueue->order_key == NULL)
+		enqueue->order_key = request->id;
+}
+
+/* Fills in what a registered workflow says. */
+static void
+resolve(DwfEnqueue *enqueue, DwfRequest *request, DwfWorkflow *workflow,
+		JsonbContainer *data)
+{
+	DwfFault	fault = {0};
+	int			code = dwf_workflow_resolve(request, enqueue->requested_by,
+											workflow, &fault);
+
+	if (code != 0)
+		dwf_report_fault_as(code, &fault);
+	enqueue->workflow = request->workflow;
+	enqueue->retry_on_doubt = workflow->retry_on_doubt;
+	if (workflow->max_attempts > 0)
+		enqueue->max_attempts = workflow->max_attempts;
+	enqueue->request = dwf_workflow_request(workflow, data);
+	set_expiry(enqueue, workflow);
+}
+
+/* Sets expires_at where it was not given: from the workflow or the setting. */
+static void
+set_expiry(DwfEnqueue *enqueue, const DwfWorkflow *workflow)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (enqueue->has_expires_at)
+		return;
+	if (workflow != NULL && workflow->has_expire_after)
+	{
+		enqueue->has_expires_at = true;
+		enqueue->expires_at =
+			DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+													TimestampTzGetDatum(now),
+													IntervalPGetDatum(&workflow->expire_after)));
+	}
+	else if (dwf_expire_after > 0)
+	{
+		enqueue->has_expires_at = true;
+		enqueue->expires_at = now + dwf_expire_after * USECS_PER_SEC;
+	}
+}
+
+static int64
+enqueue_request(DwfEnqueue *enqueue)
+{
+	static bool warned = false;
+	int64		waiting;
+
+	if (!dwf_shared_exists())
+	{
+		if (!warned)
+			ereport(WARNING,
+					(errcode(ERRCODE_WARNING),
+					 errmsg("the request is stored, but no worker sends it"),
+					 errdetail("The library is not preloaded."),
+					 errhint("Add domowf to shared_preload_libraries and restart the server.")));
+		warned = true;
+	}
+	else if (dwf_max_queue_length > 0)
+	{
+		waiting = dwf_shared_queue_length(MyDatabaseId);
+		if (waiting >= dwf_max_queue_length)
+			ereport(ERROR,
+					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					 errmsg("the queue is full"),
+					 errdetail("About %lld requests wait; domowf.max_queue_length is %d.",
+							   (long long) waiting, dwf_max_queue_length)));
+	}
+	return dwf_queue_enqueue(enqueue);
+}
+
+/*
+ * domowf_wait(request_id bigint, timeout interval) returns domowf.request
+ */
+Datum
+domowf_wait(PG_FUNCTION_ARGS)
+{
+	int64		id;
+	TimestampTz until;
+	Datum		row;
+	bool		is_own;
+	bool		is_settled;
+
+	check_not_null(fcinfo, 0, "request_id");
+	check_not_null(fcinfo, 1, "timeout");
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("domowf_wait() cannot be used above isolation level READ COMMITTED"),
+				 errdetail("The transaction would never see the request settled.")));
+	id = PG_GETARG_INT64(0);
+	until = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+													TimestampTzGetDatum(GetCurrentTimestamp()),
+													PG_GETARG_DATUM(1)));
+	for (;;)
+	{
+		long		left;
+
+		dwf_shared_prepare_wait();
+		is_settled = look_at_request(id, &row, &is_own);
+		if (is_own)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("request " INT64_FORMAT " was enqueued by this same transaction",
+							id),
+					 errdetail("It is sent only after COMMIT.")));
+		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+		if (is_settled || left == 0)
+			break;
+		dwf_shared_wait_settled(Min(left, WAIT_STEP));
+		CHECK_FOR_INTERRUPTS();
+	}
+	dwf_shared_cancel_wait();
+	PG_RETURN_DATUM(row);
+}
+
+/*
+ * Reads a request as it stands, for whoever may see it.  True where there is
+ * nothing to wait for any more; 42704 where there is none.
+ */
+static bool
+look_at_request(int64 id, Datum *row, bool *is_own)
+{
+	static SPIPlanPtr plan = NULL;
+	MemoryContext context = CurrentMemoryContext;
+	Datum		values[] = {Int64GetDatum(id),
+	ObjectIdGetDatum(GetUserId())};
+	DwfQueueScope scope;
+	bool		isnull;
+	bool		is_settled;
+	HeapTuple	tuple;
+
+	dwf_queue_enter(&scope);
+	SPI_connect();
+	if (plan == NULL)
+	{
+		Oid			types[] = {INT8OID, OIDOID};
+
+		plan = SPI_prepare("SELECT r, r.state NOT IN ('queued', 'sending'), "
+						   "coalesce(r.batch = pg_current_xact_id_if_assigned(), false) "
+						   "FROM domowf.request r WHERE r.id = $1 AND EXISTS ("
+						   "SELECT FROM (SELECT requested_by_oid AS o "
+						   "FROM domowf.queue WHERE id = $1 UNION ALL "
+						   "SELECT requested_by_oid FROM domowf.log "
+						   "WHERE id = $1) s WHERE domowf.may_see($2, s.o))",
+						   2, types);
+		SPI_keepplan(plan);
+	}
+	if (SPI_execute_plan(plan, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read domowf.request");
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("request " INT64_FORMAT " does not exist", id)));
+	tuple = SPI_tuptable->vals[0];
+	is_settled = DatumGetBool(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2,
+											&isnull));
+	*is_own = DatumGetBool(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 3,
+										 &isnull)) && !is_settled;
+	*row = SPI_datumTransfer(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1,
+										   &isnull), false, -1);
+	SPI_finish();
+	dwf_queue_leave(&scope);
+	MemoryContextSwitchTo(context);
+	return is_settled;
+}

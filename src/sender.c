@@ -1,0 +1,478 @@
+/*
+ * sender.c
+ *	  The worker's attempts.
+ *
+ * What an outcome makes of a request is decided in decide(), one case for each
+ * row of DESIGN.md's evidence table; how long the connection as a whole then
+ * rests is retry.c's.  It must not know how results are written.
+ */
+#include "postgres.h"
+
+#include "argument.h"
+#include "compat.h"
+#include "domowf.h"
+#include "guc.h"
+#include "report.h"
+#include "sender.h"
+#include "shared.h"
+#include "testpoint.h"
+
+#include "common/pg_prng.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* The longest wait between two tries to write a result, milliseconds. */
+#define MAX_WRITE_WAIT	60000
+
+static void free_attempt(DwfAttempt *attempt);
+static void free_reply(void *arg);
+static void end_unsent(DwfSender *sender, DwfAttempt *attempt,
+					   DwfVerdict verdict, const char *error);
+static void finish(DwfSender *sender, DwfAttempt *attempt,
+				   const DwfExchange *exchange);
+static void decide(const DwfClaim *claim, DwfOutcome outcome,
+				   int64 retry_after, DwfResult *result);
+static DwfBackoff backoff_setting(void);
+static void note_pause(DwfSender *sender, DwfOutcome outcome,
+					   int64 retry_after, const char *error);
+static void report_lost(const DwfExchange *exchange, void *arg);
+static int64 unix_now(void);
+static double dice(void);
+
+void
+dwf_sender_open(DwfSender *sender)
+{
+	const char *why;
+
+	sender->connection_context =
+		AllocSetContextCreate(TopMemoryContext, "domowf connection",
+							  ALLOCSET_SMALL_SIZES);
+	sender->reopen = true;
+	sender->engine = dwf_http_create(DWF_MAX_CONNECTIONS, &why);
+	if (sender->engine == NULL)
+		ereport(FATAL,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not start libcurl: %s", why)));
+	sender->wait_set = dwf_create_wait_set(3);
+	AddWaitEventToSet(sender->wait_set, WL_LATCH_SET, PGINVALID_SOCKET,
+					  MyLatch, NULL);
+	AddWaitEventToSet(sender->wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET,
+					  NULL, NULL);
+	AddWaitEventToSet(sender->wait_set, WL_SOCKET_READABLE,
+					  dwf_http_fd(sender->engine), NULL, NULL);
+}
+
+bool
+dwf_sender_must_reopen(const DwfSender *sender)
+{
+	/* replies in flight are read with the token that was sent */
+	return (sender->reopen || sender->opened_for != PgReloadTime) &&
+		sender->in_flight == 0;
+}
+
+void
+dwf_sender_reopen(DwfSender *sender)
+{
+	MemoryContext old;
+
+	if (!dwf_sender_must_reopen(sender))
+		return;
+	sender->is_open = false;
+	sender->reopen = false;
+	sender->opened_for = PgReloadTime;
+	old = MemoryContextSwitchTo(sender->connection_context);
+
+	/* only reads files and settings: nothing that an abort would have to undo */
+	PG_TRY();
+	{
+		MemoryContextReset(sender->connection_context);
+		dwf_connection_open(&sender->connection);
+		sender->is_open = true;
+		sender->pause_reason[0] = '\0';
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(sender->connection_context);
+		error = CopyErrorData();
+		FlushErrorState();
+		if (strcmp(sender->pause_reason, error->message) != 0)
+			ereport(LOG,
+					(errmsg("domowf: nothing is sent from this database: %s",
+							error->message),
+					 error->hint ? errhint("%s", error->hint) : 0));
+		strlcpy(sender->pause_reason, error->message,
+				sizeof(sender->pause_reason));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+}
+
+int
+dwf_sender_room(DwfSender *sender, TimestampTz now)
+{
+	int			room;
+
+	if (!sender->is_open || sender->reopen ||
+		sender->opened_for != PgReloadTime)
+		return 0;
+
+	/* `sending` holds what is in flight and what is not yet settled */
+	room = dwf_pause_room(&sender->pause, now, dwf_max_connections) -
+		sender->in_flight - list_length(sender->claimed) -
+		list_length(sender->ended);
+	return room <= 0 ? 0 :
+		dwf_rate_room(&sender->rate, dwf_rate_limit, now, room);
+}
+
+TimestampTz
+dwf_sender_room_at(DwfSender *sender, TimestampTz now)
+{
+	int64		wait;
+
+	if (!sender->is_open || sender->in_flight >= dwf_max_connections)
+		return DT_NOEND;
+	if (sender->pause.pauses > 0)
+	{
+		if (now < sender->pause.until)
+			return sender->pause.until;
+		if (sender->in_flight > 0)
+			return DT_NOEND;
+	}
+	wait = dwf_rate_wait(&sender->rate, dwf_rate_limit);
+	return now + wait;
+}
+
+/*
+ * In the transaction of the claim.  Whoever cannot be sent at all ends at
+ * once, when the claim has committed.
+ */
+void
+dwf_sender_take(DwfSender *sender, const DwfClaim *claims, int count)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	for (int i = 0; i < count; i++)
+	{
+		MemoryContext context = AllocSetContextCreate(TopMemoryContext,
+													  "domowf attempt",
+													  ALLOCSET_SMALL_SIZES);
+		DwfAttempt *attempt = MemoryContextAllocZero(context,
+													 sizeof(DwfAttempt));
+		Jsonb	   *request = claims[i].request;
+		MemoryContextCallback *callback =
+		MemoryContextAlloc(context, sizeof(MemoryContextCallback));
+
+		attempt->context = context;
+		attempt->claim = claims[i];
+		attempt->claim.request = MemoryContextAlloc(context, VARSIZE(request));
+		memcpy(attempt->claim.request, request, VARSIZE(request));
+		attempt->result.id = claims[i].id;
+		attempt->result.claim = claims[i].claim;
+		attempt->result.operation = claims[i].operation;
+		callback->func = free_reply;
+		callback->arg = &attempt->reply;
+		MemoryContextRegisterResetCallback(context, callback);
+		sender->claimed = lappend(sender->claimed, attempt);
+	}
+	MemoryContextSwitchTo(old);
+	dwf_rate_take(&sender->rate, dwf_rate_limit, count);
+}
+
+static void
+free_reply(void *arg)
+{
+	dwf_domo_free_reply(arg);
+}
+
+static void
+free_attempt(DwfAttempt *attempt)
+{
+	MemoryContextDelete(attempt->context);
+}
+
+void
+dwf_sender_committed(DwfSender *sender)
+{
+	ListCell   *cell;
+
+	foreach(cell, sender->ended)
+	{
+		DwfAttempt *attempt = lfirst(cell);
+
+		if (!attempt->written)
+			continue;
+		sender->ended = foreach_delete_current(sender->ended, cell);
+		if (attempt->result.verdict != DWF_REQUEUE)
+			dwf_shared_add_length(MyDatabaseId, -1);
+		free_attempt(attempt);
+	}
+}
+
+void
+dwf_sender_aborted(DwfSender *sender, TimestampTz now)
+{
+	ListCell   *cell;
+	int			together = 0;
+
+	foreach(cell, sender->claimed)
+		free_attempt(lfirst(cell));
+	list_free(sender->claimed);
+	sender->claimed = NIL;
+
+	foreach(cell, sender->ended)
+		together += ((DwfAttempt *) lfirst(cell))->written;
+	foreach(cell, sender->ended)
+	{
+		DwfAttempt *attempt = lfirst(cell);
+
+		/* one that failed among others is tried alone, at once */
+		if (!attempt->written)
+			continue;
+		attempt->written = false;
+		attempt->write_at = now;
+		if (together == 1 && attempt->tries > 0)
+			attempt->write_at =
+				TimestampTzPlusMilliseconds(now,
+											Min(MAX_WRITE_WAIT,
+												500 << Min(attempt->tries, 10)));
+		attempt->tries++;
+	}
+}
+
+void
+dwf_sender_send(DwfSender *sender)
+{
+	ListCell   *cell;
+	List	   *claimed = sender->claimed;
+
+	sender->claimed = NIL;
+	foreach(cell, claimed)
+	{
+		DwfAttempt *attempt = lfirst(cell);
+		MemoryContext old = MemoryContextSwitchTo(attempt->context);
+		DwfFault	fault;
+
+		if (!attempt->claim.role_exists)
+			end_unsent(sender, attempt, DWF_SETTLE_REJECTED,
+					   "the role that asked for it was dropped");
+		else if (!dwf_argument_read(attempt->claim.operation,
+									attempt->claim.request, &attempt->request,
+									&fault))
+			end_unsent(sender, attempt, DWF_SETTLE_REJECTED, fault.message);
+		else if (!dwf_connection_submit(&sender->connection, sender->engine,
+										&attempt->request, attempt))
+			end_unsent(sender, attempt, DWF_REQUEUE, "out of memory");
+		else
+			sender->in_flight++;
+		MemoryContextSwitchTo(old);
+	}
+	list_free(claimed);
+	DWF_TESTPOINT("after-claim");
+}
+
+/* Ends an attempt of which nothing was given to the network. */
+static void
+end_unsent(DwfSender *sender, DwfAttempt *attempt, DwfVerdict verdict,
+		   const char *error)
+{
+	DwfResult  *result = &attempt->result;
+	MemoryContext old;
+
+	decide(&attempt->claim, DWF_UNSENT, 0, result);
+	result->verdict = verdict;
+	result->error = pstrdup(error);
+	result->errors = dwf_report_attempt(GetCurrentTimestamp(), "not sent", 0,
+										error, NULL);
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	sender->ended = lappend(sender->ended, attempt);
+	MemoryContextSwitchTo(old);
+}
+
+void
+dwf_sender_harvest(DwfSender *sender)
+{
+	const DwfExchange *exchange;
+
+	dwf_http_drive(sender->engine);
+	while ((exchange = dwf_http_harvest(sender->engine)) != NULL)
+	{
+		DwfAttempt *attempt = exchange->owner;
+		MemoryContext old;
+
+		DWF_TESTPOINT("after-reply");
+		old = MemoryContextSwitchTo(attempt->context);
+		finish(sender, attempt, exchange);
+		dwf_http_release(sender->engine, exchange);
+		sender->in_flight--;
+		MemoryContextSwitchTo(TopMemoryContext);
+		sender->ended = lappend(sender->ended, attempt);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+/* Turns an exchange into a result.  In the attempt's memory context. */
+static void
+finish(DwfSender *sender, DwfAttempt *attempt, const DwfExchange *exchange)
+{
+	DwfResult  *result = &attempt->result;
+	DwfReply   *reply = &attempt->reply;
+	DwfFailure	failure;
+	int64		retry_after;
+
+	dwf_connection_read_reply(&sender->connection, attempt->claim.operation,
+							  exchange, reply);
+	retry_after = dwf_retry_after(exchange->retry_after, unix_now());
+	if (reply->outcome == DWF_UNAUTHORIZED)
+		sender->reopen = true;
+	decide(&attempt->claim, reply->outcome, retry_after, result);
+
+	result->http_status = exchange->http_status;
+	if (exchange->phase == DWF_PHASE_COMPLETE)
+	{
+		result->response = pnstrdup(exchange->body, exchange->body_len);
+		result->response_len = exchange->body_len;
+	}
+	if (reply->outcome == DWF_DONE)
+		result->instance = &reply->instance;
+	else
+	{
+		dwf_report_describe(&attempt->request, exchange, reply, &failure);
+		result->error = psprintf("%s. %s", failure.message, failure.detail);
+		result->errors = dwf_report_attempt(GetCurrentTimestamp(),
+											dwf_report_class(reply->outcome),
+											exchange->http_status,
+											result->error, reply->toe);
+	}
+
+	sender->sent++;
+	if (reply->outcome != DWF_DONE)
+	{
+		sender->failed++;
+		strlcpy(sender->last_error, result->error, sizeof(sender->last_error));
+	}
+	note_pause(sender, reply->outcome, retry_after, result->error);
+}
+
+/* DESIGN.md's evidence table: what becomes of the request. */
+static void
+decide(const DwfClaim *claim, DwfOutcome outcome, int64 retry_after,
+	   DwfResult *result)
+{
+	DwfBackoff	backoff = backoff_setting();
+	bool		may_repeat = claim->operation != DWF_START ||
+	claim->retry_on_doubt;
+
+	result->attempts = claim->attempts;
+	result->failures = claim->failures + 1;
+	result->run_at = GetCurrentTimestamp() +
+		Max(dwf_retry_backoff(&backoff, claim->failures, dice()), retry_after);
+
+	switch (outcome)
+	{
+		case DWF_DONE:
+			result->verdict = DWF_SETTLE_DONE;
+			result->attempts++;
+			break;
+		case DWF_REJECTED:
+			result->verdict = DWF_SETTLE_REJECTED;
+			result->attempts++;
+			break;
+		case DWF_UNSENT:
+		case DWF_THROTTLED:
+		case DWF_UNAUTHORIZED:
+			result->verdict = DWF_REQUEUE;
+			break;
+		case DWF_IN_DOUBT:
+			result->attempts++;
+			result->verdict =
+				may_repeat && result->attempts < claim->max_attempts ?
+				DWF_REQUEUE : DWF_HOLD;
+			break;
+	}
+}
+
+static DwfBackoff
+backoff_setting(void)
+{
+	DwfBackoff	backoff = {
+		.base = (int64) dwf_retry_base * 1000,
+		.cap = (int64) dwf_retry_cap * 1000,
+	};
+
+	return backoff;
+}
+
+/* Lets the connection rest where the outcome asks for it. */
+static void
+note_pause(DwfSender *sender, DwfOutcome outcome, int64 retry_after,
+		   const char *error)
+{
+	DwfBackoff	backoff = backoff_setting();
+	TimestampTz now = GetCurrentTimestamp();
+
+	dwf_pause_note(&sender->pause, outcome, now, retry_after, &backoff,
+				   dice());
+	if (sender->pause.pauses == 0)
+		sender->pause_reason[0] = '\0';
+	else if (error != NULL)
+		strlcpy(sender->pause_reason, error, sizeof(sender->pause_reason));
+}
+
+void
+dwf_sender_note_error(DwfSender *sender)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	ErrorData  *error = CopyErrorData();
+
+	strlcpy(sender->last_error, error->message, sizeof(sender->last_error));
+	FreeErrorData(error);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+report_lost(const DwfExchange *exchange, void *arg)
+{
+	const DwfAttempt *attempt = exchange->owner;
+
+	ereport(LOG,
+			(errmsg("domowf: request " INT64_FORMAT " was being sent when its tables were dropped: %s",
+					attempt->result.id,
+					dwf_report_subject(&attempt->request))));
+}
+
+void
+dwf_sender_report_lost(DwfSender *sender)
+{
+	for (int pass = 0; pass < 2; pass++)
+	{
+		ListCell   *cell;
+
+		foreach(cell, pass == 0 ? sender->ended : sender->claimed)
+		{
+			DwfAttempt *attempt = lfirst(cell);
+
+			ereport(LOG,
+					(errmsg("domowf: request " INT64_FORMAT " was %s when its tables were dropped",
+							attempt->result.id,
+							pass == 0 ? "answered" : "about to be sent")));
+		}
+	}
+	dwf_http_each_pending(sender->engine, report_lost, NULL);
+}
+
+static int64
+unix_now(void)
+{
+	return GetCurrentTimestamp() +
+		((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
+}
+
+/* A random number in [0, 1). */
+static double
+dice(void)
+{
+	return pg_prng_double(&pg_global_prng_state);
+}

@@ -1,0 +1,100 @@
+/*
+ * sender.h
+ *	  The worker's attempts: from a claim to a result that can be written.
+ */
+#ifndef DWF_SENDER_H
+#define DWF_SENDER_H
+
+#include "connection.h"
+#include "queue.h"
+#include "retry.h"
+
+#include "nodes/pg_list.h"
+#include "storage/latch.h"
+
+/*
+ * One attempt.  It and all it points to live in its own memory context.
+ *
+ *		claimed --commit--> in flight --reply--> ended --settled--> freed
+ *		   |										^
+ *		   +-- the claim was rolled back: freed		|
+ *		   +-- it cannot be sent -------------------+
+ */
+typedef struct DwfAttempt
+{
+	MemoryContext context;
+	DwfClaim	claim;
+	DwfRequest	request;
+	DwfReply	reply;			/* malloc's; freed with the context */
+	DwfResult	result;
+	int			tries;			/* failed settlements */
+	TimestampTz write_at;		/* not written before this */
+	bool		written;		/* in the transaction under way */
+} DwfAttempt;
+
+typedef struct DwfSender
+{
+	DwfEngine  *engine;
+	struct WaitEventSet *wait_set;
+
+	MemoryContext connection_context;
+	DwfConnection connection;
+	bool		is_open;		/* the connection can be used */
+	bool		reopen;			/* try again to open it */
+	TimestampTz opened_for;		/* PgReloadTime when it was opened */
+
+	DwfPause	pause;
+	DwfRate		rate;
+
+	List	   *claimed;		/* of DwfAttempt, each in one of these */
+	List	   *ended;
+	int			in_flight;
+
+	int64		sent;			/* counts for the worker view */
+	int64		failed;
+	char		pause_reason[256];
+	char		last_error[512];
+} DwfSender;
+
+/* Makes the engine and what waits for it.  Once in a process. */
+extern void dwf_sender_open(DwfSender *sender);
+
+/* Whether the connection is to be opened (again), and can be. */
+extern bool dwf_sender_must_reopen(const DwfSender *sender);
+
+/*
+ * Opens the connection where it must be.  In a transaction.  Where it cannot
+ * be opened the sender says why and has no room.
+ */
+extern void dwf_sender_reopen(DwfSender *sender);
+
+/* How many requests may be claimed now. */
+extern int	dwf_sender_room(DwfSender *sender, TimestampTz now);
+
+/* Takes claims over, to be sent when their transaction has committed. */
+extern void dwf_sender_take(DwfSender *sender, const DwfClaim *claims,
+							int count);
+
+/*
+ * Tells how the transaction ended that wrote `written` results and took the
+ * claims.
+ */
+extern void dwf_sender_committed(DwfSender *sender);
+extern void dwf_sender_aborted(DwfSender *sender, TimestampTz now);
+
+/* Sends what was claimed. */
+extern void dwf_sender_send(DwfSender *sender);
+
+/* Drives the network and turns what has ended into results. */
+extern void dwf_sender_harvest(DwfSender *sender);
+
+/* Notes the error being handled, for the worker view. */
+extern void dwf_sender_note_error(DwfSender *sender);
+
+/* When the sender has room again; DT_NOEND: when something ends. */
+extern TimestampTz dwf_sender_room_at(DwfSender *sender, TimestampTz now);
+
+/* Says in the server's log what is in flight and nobody will settle. */
+extern void dwf_sender_report_lost(DwfSender *sender);
+
+#endif							/* DWF_SENDER_H */

@@ -1,0 +1,153 @@
+/*
+ * status.c
+ *	  SQL functions that tell how domowf is set up, and how its worker does.
+ */
+#include "postgres.h"
+
+#include "connection.h"
+#include "guc.h"
+#include "queue.h"
+#include "shared.h"
+
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(domowf_check);
+PG_FUNCTION_INFO_V1(domowf_worker_status);
+
+static void emit_check(ReturnSetInfo *result, const char *name, bool ok,
+					   const char *detail);
+static void check_connection(ReturnSetInfo *result);
+static void check_worker(ReturnSetInfo *result);
+static const char *worker_state(const DwfWorkerStatus *status);
+
+/*
+ * domowf_check() returns table (check_name text, ok boolean, detail text)
+ */
+Datum
+domowf_check(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	check_connection(result);
+	emit_check(result, "preload", dwf_shared_exists(),
+			   dwf_shared_exists() ? "the library is preloaded" :
+			   "add domowf to shared_preload_libraries and restart: calls work, requests are not sent");
+	emit_check(result, "tables", dwf_queue_exists(),
+			   dwf_queue_exists() ? "the tables of schema domowf are there" :
+			   "a table of schema domowf is missing");
+	check_worker(result);
+	return (Datum) 0;
+}
+
+static void
+emit_check(ReturnSetInfo *result, const char *name, bool ok,
+		   const char *detail)
+{
+	Datum		values[] = {CStringGetTextDatum(name), BoolGetDatum(ok),
+	CStringGetTextDatum(detail)};
+	bool		nulls[] = {false, false, false};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* Whether this session could call Domo: nothing is sent. */
+static void
+check_connection(ReturnSetInfo *result)
+{
+	MemoryContext context = CurrentMemoryContext;
+	DwfConnection connection;
+	bool		ok = true;
+	char	   *detail = NULL;
+
+	PG_TRY();
+	{
+		dwf_connection_open(&connection);
+		detail = psprintf("requests go to %s", connection.base_url);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		ok = false;
+		detail = error->hint ? psprintf("%s: %s", error->message, error->hint) :
+			pstrdup(error->message);
+	}
+	PG_END_TRY();
+	emit_check(result, "connection", ok, detail);
+}
+
+static void
+check_worker(ReturnSetInfo *result)
+{
+	DwfWorkerStatus status;
+	const char *detail;
+	bool		ok = false;
+
+	if (RecoveryInProgress())
+		detail = "a standby sends nothing";
+	else if (!dwf_worker_enabled)
+		detail = "domowf.worker is off";
+	else if (!dwf_shared_status(MyDatabaseId, &status) || status.pid == 0)
+		detail = "no worker runs: see the server's log, and max_worker_processes";
+	else if (status.paused_until != 0)
+		detail = psprintf("process %d is paused: %s", status.pid,
+						  status.pause_reason);
+	else
+	{
+		detail = psprintf("process %d", status.pid);
+		ok = true;
+	}
+	emit_check(result, "worker", ok, detail);
+}
+
+/*
+ * domowf.worker_status() returns record: what the view domowf.worker shows;
+ * no row where nothing is known.
+ */
+Datum
+domowf_worker_status(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	DwfWorkerStatus status;
+	Datum		values[9] = {0};
+	bool		nulls[9] = {0};
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!dwf_shared_status(MyDatabaseId, &status))
+		return (Datum) 0;
+	values[0] = Int32GetDatum(status.pid);
+	nulls[0] = status.pid == 0;
+	values[1] = CStringGetTextDatum(worker_state(&status));
+	values[2] = Int32GetDatum(status.in_flight);
+	values[3] = Int64GetDatum(status.sent);
+	values[4] = Int64GetDatum(status.failed);
+	values[5] = TimestampTzGetDatum(status.started_at);
+	nulls[5] = status.started_at == 0;
+	values[6] = TimestampTzGetDatum(status.paused_until);
+	nulls[6] = status.paused_until == 0;
+	values[7] = CStringGetTextDatum(status.pause_reason);
+	nulls[7] = status.pause_reason[0] == '\0';
+	values[8] = CStringGetTextDatum(status.last_error);
+	nulls[8] = status.last_error[0] == '\0';
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	return (Datum) 0;
+}
+
+static const char *
+worker_state(const DwfWorkerStatus *status)
+{
+	if (status->pid == 0)
+		return "stopped";
+	if (status->paused_until != 0)
+		return "paused";
+	return status->in_flight > 0 ? "sending" : "idle";
+}

@@ -1,0 +1,562 @@
+/*
+ * worker.c
+ *	  The background worker of a database: sends what was enqueued, and writes
+ *	  down what came of it.
+ *
+ * One turn of the loop:
+ *
+ *		take interrupts			reload, shutdown, eviction
+ *		write					ONE transaction: settle what has ended, claim
+ *								what there is room for; committed to disk
+ *		send					what was claimed
+ *		harvest					drive the engine, turn replies into results
+ *		look after				at times: expiry, retention, lost rows
+ *		wait					network, latch, or the next time that matters
+ *
+ * A claim is on disk before its first byte leaves, and no transaction is open
+ * while the network is waited for.  Each attempt is settled in the turn in
+ * which it ended.
+ *
+ * When the writing fails, its results are kept and written one by one, each in
+ * a transaction of its own, so that the one that cannot be written holds up
+ * nobody else; that one is tried again, at growing intervals, until it can.
+ *
+ * Two lifetimes: a Worker lives as long as the process; what belongs to one
+ * attempt lives in an Attempt's own memory context, from claim to settlement.
+ */
+#include "postgres.h"
+
+#include "argument.h"
+#include "compat.h"
+#include "connection.h"
+#include "guc.h"
+#include "instance.h"
+#include "report.h"
+#include "retry.h"
+#include "sender.h"
+#include "shared.h"
+#include "table.h"
+#include "testpoint.h"
+#include "worker.h"
+#include "worker_queue.h"
+#include "worker_start.h"
+#include "xact.h"
+
+#include "access/xact.h"
+#include "commands/async.h"
+#include "common/pg_prng.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "utils/guc.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* Due requests that are read at a time. */
+#define DUE_BATCH		1000
+
+/* Rows that one turn of looking after touches. */
+#define CARE_BATCH		1000
+
+/* A look at everything takes at most this part of the time: 1/20. */
+#define RESCAN_SHARE	20
+
+typedef struct Worker
+{
+	int64		owner;			/* random: guards settlements */
+	Oid			queue;			/* the table that it serves */
+	DwfSender	sender;			/* engine, connection, attempts in flight */
+
+	DwfCursor	cursor;			/* read up to here */
+	int64		due[DUE_BATCH]; /* read, not yet claimed */
+	int			due_count;
+	int			due_next;
+	TimestampTz next_due;		/* when something behind the cursor is due */
+
+	bool		read_state;		/* look into domowf.state again */
+	bool		told;			/* by domowf_pause() or domowf_resume() */
+	bool		paused;			/* by a person, or as a copy */
+	char		pause_reason[256];
+
+	TimestampTz next_care;
+	TimestampTz next_rescan;
+	int64		last_rescan;	/* how long it took, microseconds */
+	TimestampTz claim_again;	/* no claim before, after a failure */
+} Worker;
+
+static void recover(Worker *worker);
+static void take_interrupts(Worker *worker);
+static void take_wakeup(Worker *worker);
+static bool has_to_write(Worker *worker, TimestampTz now);
+static void write_turn(Worker *worker);
+static bool in_transaction(void (*work) (Worker *), Worker *worker);
+static void write_all(Worker *worker);
+static void write_one(Worker *worker);
+static DwfAttempt *find_failed(Worker *worker, TimestampTz now);
+static bool has_fresh(Worker *worker);
+static void settle(Worker *worker, DwfAttempt *attempt, TimestampTz now);
+static void notify(const DwfAttempt *attempt);
+static void read_state(Worker *worker);
+static void claim(Worker *worker, TimestampTz now);
+static int	collect_due(Worker *worker, TimestampTz now, int room,
+						int64 *ids);
+static void look_after(Worker *worker);
+static void look_after_all(Worker *worker);
+static void leave_dropped(Worker *worker);
+static void publish(Worker *worker);
+static void wait_for_work(Worker *worker);
+static void sooner(long *timeout, TimestampTz now, TimestampTz when);
+
+void
+domowf_worker_main(Datum arg)
+{
+	Worker	   *worker;
+
+	worker = MemoryContextAllocZero(TopMemoryContext, sizeof(Worker));
+	worker->queue = dwf_worker_become(DatumGetObjectId(arg));
+	pg_strong_random(&worker->owner, sizeof(worker->owner));
+	worker->read_state = true;
+	worker->cursor.due = worker->next_due = DT_NOBEGIN;
+	dwf_sender_open(&worker->sender);
+
+	if (!in_transaction(recover, worker))
+		proc_exit(1);			/* the launcher starts another one */
+	dwf_shared_set_presence(DWF_RUNNING);
+	for (;;)
+	{
+		take_interrupts(worker);
+		write_turn(worker);
+		dwf_sender_send(&worker->sender);
+		dwf_sender_harvest(&worker->sender);
+		look_after(worker);
+		publish(worker);
+		wait_for_work(worker);
+	}
+}
+
+static void
+recover(Worker *worker)
+{
+	int			again;
+	int			doubt = dwf_queue_recover(GetCurrentTimestamp(), &again);
+
+	if (doubt > 0 || again > 0)
+		ereport(LOG,
+				(errmsg("domowf: %d requests are in doubt and %d will be sent again, because a worker ended while it was sending",
+						doubt, again)));
+	dwf_shared_set_length(dwf_queue_count_waiting());
+	if (dwf_shared_was_promoted())
+		dwf_queue_pause_promoted();
+}
+
+static void
+take_interrupts(Worker *worker)
+{
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		worker->read_state = true;
+	}
+	if (dwf_shared_is_evicted() || !dwf_worker_enabled)
+		proc_exit(0);
+	take_wakeup(worker);
+}
+
+/* Takes note of what was committed since the last turn. */
+static void
+take_wakeup(Worker *worker)
+{
+	TimestampTz earliest = dwf_shared_take_earliest();
+
+	if (earliest == DT_NOBEGIN)
+		worker->read_state = worker->told = true;
+	if (earliest <= worker->cursor.due)
+	{
+		/* rows came in behind the cursor: back to before them */
+		worker->cursor.due = earliest == DT_NOBEGIN ? earliest : earliest - 1;
+		worker->cursor.id = PG_INT64_MAX;
+	}
+	if (earliest < worker->next_due)
+		worker->next_due = earliest;
+}
+
+/* A result whose writing failed before and may be tried again. */
+static DwfAttempt *
+find_failed(Worker *worker, TimestampTz now)
+{
+	ListCell   *cell;
+
+	foreach(cell, worker->sender.ended)
+	{
+		DwfAttempt *attempt = lfirst(cell);
+
+		if (attempt->tries > 0 && attempt->write_at <= now)
+			return attempt;
+	}
+	return NULL;
+}
+
+/* Whether there are results that have not been tried to be written. */
+static bool
+has_fresh(Worker *worker)
+{
+	ListCell   *cell;
+
+	foreach(cell, worker->sender.ended)
+	{
+		if (((DwfAttempt *) lfirst(cell))->tries == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Whether there is a reason for a transaction, but for failed results. */
+static bool
+has_to_write(Worker *worker, TimestampTz now)
+{
+	if (worker->read_state || has_fresh(worker) ||
+		dwf_sender_must_reopen(&worker->sender))
+		return true;
+	if (worker->paused || now < worker->claim_again ||
+		dwf_sender_room(&worker->sender, now) <= 0)
+		return false;
+	return worker->due_next < worker->due_count || worker->next_due <= now;
+}
+
+static void
+write_turn(Worker *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	while (find_failed(worker, now) != NULL)
+	{
+		if (!in_transaction(write_one, worker))
+			dwf_sender_aborted(&worker->sender, now);
+		else
+			dwf_sender_committed(&worker->sender);
+	}
+	if (!has_to_write(worker, now))
+		return;
+	if (in_transaction(write_all, worker))
+		dwf_sender_committed(&worker->sender);
+	else
+	{
+		dwf_sender_aborted(&worker->sender, now);
+		worker->claim_again = TimestampTzPlusMilliseconds(now, 1000);
+	}
+}
+
+/*
+ * Runs `work` in a transaction, with SPI connected.  Returns false where it
+ * failed: everything is rolled back and the error is in the server's log.
+ */
+static bool
+in_transaction(void (*work) (Worker *), Worker *worker)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool ok = true;
+
+	PG_TRY();
+	{
+		StartTransactionCommand();
+		if (dwf_table_oid("queue") != worker->queue || !dwf_queue_exists())
+			leave_dropped(worker);
+		SPI_connect();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		work(worker);
+		SPI_finish();
+		PopActiveSnapshot();
+		ForceSyncCommit();
+		DWF_TESTPOINT("before-commit");
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(context);
+		dwf_sender_note_error(&worker->sender);
+		EmitErrorReport();
+		AbortCurrentTransaction();
+		FlushErrorState();
+		RESUME_INTERRUPTS();
+		ok = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	pgstat_report_stat(false);
+	return ok;
+}
+
+/* The writing of a turn: every fresh result, then claims. */
+static void
+write_all(Worker *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	ListCell   *cell;
+
+	dwf_sender_reopen(&worker->sender);
+	if (worker->read_state)
+		read_state(worker);
+	foreach(cell, worker->sender.ended)
+	{
+		DwfAttempt *attempt = lfirst(cell);
+
+		if (attempt->tries == 0)
+			settle(worker, attempt, now);
+	}
+	if (!worker->paused && now >= worker->claim_again)
+		claim(worker, now);
+}
+
+/* The writing after a failure: one result, and nothing else. */
+static void
+write_one(Worker *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	settle(worker, find_failed(worker, now), now);
+}
+
+static void
+settle(Worker *worker, DwfAttempt *attempt, TimestampTz now)
+{
+	attempt->written = true;
+	DWF_TESTPOINT("before-settle");
+	if (dwf_queue_settle(&attempt->result, worker->owner, now))
+	{
+		dwf_xact_note_settled();
+		notify(attempt);
+	}
+	else
+		ereport(LOG,
+				(errmsg("domowf: request " INT64_FORMAT " is no longer what was sent; its outcome is dropped: %s",
+						attempt->result.id,
+						attempt->result.error ? attempt->result.error :
+						attempt->result.instance ? attempt->result.instance->id :
+						"done")));
+}
+
+/* NOTIFY domowf, at the settlement's commit. */
+static void
+notify(const DwfAttempt *attempt)
+{
+	const DwfResult *result = &attempt->result;
+	StringInfoData payload;
+	char		id[200];
+
+	if (!dwf_notify)
+		return;
+	initStringInfo(&payload);
+	appendStringInfo(&payload, "{\"id\": " INT64_FORMAT ", \"state\": \"%s\", \"instance_id\": ",
+					 result->id, dwf_queue_verdict_name(result->verdict));
+	if (result->instance != NULL && result->instance->id != NULL)
+	{
+		dwf_report_show(id, sizeof(id), result->instance->id);
+		escape_json(&payload, id);
+	}
+	else
+		appendStringInfoString(&payload, "null");
+	appendStringInfoChar(&payload, '}');
+	Async_Notify("domowf", payload.data);
+}
+
+static void
+read_state(Worker *worker)
+{
+	worker->paused = dwf_queue_is_paused(worker->pause_reason,
+										 sizeof(worker->pause_reason));
+	worker->read_state = false;
+
+	/* domowf_resume() ends every automatic pause, too */
+	if (worker->told && !worker->paused)
+		memset(&worker->sender.pause, 0, sizeof(worker->sender.pause));
+	worker->told = false;
+}
+
+/* Claims what is due, as much as there is room for. */
+static void
+claim(Worker *worker, TimestampTz now)
+{
+	int			room = dwf_sender_room(&worker->sender, now);
+	int64	   *ids;
+	int			count;
+	DwfClaim   *claims;
+
+	if (room <= 0)
+		return;
+	ids = palloc(sizeof(int64) * room);
+	count = collect_due(worker, now, room, ids);
+	if (count == 0)
+		return;
+	count = dwf_queue_claim(ids, count, worker->owner, now, &claims);
+	dwf_sender_take(&worker->sender, claims, count);
+}
+
+/*
+ * Takes up to `room` ids of due requests, reading on where none are at hand.
+ * A probe is not the request that was the last one, where there is another.
+ */
+static int
+collect_due(Worker *worker, TimestampTz now, int room, int64 *ids)
+{
+	DwfPause   *pause = &worker->sender.pause;
+	int			count = 0;
+
+	if (worker->due_next == worker->due_count && worker->next_due <= now)
+	{
+		bool		is_rescan = worker->cursor.due == DT_NOBEGIN;
+
+		worker->due_next = 0;
+		worker->due_count = dwf_queue_find_due(&worker->cursor, now,
+											   DUE_BATCH, worker->due);
+		if (worker->due_count < DUE_BATCH)
+			worker->next_due = dwf_queue_next_due(&worker->cursor);
+		if (is_rescan)
+			worker->last_rescan = GetCurrentTimestamp() - now;
+	}
+	if (pause->pauses > 0 && worker->due_count - worker->due_next > 1 &&
+		worker->due[worker->due_next] == pause->last_probe)
+	{
+		worker->due[worker->due_next] = worker->due[worker->due_next + 1];
+		worker->due[worker->due_next + 1] = pause->last_probe;
+	}
+	while (count < room && worker->due_next < worker->due_count)
+		ids[count++] = worker->due[worker->due_next++];
+	if (pause->pauses > 0 && count > 0)
+		pause->last_probe = ids[0];
+	return count;
+}
+
+/*
+ * At every poll_interval, what no wake-up tells: times that are over, rows of
+ * the log that are old, and rows that came in some other way (COMMIT
+ * PREPARED), for which the queue is read from its start again.  That may be
+ * long, past rows which are dead and cannot be removed while somebody holds an
+ * old snapshot, so that it may take a share of the time only.
+ */
+static void
+look_after(Worker *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (now < worker->next_care)
+		return;
+	(void) in_transaction(look_after_all, worker);
+	worker->next_care = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													dwf_poll_interval);
+	if (!worker->sender.is_open)
+		worker->sender.reopen = true;
+	if (now >= worker->next_rescan)
+	{
+		worker->cursor.due = worker->next_due = DT_NOBEGIN;
+		worker->read_state = true;
+		worker->next_rescan = now + RESCAN_SHARE * worker->last_rescan;
+	}
+}
+
+static void
+look_after_all(Worker *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		more = false;
+
+	more |= dwf_queue_expire(now, CARE_BATCH) == CARE_BATCH;
+	more |= dwf_queue_release_waiting() == CARE_BATCH;
+	if (dwf_log_retention > 0)
+		more |= dwf_queue_remove_old(now - dwf_log_retention * USECS_PER_MINUTE,
+									 CARE_BATCH) == CARE_BATCH;
+	if (more)
+		worker->next_care = 0;
+}
+
+/*
+ * The extension was dropped (and perhaps made anew): what is in flight has no
+ * row any more, so that the server's log is all that can tell of it.
+ */
+static void
+leave_dropped(Worker *worker)
+{
+	dwf_sender_report_lost(&worker->sender);
+	if (!dwf_queue_exists())
+		dwf_shared_set_presence(DWF_ABSENT);
+	proc_exit(0);
+}
+
+/* What the worker view shows. */
+static void
+publish(Worker *worker)
+{
+	const DwfSender *sender = &worker->sender;
+	DwfWorkerStatus status = {0};
+
+	status.in_flight = sender->in_flight;
+	status.sent = sender->sent;
+	status.failed = sender->failed;
+	strlcpy(status.last_error, sender->last_error, sizeof(status.last_error));
+	if (worker->paused)
+	{
+		status.paused_until = DT_NOEND;
+		strlcpy(status.pause_reason, worker->pause_reason,
+				sizeof(status.pause_reason));
+	}
+	else if (!sender->is_open || sender->pause.pauses > 0)
+	{
+		status.paused_until = sender->is_open ? sender->pause.until : DT_NOEND;
+		strlcpy(status.pause_reason, sender->pause_reason,
+				sizeof(status.pause_reason));
+	}
+	dwf_shared_publish(&status);
+}
+
+static void
+wait_for_work(Worker *worker)
+{
+	static uint32 network = 0;
+	static uint32 idle = 0;
+	DwfSender  *sender = &worker->sender;
+	TimestampTz now = GetCurrentTimestamp();
+	long		timeout = dwf_http_timeout_ms(sender->engine);
+	WaitEvent	event;
+	ListCell   *cell;
+
+	if (network == 0)
+	{
+		network = dwf_wait_event_http();
+		idle = dwf_wait_event_main();
+	}
+	if (has_to_write(worker, now))
+		return;
+	foreach(cell, sender->ended)
+		sooner(&timeout, now, ((DwfAttempt *) lfirst(cell))->write_at);
+	sooner(&timeout, now, worker->next_care);
+	if (!worker->paused)
+	{
+		TimestampTz due = worker->due_next < worker->due_count ? now :
+		worker->next_due;
+
+		due = Max(due, worker->claim_again);
+		sooner(&timeout, now, Max(due, dwf_sender_room_at(sender, now)));
+	}
+	WaitEventSetWait(sender->wait_set, timeout, &event, 1,
+					 sender->in_flight > 0 ? network : idle);
+}
+
+/* Shortens a timeout, milliseconds or -1, so that it ends at `when`. */
+static void
+sooner(long *timeout, TimestampTz now, TimestampTz when)
+{
+	long		left;
+
+	if (when == DT_NOEND)
+		return;
+	left = TimestampDifferenceMilliseconds(now, when);
+	if (*timeout < 0 || left < *timeout)
+		*timeout = left;
+}

@@ -1,0 +1,78 @@
+/*
+ * worker_queue.h
+ *	  The queue as the worker uses it.  Each function runs in the worker's
+ *	  transaction, with SPI connected.
+ */
+#ifndef DWF_WORKER_QUEUE_H
+#define DWF_WORKER_QUEUE_H
+
+#include "queue.h"
+
+/*
+ * How far the worker has read the queue in the order of (due, id).  What lies
+ * before has been seen; rows that come in there are told by dwf_shared_wake().
+ */
+typedef struct DwfCursor
+{
+	TimestampTz due;
+	int64		id;
+} DwfCursor;
+
+/*
+ * Reads the ids of up to `limit` requests that are due, behind the cursor,
+ * which moves on.  Returns how many.
+ */
+extern int	dwf_queue_find_due(DwfCursor *cursor, TimestampTz now, int limit,
+							   int64 *ids);
+
+/* When the next request behind the cursor is due; DT_NOEND: none is there. */
+extern TimestampTz dwf_queue_next_due(const DwfCursor *cursor);
+
+/*
+ * Claims those of `count` requests that still can be sent.  Returns how many;
+ * *claims is palloc'd in the context that was current when SPI was connected.
+ */
+extern int	dwf_queue_claim(const int64 *ids, int count, int64 owner,
+							TimestampTz now, DwfClaim **claims);
+
+/*
+ * Writes a result.  Returns false, with nothing written, where the row is no
+ * longer as it was claimed.
+ */
+extern bool dwf_queue_settle(const DwfResult *result, int64 owner,
+							 TimestampTz now);
+
+/* Settles up to `limit` requests whose time is over.  Returns how many. */
+extern int	dwf_queue_expire(TimestampTz now, int limit);
+
+/*
+ * Puts right what a dead worker left behind in `sending`.  Returns how many
+ * are in doubt now; in *again how many will be sent again.
+ */
+extern int	dwf_queue_recover(TimestampTz now, int *again);
+
+/*
+ * Lets go requests that wait for an order_key that nobody holds any more.
+ * Returns how many.
+ */
+extern int	dwf_queue_release_waiting(void);
+
+/* How many requests are queued or being sent. */
+extern int64 dwf_queue_count_waiting(void);
+
+/* Lets go the next request of an order_key, a text datum. */
+extern void dwf_queue_release_next(Datum order_key);
+
+/* Removes up to `limit` old rows of the log, and their keys. */
+extern int	dwf_queue_remove_old(TimestampTz before, int limit);
+
+/* What a verdict makes of the state: done, ..., queued, in_doubt. */
+extern const char *dwf_queue_verdict_name(DwfVerdict verdict);
+
+/* Pauses the queue of a server that was promoted. */
+extern void dwf_queue_pause_promoted(void);
+
+/* Reads whether a person paused the queue, or it belongs to another database. */
+extern bool dwf_queue_is_paused(char *reason, Size size);
+
+#endif							/* DWF_WORKER_QUEUE_H */

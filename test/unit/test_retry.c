@@ -1,0 +1,367 @@
+/*
+ * test_retry.c
+ *	  Unit tests of retry.c: backoff, Retry-After, the pause of a connection and
+ *	  the rate limit.
+ *
+ * Time and dice are arguments, so that an outage of a minute, or a day of
+ * retries, is played through here in microseconds.
+ */
+#include "../../src/retry.c"
+
+#include "tap.h"
+
+#define SEC		USECS_PER_SEC
+#define MINUTE	USECS_PER_MINUTE
+
+/* The defaults of the settings. */
+static const DwfBackoff defaults = {.base = 5 * SEC,.cap = 15 * MINUTE};
+
+static const double dice[] = {0.0, 0.25, 0.5, 0.75, 0.999999};
+
+#define DICE	((int) (sizeof(dice) / sizeof(dice[0])))
+
+static void
+test_backoff(void)
+{
+	static const int64_t most[] = {5, 10, 20, 40, 80, 160, 320, 640, 900, 900};
+	int			bad = 0;
+
+	for (int n = 0; n < 10; n++)
+	{
+		is_int(dwf_retry_backoff(&defaults, n, 0.0), 0, "n = %d: may be 0", n);
+		is_int(dwf_retry_backoff(&defaults, n, 0.5), most[n] * SEC / 2,
+			   "n = %d: half of base * 2^n at most retry_cap", n);
+	}
+	for (int n = 0; n < 5000; n++)
+	{
+		for (int d = 0; d < DICE; d++)
+		{
+			int64_t		wait = dwf_retry_backoff(&defaults, n, dice[d]);
+
+			if (wait < 0 || wait >= defaults.cap)
+				bad++;
+		}
+	}
+	is_int(bad, 0, "never negative, never retry_cap or more, for any n");
+	is_int(dwf_retry_backoff(&defaults, INT32_MAX, 0.5), 450 * SEC,
+		   "n may be huge");
+
+	{
+		DwfBackoff	small = {.base = 10000,.cap = 5000};
+		DwfBackoff	none = {0};
+		DwfBackoff	huge = {.base = INT64_C(1) << 61,.cap = INT64_C(1) << 62};
+
+		ok(dwf_retry_backoff(&small, 0, 0.999) < 5000,
+		   "a cap below the base is the cap");
+		is_int(dwf_retry_backoff(&none, 9, 0.9), 0, "no base, no wait");
+		ok(dwf_retry_backoff(&huge, 100, 0.999) > 0 &&
+		   dwf_retry_backoff(&huge, 100, 0.999) <= huge.cap,
+		   "huge settings do not overflow");
+	}
+}
+
+typedef struct AfterCase
+{
+	const char *header;
+	int64_t		want;			/* seconds; -1: ignored */
+} AfterCase;
+
+/* 2026-01-01 00:00:00 UTC */
+#define NOW	(INT64_C(1767225600) * SEC)
+
+static const AfterCase after_cases[] = {
+	{"1", 1}, {"120", 120}, {"86399", 86399}, {"007", 7},
+
+	/* clamped */
+	{"0", 1}, {"86400", 86400}, {"86401", 86400}, {"9999999999", 86400},
+	{"99999999999999999999999999999999999999999999", 86400},
+
+	/* the three forms of a date that RFC 9110 has */
+	{"Thu, 01 Jan 2026 00:02:00 GMT", 120},
+	{"Thursday, 01-Jan-26 00:02:00 GMT", 120},
+	{"Thu Jan  1 00:02:00 2026", 120},
+	{"Thu, 01 Jan 2026 00:00:00 GMT", 1},
+	{"Wed, 21 Oct 2015 07:28:00 GMT", 1},
+	{"Fri, 31 Dec 2027 23:59:59 GMT", 86400},
+
+	/* nonsense */
+	{"", -1}, {"soon", -1}, {"-5", -1}, {"+5", -1}, {"1.5", -1}, {"1e3", -1},
+	{"0x10", -1}, {"5s", -1}, {"5 6", -1}, {"5,6", -1}, {"5;", -1},
+	{"NaN", -1}, {"inf", -1}, {"null", -1}, {".", -1}, {"\xFF\xFE", -1},
+	{"Thu, 99 Foo 2026 99:99:99 GMT", -1}, {"Thu,", -1},
+	{"2026-01-01T00:02:00Z", -1}, {"-1 Jan 2026", -1}
+};
+
+static void
+test_retry_after(void)
+{
+	for (size_t i = 0; i < sizeof(after_cases) / sizeof(after_cases[0]); i++)
+	{
+		const AfterCase *c = &after_cases[i];
+
+		is_int(dwf_retry_after(c->header, NOW), c->want < 0 ? -1 : c->want * SEC,
+			   "Retry-After \"%s\"", c->header);
+	}
+	is_int(dwf_retry_after("Thu, 01 Jan 2026 00:02:00 GMT", NOW + SEC / 2),
+		   119 * SEC + SEC / 2, "a date counts from now, to the microsecond");
+	{
+		static char digits[10001];
+
+		memset(digits, '9', sizeof(digits) - 1);
+		is_int(dwf_retry_after(digits, NOW), 86400 * SEC, "10,000 digits");
+	}
+}
+
+static void
+note(DwfPause *pause, DwfOutcome outcome, int64_t now)
+{
+	dwf_pause_note(pause, outcome, now, -1, &defaults, 0.5);
+}
+
+static void
+test_pause_begins(void)
+{
+	static const DwfOutcome at_once[] = {DWF_THROTTLED, DWF_UNAUTHORIZED};
+	static const DwfOutcome third[] = {DWF_UNSENT, DWF_IN_DOUBT};
+	static const DwfOutcome good[] = {DWF_DONE, DWF_REJECTED};
+
+	for (int i = 0; i < 2; i++)
+	{
+		DwfPause	pause = {0};
+
+		is_int(dwf_pause_room(&pause, NOW, 8), 8, "open at first");
+		note(&pause, at_once[i], NOW);
+		is_int(dwf_pause_room(&pause, NOW, 8), 0, "one 429 or 401 pauses");
+		ok(pause.until >= NOW + defaults.base / 2 &&
+		   pause.until <= NOW + defaults.base, "for about retry_base");
+		is_int(dwf_pause_room(&pause, pause.until - 1, 8), 0, "until then");
+		is_int(dwf_pause_room(&pause, pause.until, 8), 1, "then one probe");
+	}
+	for (int i = 0; i < 2; i++)
+	{
+		DwfPause	pause = {0};
+
+		note(&pause, third[i], NOW);
+		note(&pause, third[1 - i], NOW);
+		is_int(dwf_pause_room(&pause, NOW, 8), 8, "two failures do not pause");
+		note(&pause, third[i], NOW);
+		is_int(dwf_pause_room(&pause, NOW, 8), 0, "the third one does");
+	}
+	for (int i = 0; i < 2; i++)
+	{
+		DwfPause	pause = {0};
+
+		for (int j = 0; j < 100; j++)
+		{
+			note(&pause, DWF_IN_DOUBT, NOW);
+			note(&pause, DWF_UNSENT, NOW);
+			note(&pause, good[i], NOW);
+		}
+		is_int(dwf_pause_room(&pause, NOW, 8), 8,
+			   "an answer in between: not in a row");
+	}
+}
+
+static void
+test_pause_goes_on(void)
+{
+	DwfPause	pause = {0};
+	int64_t		now = NOW;
+	int64_t		longest = 0;
+	int			bad = 0;
+
+	note(&pause, DWF_UNAUTHORIZED, now);
+	for (int i = 1; i < 200; i++)
+	{
+		int64_t		wait;
+
+		now = pause.until;
+		note(&pause, DWF_UNAUTHORIZED, now);
+		wait = pause.until - now;
+		if (wait < longest || wait > defaults.cap)
+			bad++;
+		longest = wait;
+	}
+	is_int(bad, 0, "each failed probe waits at least as long as the one before");
+	ok(longest >= defaults.cap / 2, "up to retry_cap");
+
+	now = pause.until;
+	note(&pause, DWF_DONE, now);
+	is_int(dwf_pause_room(&pause, now, 8), 8, "a probe that is answered opens");
+	note(&pause, DWF_THROTTLED, now);
+	ok(pause.until <= now + defaults.base, "the next pause is short again");
+
+	now = pause.until;
+	note(&pause, DWF_REJECTED, now);
+	is_int(dwf_pause_room(&pause, now, 8), 8, "a refusal is an answer, too");
+
+	note(&pause, DWF_UNSENT, now);
+	note(&pause, DWF_UNSENT, now);
+	is_int(dwf_pause_room(&pause, now, 8), 8, "failures count from 0 again");
+}
+
+static void
+test_pause_with_others_in_flight(void)
+{
+	DwfPause	pause = {0};
+	int64_t		until;
+
+	for (int i = 0; i < 3; i++)
+		note(&pause, DWF_IN_DOUBT, NOW);
+	until = pause.until;
+	for (int i = 0; i < 5; i++)
+		note(&pause, DWF_IN_DOUBT, NOW + i);
+	is_int(pause.until, until, "what was in flight does not make it longer");
+	is_int(pause.pauses, 1, "... nor the next one");
+
+	dwf_pause_note(&pause, DWF_THROTTLED, NOW + 10, 60 * SEC, &defaults, 0.5);
+	is_int(pause.until, NOW + 10 + 60 * SEC, "but a Retry-After is respected");
+	dwf_pause_note(&pause, DWF_THROTTLED, NOW + 20, SEC, &defaults, 0.5);
+	is_int(pause.until, NOW + 10 + 60 * SEC, "... and a shorter one changes nothing");
+
+	note(&pause, DWF_DONE, NOW + 30);
+	is_int(dwf_pause_room(&pause, NOW + 30, 8), 8,
+		   "a late good reply ends the pause");
+}
+
+static void
+test_pause_retry_after(void)
+{
+	for (int d = 0; d < DICE; d++)
+	{
+		DwfPause	pause = {0};
+
+		dwf_pause_note(&pause, DWF_THROTTLED, NOW, 3600 * SEC, &defaults,
+					   dice[d]);
+		is_int(pause.until, NOW + 3600 * SEC, "never under Retry-After");
+		memset(&pause, 0, sizeof(pause));
+		dwf_pause_note(&pause, DWF_THROTTLED, NOW, SEC, &defaults, dice[d]);
+		ok(pause.until >= NOW + SEC && pause.until <= NOW + defaults.base,
+		   "nor under the backoff");
+	}
+}
+
+/*
+ * A gateway answers 502 after 100 ms, for a minute, to a queue that is full:
+ * how many are put in doubt?
+ */
+static int
+outage(double random, int in_flight_max, int64_t length, int *good_after)
+{
+	DwfPause	pause = {0};
+	int64_t		ends[8];
+	int			in_flight = 0;
+	int			doubt = 0;
+
+	*good_after = 0;
+	for (int64_t now = NOW; now < NOW + length + 5 * MINUTE; now += 10000)
+	{
+		bool		down = now < NOW + length;
+
+		for (int i = 0; i < in_flight; i++)
+		{
+			if (ends[i] > now)
+				continue;
+			ends[i--] = ends[--in_flight];
+			dwf_pause_note(&pause, down ? DWF_IN_DOUBT : DWF_DONE, now, -1,
+						   &defaults, random);
+			if (down)
+				doubt++;
+			else
+				(*good_after)++;
+		}
+		while (in_flight < dwf_pause_room(&pause, now, in_flight_max))
+			ends[in_flight++] = now + 100000;
+	}
+	return doubt;
+}
+
+static void
+test_outage(void)
+{
+	for (int d = 0; d < DICE; d++)
+	{
+		int			good;
+		int			doubt = outage(dice[d], 8, MINUTE, &good);
+
+		ok(doubt >= 3 && doubt <= 16,
+		   "502 for a minute to a full queue: %d in doubt, not thousands",
+		   doubt);
+		ok(good > 10000, "... and after it the queue is sent: %d", good);
+	}
+	{
+		int			good;
+		int			doubt = outage(0.5, 8, 60 * MINUTE, &good);
+
+		ok(doubt <= 24, "502 for an hour: %d in doubt", doubt);
+	}
+}
+
+static void
+test_rate(void)
+{
+	static const int limits[] = {1, 7, 59, 60, 61, 600, 6000, 100000};
+	DwfRate		rate = {0};
+
+	is_int(dwf_rate_room(&rate, 0, NOW, 8), 8, "0: no limit");
+	dwf_rate_take(&rate, 0, 1000);
+	is_int(dwf_rate_wait(&rate, 0), 0, "... and no wait");
+	is_int(dwf_rate_room(&rate, 0, NOW, 8), 8, "... for ever");
+
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+	{
+		int			limit = limits[i];
+		int			burst = limit < 60 ? 1 : limit / 60;
+		int			sent = 0;
+		int			bad = 0;
+		int64_t		now = NOW;
+
+		memset(&rate, 0, sizeof(rate));
+
+		/* as the worker does: what there is room for, then wait */
+		while (now < NOW + MINUTE)
+		{
+			int			room = dwf_rate_room(&rate, limit, now, 8);
+			int64_t		wait;
+
+			if (room < 0 || room > 8)
+				bad++;
+			dwf_rate_take(&rate, limit, room);
+			sent += room;
+			wait = dwf_rate_wait(&rate, limit);
+			if (room == 0 && wait <= 0)
+				bad++;
+			now += wait > 0 ? wait : 1;
+		}
+		ok(sent <= limit + burst && sent >= limit - 1,
+		   "%d a minute: %d were sent", limit, sent);
+		is_int(bad, 0, "... never negative, never without a wait");
+	}
+
+	memset(&rate, 0, sizeof(rate));
+	is_int(dwf_rate_room(&rate, 600, NOW, 100), 10, "a second's worth at once");
+	dwf_rate_take(&rate, 600, 10);
+	is_int(dwf_rate_room(&rate, 600, NOW, 100), 0, "then none");
+	is_int(dwf_rate_wait(&rate, 600), SEC / 10, "the next one after 100 ms");
+	is_int(dwf_rate_room(&rate, 600, NOW + 3600 * SEC, 100), 10,
+		   "an idle hour saves up no more than a second");
+	dwf_rate_take(&rate, 600, 10);
+	is_int(dwf_rate_room(&rate, 600, NOW, 100), 0,
+		   "a clock that is set back gives nothing");
+	is_int(dwf_rate_room(&rate, 60000, NOW + 3601 * SEC, 100), 100,
+		   "a new limit applies at once");
+}
+
+int
+main(void)
+{
+	test_backoff();
+	test_retry_after();
+	test_pause_begins();
+	test_pause_goes_on();
+	test_pause_with_others_in_flight();
+	test_pause_retry_after();
+	test_outage();
+	test_rate();
+	return done_testing();
+}
