@@ -31,6 +31,20 @@
 #define dwf_database_is_valid(form)	true
 #endif
 
+/* Whether a role owns a database, or is a superuser. */
+#if PG_VERSION_NUM >= 160000
+#define dwf_owns_database(database, role) \
+	object_ownercheck(DatabaseRelationId, (database), (role))
+#else
+#define dwf_owns_database(database, role) \
+	pg_database_ownercheck((database), (role))
+#endif
+
+/* PostgreSQL 18 has the attribute as C11 has it, before the declaration. */
+#ifndef pg_attribute_noreturn
+#define pg_attribute_noreturn()	__attribute__((noreturn))
+#endif
+
 /* A wait event set that lives as long as the process. */
 #if PG_VERSION_NUM >= 170000
 #define dwf_create_wait_set(count)	CreateWaitEventSet(NULL, (count))

@@ -13,11 +13,16 @@
 #include "evict.h"
 #include "shared.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/syscache.h"
 
 static ProcessUtility_hook_type next_hook;
 
@@ -29,6 +34,7 @@ static void run_next(PlannedStmt *pstmt, const char *query_string,
 					 bool read_only_tree, ProcessUtilityContext context,
 					 ParamListInfo params, QueryEnvironment *query_env,
 					 DestReceiver *dest, QueryCompletion *completion);
+static bool may_take(Node *statement, Oid database);
 static const char *database_of(Node *statement);
 static const char *template_of(CreatedbStmt *statement);
 static bool sets_tablespace(AlterDatabaseStmt *statement);
@@ -50,7 +56,7 @@ evict_before(PlannedStmt *pstmt, const char *query_string,
 	Oid			database = name == NULL ? InvalidOid :
 	get_database_oid(name, true);
 
-	if (!OidIsValid(database))
+	if (!OidIsValid(database) || !may_take(pstmt->utilityStmt, database))
 	{
 		run_next(pstmt, query_string, read_only_tree, context, params,
 				 query_env, dest, completion);
@@ -80,6 +86,29 @@ run_next(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 
 	run(pstmt, query_string, read_only_tree, context, params, query_env, dest,
 		completion);
+}
+
+/*
+ * Whether the statement can succeed, as far as rights go: who may not drop a
+ * database must not interrupt what its worker is sending either.
+ */
+static bool
+may_take(Node *statement, Oid database)
+{
+	HeapTuple	tuple;
+	bool		is_template;
+
+	if (!IsA(statement, CreatedbStmt))
+		return database != MyDatabaseId &&
+			dwf_owns_database(database, GetUserId());
+	if (!have_createdb_privilege())
+		return false;
+	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	is_template = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+	ReleaseSysCache(tuple);
+	return is_template || dwf_owns_database(database, GetUserId());
 }
 
 /* The database that a statement needs for itself; NULL: none. */

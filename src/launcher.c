@@ -47,6 +47,7 @@
 #define STANDBY_INTERVAL	500
 
 static void take_interrupts(void);
+static long look_again(void);
 static void wait_for_promotion(void);
 static int	list_databases(Oid **databases);
 static void start_workers(void);
@@ -86,8 +87,20 @@ domowf_launcher_main(Datum arg)
 			start_workers();
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 LOOK_INTERVAL, PG_WAIT_EXTENSION);
+						 look_again(), PG_WAIT_EXTENSION);
 	}
+}
+
+/* Milliseconds until something is to be looked at again. */
+static long
+look_again(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = dwf_shared_next_start(now);
+
+	if (!dwf_worker_enabled || next == DT_NOEND)
+		return LOOK_INTERVAL;
+	return Min(LOOK_INTERVAL, TimestampDifferenceMilliseconds(now, next) + 1);
 }
 
 static void

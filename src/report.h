@@ -6,6 +6,7 @@
 #ifndef DWF_REPORT_H
 #define DWF_REPORT_H
 
+#include "compat.h"
 #include "domo.h"
 
 #include "datatype/timestamp.h"

@@ -25,6 +25,7 @@
 /* The longest wait between two tries to write a result, milliseconds. */
 #define MAX_WRITE_WAIT	60000
 
+static void free_retired(DwfSender *sender);
 static void free_attempt(DwfAttempt *attempt);
 static void free_reply(void *arg);
 static void end_unsent(DwfSender *sender, DwfAttempt *attempt,
@@ -45,9 +46,6 @@ dwf_sender_open(DwfSender *sender)
 {
 	const char *why;
 
-	sender->connection_context =
-		AllocSetContextCreate(TopMemoryContext, "domowf connection",
-							  ALLOCSET_SMALL_SIZES);
 	sender->reopen = true;
 	sender->engine = dwf_http_create(DWF_MAX_CONNECTIONS, &why);
 	if (sender->engine == NULL)
@@ -66,28 +64,38 @@ dwf_sender_open(DwfSender *sender)
 bool
 dwf_sender_must_reopen(const DwfSender *sender)
 {
-	/* replies in flight are read with the token that was sent */
-	return (sender->reopen || sender->opened_for != PgReloadTime) &&
-		sender->in_flight == 0;
+	return sender->reopen || sender->opened_for != PgReloadTime;
 }
 
+/*
+ * A connection lives until the last attempt that was sent on it has ended: its
+ * reply is read with the token that was sent.
+ */
 void
 dwf_sender_reopen(DwfSender *sender)
 {
 	MemoryContext old;
+	MemoryContext context;
 
 	if (!dwf_sender_must_reopen(sender))
 		return;
 	sender->is_open = false;
 	sender->reopen = false;
 	sender->opened_for = PgReloadTime;
-	old = MemoryContextSwitchTo(sender->connection_context);
+
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	if (sender->connection_context != NULL)
+		sender->retired = lappend(sender->retired, sender->connection_context);
+	context = AllocSetContextCreate(TopMemoryContext, "domowf connection",
+									ALLOCSET_SMALL_SIZES);
+	sender->connection_context = context;
+	MemoryContextSwitchTo(context);
 
 	/* only reads files and settings: nothing that an abort would have to undo */
 	PG_TRY();
 	{
-		MemoryContextReset(sender->connection_context);
-		dwf_connection_open(&sender->connection);
+		sender->connection = palloc(sizeof(DwfConnection));
+		dwf_connection_open(sender->connection);
 		sender->is_open = true;
 		sender->pause_reason[0] = '\0';
 	}
@@ -95,7 +103,7 @@ dwf_sender_reopen(DwfSender *sender)
 	{
 		ErrorData  *error;
 
-		MemoryContextSwitchTo(sender->connection_context);
+		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
 		if (strcmp(sender->pause_reason, error->message) != 0)
@@ -108,6 +116,21 @@ dwf_sender_reopen(DwfSender *sender)
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
+	free_retired(sender);
+}
+
+/* Frees the connections on which nothing is in flight any more. */
+static void
+free_retired(DwfSender *sender)
+{
+	ListCell   *cell;
+
+	if (sender->in_flight > 0)
+		return;
+	foreach(cell, sender->retired)
+		MemoryContextDelete(lfirst(cell));
+	list_free(sender->retired);
+	sender->retired = NIL;
 }
 
 int
@@ -115,8 +138,7 @@ dwf_sender_room(DwfSender *sender, TimestampTz now)
 {
 	int			room;
 
-	if (!sender->is_open || sender->reopen ||
-		sender->opened_for != PgReloadTime)
+	if (!sender->is_open || dwf_sender_must_reopen(sender))
 		return 0;
 
 	/* `sending` holds what is in flight and what is not yet settled */
@@ -169,6 +191,13 @@ dwf_sender_take(DwfSender *sender, const DwfClaim *claims, int count)
 		attempt->claim = claims[i];
 		attempt->claim.request = MemoryContextAlloc(context, VARSIZE(request));
 		memcpy(attempt->claim.request, request, VARSIZE(request));
+
+		/* here and not later: encodings are converted in transactions only */
+		MemoryContextSwitchTo(context);
+		attempt->is_readable =
+			dwf_argument_read(attempt->claim.operation, attempt->claim.request,
+							  &attempt->request, &attempt->fault);
+		MemoryContextSwitchTo(TopMemoryContext);
 		attempt->result.id = claims[i].id;
 		attempt->result.claim = claims[i].claim;
 		attempt->result.operation = claims[i].operation;
@@ -253,20 +282,21 @@ dwf_sender_send(DwfSender *sender)
 	{
 		DwfAttempt *attempt = lfirst(cell);
 		MemoryContext old = MemoryContextSwitchTo(attempt->context);
-		DwfFault	fault;
 
 		if (!attempt->claim.role_exists)
 			end_unsent(sender, attempt, DWF_SETTLE_REJECTED,
 					   "the role that asked for it was dropped");
-		else if (!dwf_argument_read(attempt->claim.operation,
-									attempt->claim.request, &attempt->request,
-									&fault))
-			end_unsent(sender, attempt, DWF_SETTLE_REJECTED, fault.message);
-		else if (!dwf_connection_submit(&sender->connection, sender->engine,
+		else if (!attempt->is_readable)
+			end_unsent(sender, attempt, DWF_SETTLE_REJECTED,
+					   attempt->fault.message);
+		else if (!dwf_connection_submit(sender->connection, sender->engine,
 										&attempt->request, attempt))
 			end_unsent(sender, attempt, DWF_REQUEUE, "out of memory");
 		else
+		{
+			attempt->connection = sender->connection;
 			sender->in_flight++;
+		}
 		MemoryContextSwitchTo(old);
 	}
 	list_free(claimed);
@@ -322,7 +352,7 @@ finish(DwfSender *sender, DwfAttempt *attempt, const DwfExchange *exchange)
 	DwfFailure	failure;
 	int64		retry_after;
 
-	dwf_connection_read_reply(&sender->connection, attempt->claim.operation,
+	dwf_connection_read_reply(attempt->connection, attempt->claim.operation,
 							  exchange, reply);
 	retry_after = dwf_retry_after(exchange->retry_after, unix_now());
 	if (reply->outcome == DWF_UNAUTHORIZED)

@@ -24,7 +24,10 @@ typedef struct DwfAttempt
 {
 	MemoryContext context;
 	DwfClaim	claim;
+	const DwfConnection *connection;	/* on which it was sent */
 	DwfRequest	request;
+	bool		is_readable;	/* else: why not */
+	DwfFault	fault;
 	DwfReply	reply;			/* malloc's; freed with the context */
 	DwfResult	result;
 	int			tries;			/* failed settlements */
@@ -37,8 +40,9 @@ typedef struct DwfSender
 	DwfEngine  *engine;
 	struct WaitEventSet *wait_set;
 
+	DwfConnection *connection;	/* in a context of its own; NULL: none */
 	MemoryContext connection_context;
-	DwfConnection connection;
+	List	   *retired;		/* contexts of earlier ones, still in use */
 	bool		is_open;		/* the connection can be used */
 	bool		reopen;			/* try again to open it */
 	TimestampTz opened_for;		/* PgReloadTime when it was opened */

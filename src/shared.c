@@ -38,6 +38,7 @@ typedef struct Entry
 	DwfPresence presence;
 	TimestampTz retry_at;		/* DWF_UNKNOWN: not started before this */
 	int			evictor;		/* pid, 0: none */
+	bool		is_told;		/* that the server was promoted */
 	Latch	   *latch;			/* of the worker; NULL: none */
 	pg_atomic_uint64 earliest;	/* TimestampTz of the earliest new run_at */
 	pg_atomic_uint64 length;	/* int64: requests that wait, about */
@@ -138,6 +139,7 @@ find_entry(Oid database, bool make)
 	spare->presence = DWF_UNKNOWN;
 	spare->retry_at = 0;
 	spare->evictor = 0;
+	spare->is_told = false;
 	spare->latch = NULL;
 	pg_atomic_write_u64(&spare->earliest, DT_NOEND);
 	pg_atomic_write_u64(&spare->length, 0);
@@ -292,7 +294,13 @@ dwf_shared_set_promoted(void)
 bool
 dwf_shared_was_promoted(void)
 {
-	return shared->promoted;
+	return shared->promoted && !my_entry->is_told;
+}
+
+void
+dwf_shared_set_told(void)
+{
+	my_entry->is_told = true;
 }
 
 void
@@ -328,6 +336,24 @@ dwf_shared_begin_start(Oid database, TimestampTz now)
 		entry->presence = DWF_STARTING;
 	LWLockRelease(shared->lock);
 	return start;
+}
+
+TimestampTz
+dwf_shared_next_start(TimestampTz now)
+{
+	TimestampTz next = DT_NOEND;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (int i = 0; i < DWF_MAX_DATABASES; i++)
+	{
+		Entry	   *entry = &shared->entries[i];
+
+		if (OidIsValid(entry->database) && entry->presence == DWF_UNKNOWN &&
+			entry->status.pid == 0 && entry->retry_at > now)
+			next = Min(next, entry->retry_at);
+	}
+	LWLockRelease(shared->lock);
+	return next;
 }
 
 void

@@ -82,12 +82,14 @@ extern bool dwf_shared_status(Oid database, DwfWorkerStatus *status);
  */
 extern void dwf_shared_launcher(void);
 
-/*
- * Whether this server was promoted since it started; set by the launcher,
- * which was there before.
- */
+/* Notes that this server was promoted since it started. */
 extern void dwf_shared_set_promoted(void);
+
+/* The same for a worker: once for each database, until it says that it knows. */
 extern bool dwf_shared_was_promoted(void);
+
+/* Says that this database's queue has been paused for it. */
+extern void dwf_shared_set_told(void);
 
 /* Wakes the launcher: a database is new, or has the extension now. */
 extern void dwf_shared_probe(Oid database);
@@ -97,6 +99,9 @@ extern void dwf_shared_probe(Oid database);
  * Returns false where there is nothing to start.
  */
 extern bool dwf_shared_begin_start(Oid database, TimestampTz now);
+
+/* When a worker that ended may be started again; DT_NOEND: there is none. */
+extern TimestampTz dwf_shared_next_start(TimestampTz now);
 
 /* Takes that back: no worker could be registered; again at `retry_at`. */
 extern void dwf_shared_fail_start(Oid database, TimestampTz retry_at);

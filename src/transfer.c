@@ -50,6 +50,7 @@ static int	note_open(void *sockets, curl_socket_t fd, curlsocktype purpose);
 static int	note_close(void *sockets, curl_socket_t fd);
 static void note_port(DwfSockets *sockets, int local_port);
 static bool has_input(const DwfSockets *sockets, int local_port);
+static CURLcode note_handshake(CURL *easy, void *ssl_ctx, void *slot);
 static int	note_upload(void *slot, curl_off_t dltotal, curl_off_t dlnow,
 						curl_off_t ultotal, curl_off_t ulnow);
 static size_t take_header(char *data, size_t size, size_t count, void *slot);
@@ -102,6 +103,9 @@ dwf_transfer_prepare(DwfSlot *slot, DwfSockets *sockets)
 	curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, sockets);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, note_close);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, sockets);
+	/* not in every build of libcurl, where the sockets' callback must do */
+	curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, note_handshake);
+	curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, slot);
 	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, allow_request);
 	curl_easy_setopt(easy, CURLOPT_PREREQDATA, slot);
 	curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
@@ -284,6 +288,22 @@ dwf_transfer_restart(DwfSlot *slot)
 	slot->stale = false;
 	slot->error[0] = '\0';
 	curl_easy_setopt(slot->easy, CURLOPT_FRESH_CONNECT, 1L);
+}
+
+/*
+ * libcurl's callback before a TLS handshake.  A connection to a near host, or
+ * one whose handshake fails at once, is never watched in between.
+ */
+static CURLcode
+note_handshake(CURL *easy, void *ssl_ctx, void *arg)
+{
+	DwfSlot    *slot = arg;
+
+	(void) easy;
+	(void) ssl_ctx;
+	if (slot->connected_at == 0)
+		slot->connected_at = dwf_transfer_now();
+	return CURLE_OK;
 }
 
 /* libcurl's progress callback: notes when the whole body had been sent. */

@@ -125,6 +125,7 @@ domowf_worker_main(Datum arg)
 
 	if (!in_transaction(recover, worker))
 		proc_exit(1);			/* the launcher starts another one */
+	dwf_shared_set_told();
 	dwf_shared_set_presence(DWF_RUNNING);
 	for (;;)
 	{
@@ -250,6 +251,10 @@ write_turn(Worker *worker)
 	{
 		dwf_sender_aborted(&worker->sender, now);
 		worker->claim_again = TimestampTzPlusMilliseconds(now, 1000);
+
+		/* what it had read is still in the queue */
+		worker->due_next = worker->due_count = 0;
+		worker->cursor.due = worker->next_due = DT_NOBEGIN;
 	}
 }
 
@@ -467,6 +472,8 @@ look_after_all(Worker *worker)
 	TimestampTz now = GetCurrentTimestamp();
 	bool		more = false;
 
+	if (dwf_max_queue_length > 0 && now >= worker->next_rescan)
+		dwf_shared_set_length(dwf_queue_count_waiting());
 	more |= dwf_queue_expire(now, CARE_BATCH) == CARE_BATCH;
 	more |= dwf_queue_release_waiting() == CARE_BATCH;
 	if (dwf_log_retention > 0)

@@ -174,6 +174,7 @@ static void run(Statement *statement, Datum *values, const char *nulls,
 				int limit);
 static Datum column(uint64 row, int number, bool *isnull);
 static void set_text(Datum *values, char *nulls, int at, const char *text);
+static void set_utf8(Datum *values, char *nulls, int at, const char *text);
 static void set_time(Datum *values, char *nulls, int at, bool present,
 					 int64 unix_usec);
 static bool settle_final(const DwfResult *result, int64 owner,
@@ -327,6 +328,15 @@ set_text(Datum *values, char *nulls, int at, const char *text)
 	values[at] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
 }
 
+/* A text of Domo's; what the database cannot hold stays NULL. */
+static void
+set_utf8(Datum *values, char *nulls, int at, const char *text)
+{
+	nulls[at] = text != NULL &&
+		dwf_instance_to_database(text, strlen(text), false, &values[at]) ?
+		' ' : 'n';
+}
+
 static void
 set_time(Datum *values, char *nulls, int at, bool present, int64 unix_usec)
 {
@@ -351,20 +361,20 @@ settle_final(const DwfResult *result, int64 owner, TimestampTz now)
 	values[4] = Int32GetDatum(result->attempts);
 	values[5] = Int32GetDatum(result->http_status);
 	nulls[5] = result->http_status == 0 ? 'n' : ' ';
-	set_text(values, nulls, 6, instance->id);
-	set_text(values, nulls, 7, instance->model_id);
-	set_text(values, nulls, 8, instance->model_name);
-	set_text(values, nulls, 9, instance->model_version);
-	set_text(values, nulls, 10, instance->deployment_id);
-	set_text(values, nulls, 11, instance->bpmn_process_id);
-	set_text(values, nulls, 12, instance->bpmn_process_name);
-	set_text(values, nulls, 13, instance->created_by);
+	set_utf8(values, nulls, 6, instance->id);
+	set_utf8(values, nulls, 7, instance->model_id);
+	set_utf8(values, nulls, 8, instance->model_name);
+	set_utf8(values, nulls, 9, instance->model_version);
+	set_utf8(values, nulls, 10, instance->deployment_id);
+	set_utf8(values, nulls, 11, instance->bpmn_process_id);
+	set_utf8(values, nulls, 12, instance->bpmn_process_name);
+	set_utf8(values, nulls, 13, instance->created_by);
 	set_time(values, nulls, 14, instance->has_created_on,
 			 instance->created_on);
-	set_text(values, nulls, 15, instance->updated_by);
+	set_utf8(values, nulls, 15, instance->updated_by);
 	set_time(values, nulls, 16, instance->has_updated_on,
 			 instance->updated_on);
-	set_text(values, nulls, 17, instance->status);
+	set_utf8(values, nulls, 17, instance->status);
 	values[18] = BoolGetDatum(instance->is_test_run);
 	nulls[18] = instance->has_is_test_run ? ' ' : 'n';
 	values[19] = BoolGetDatum(dwf_log_payload);
@@ -441,7 +451,11 @@ settle_open(const DwfResult *result, int64 owner)
 	values[9] = result->errors;
 	nulls[9] = result->errors == (Datum) 0 ? 'n' : ' ';
 	run(&requeue, values, nulls, 0);
-	return SPI_processed > 0;
+	if (SPI_processed == 0)
+		return false;
+	if (result->verdict == DWF_REQUEUE)
+		dwf_xact_note_enqueued(result->run_at, 0);
+	return true;
 }
 
 int

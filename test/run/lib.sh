@@ -203,7 +203,7 @@ copy_sources()
 		esac
 	done
 	(cd "$ROOT" && cp -p Makefile domowf.control "$1/" &&
-		cp -p src/* "$1/src/" && cp -p sql/* "$1/sql/" && rm -f "$1"/src/*.bc)
+		cp -p src/*.[ch] src/domowf.map "$1/src/" && cp -p sql/* "$1/sql/")
 }
 
 # PostgreSQL 18 looks for extensions along a path; Debian's servers before that

@@ -3,8 +3,7 @@
  *	  Unit tests of domo_request.c: what is well formed.
  *
  * Every sentence that a user can get is here word for word: they are the
- * documentation that is read most.  Then the bounds, each with one byte more,
- * and names cut so that a message stays valid UTF-8.
+ * documentation that is read most.  Then the bounds, each with one byte more.
  */
 #include "../../src/domo_request.c"
 
@@ -102,6 +101,21 @@ static const FieldsCase fields_cases[] = {
 		{MESSAGE_NAME, VERSION, STRING("modelId", "{\"a\": 1}"), DATA},
 		"invalid modelId: found text that starts with \"{\", expected an id",
 	OBJECT_HINT},
+
+	{"a start by name", DWF_START, {STRING("workflow", "add"), DATA}},
+	{"a start by name and nothing else", DWF_START, {STRING("workflow", "add")},
+	"invalid start request: key \"data\" is missing, expected an object"},
+	{"a start by name and version", DWF_START,
+		{VERSION, DATA, STRING("workflow", "add")},
+		"invalid start request: unknown key \"version\" (a string), expected one "
+	"of \"workflow\", \"data\""},
+	{"a start by a number", DWF_START, {OTHER("workflow", DWF_JSON_NUMBER), DATA},
+	"invalid start request: key \"workflow\" is a number, expected a string"},
+	{"a start by no name", DWF_START, {STRING("workflow", ""), DATA},
+	"invalid workflow: found an empty string, expected at least one character"},
+	{"a start by name with a list", DWF_START,
+		{STRING("workflow", "add"), ARRAY("data", "[]")},
+	"invalid start request: key \"data\" is an array, expected an object"},
 
 	{"a cancel by id", DWF_CANCEL, {STRING("id", "i")}},
 	{"a cancel by instanceId", DWF_CANCEL, {STRING("instanceId", "i")}},
@@ -241,20 +255,6 @@ repeat(const char *text, int count)
 	return all;
 }
 
-static bool
-is_utf8(const char *text)
-{
-	size_t		step;
-
-	for (; *text != '\0'; text += step)
-	{
-		step = dwf_json_utf8_length(text, strlen(text));
-		if (step == 0)
-			return false;
-	}
-	return true;
-}
-
 /* Reads fields; tests the answer, and that a fault is told exactly then. */
 static void
 check_read(const char *name, DwfOperation operation, const DwfField *fields,
@@ -271,7 +271,8 @@ check_read(const char *name, DwfOperation operation, const DwfField *fields,
 		   message == NULL ? "well formed" : message, "%s", name);
 	is_str(fault.hint, hint == NULL ? "" : hint, "%s: the hint", name);
 	if (read)
-		ok(request.operation == operation && request.id != NULL &&
+		ok(request.operation == operation &&
+		   (request.id == NULL) == (request.workflow != NULL) &&
 		   *request.unknown_permission == '\0', "%s: the request", name);
 }
 
@@ -367,6 +368,7 @@ static void
 test_request(void)
 {
 	const DwfField start[] = {MESSAGE_NAME, VERSION, MODEL_ID, DATA};
+	const DwfField by_name[] = {STRING("workflow", "add"), DATA};
 	const DwfField cancel[] = {
 		OTHER("id", DWF_JSON_NUMBER), STRING("instanceId", "i")
 	};
@@ -380,6 +382,12 @@ test_request(void)
 	is_str(request.id, "a8afdc89", "its model id");
 	ok(request.data == start[3].text && request.data_len == 2,
 	   "its data, where it stands");
+	ok(request.workflow == NULL, "no workflow's name");
+	ok(dwf_domo_read_request(DWF_START, by_name, 2, &request, &fault),
+	   "a start by name is read");
+	is_str(request.workflow, "add", "its workflow");
+	ok(request.id == NULL && request.data == by_name[1].text,
+	   "its data, and no model id");
 	ok(dwf_domo_read_request(DWF_CANCEL, cancel, 2, &request, &fault),
 	   "a cancel is read");
 	is_str(request.id, "i", "its instance id");
@@ -479,112 +487,6 @@ test_sizes(void)
 	free(data);
 }
 
-/*
- * Where a long name is put into a message, of `room` bytes with its NUL: cut
- * between characters, whatever their width and wherever they stand.
- */
-static void
-check_cut(const char *character, int shift, int room,
-		  const char *(*show) (const char *name, DwfRequest *request,
-							   DwfFault *fault))
-{
-	char	   *filler = repeat("a", shift);
-	char	   *rest = repeat(character, 300);
-	char	   *name = malloc(strlen(filler) + strlen(rest) + 1);
-	DwfRequest *request = malloc(sizeof(*request));
-	DwfFault   *fault = malloc(sizeof(*fault));
-	char		want[512];
-	size_t		kept = shift;
-	const char *shown;
-
-	stpcpy(stpcpy(name, filler), rest);
-	while (kept + strlen(character) <= (size_t) room - 4)
-		kept += strlen(character);
-	snprintf(want, sizeof(want), "%.*s...", (int) kept, name);
-
-	shown = show(name, request, fault);
-	ok(strstr(shown, want) != NULL && is_utf8(shown),
-	   "%d bytes of %zu-byte characters after %d bytes", (int) kept,
-	   strlen(character), shift);
-	if (strstr(shown, want) == NULL)
-		diag("%s", shown);
-	is_str(fault->hint, "", "nothing is written behind the message");
-	free(filler);
-	free(rest);
-	free(name);
-	free(request);
-	free(fault);
-}
-
-/* A start with an unknown key. */
-static const char *
-show_key(const char *name, DwfRequest *request, DwfFault *fault)
-{
-	DwfField	field = {name, DWF_JSON_STRING, "", 0};
-
-	dwf_domo_read_request(DWF_START, &field, 1, request, fault);
-	return fault->message;
-}
-
-/* Reads one permission entry; `name` stands where %s is. */
-static void
-read_entry(const char *format, const char *name, DwfRequest *request,
-		   DwfFault *fault)
-{
-	size_t		size = strlen(format) + strlen(name) + 1;
-	char	   *text = malloc(size);
-	DwfField	fields[] = {MODEL_ID, PERMISSIONS};
-	const char *at = strstr(format, "%s");
-
-	stpcpy(stpcpy(stpncpy(text, format, at - format), name), at + 2);
-	fields[1].text = text;
-	fields[1].len = strlen(text);
-	dwf_domo_read_request(DWF_SET_PERMISSIONS, fields, 2, request, fault);
-	free(text);
-}
-
-static const char *
-show_entry_key(const char *name, DwfRequest *request, DwfFault *fault)
-{
-	read_entry("[{\"%s\":{}}]", name, request, fault);
-	return fault->message;
-}
-
-static const char *
-show_entry_type(const char *name, DwfRequest *request, DwfFault *fault)
-{
-	read_entry("[{\"id\":\"1\",\"permissions\":[],\"type\":\"%s\"}]", name,
-			   request, fault);
-	return fault->message;
-}
-
-static const char *
-show_permission(const char *name, DwfRequest *request, DwfFault *fault)
-{
-	read_entry("[{\"id\":\"1\",\"type\":\"USER\",\"permissions\":[\"%s\"]}]",
-			   name, request, fault);
-	return request->unknown_permission;
-}
-
-static void
-test_cuts(void)
-{
-	static const char *const characters[] = {
-		"b", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80",
-	};
-
-	for (int i = 0; i < LENGTH(characters); i++)
-	{
-		for (int shift = 0; shift < 4; shift++)
-		{
-			check_cut(characters[i], shift, 100, show_key);
-			check_cut(characters[i], shift, 100, show_entry_key);
-			check_cut(characters[i], shift, 100, show_entry_type);
-			check_cut(characters[i], shift, 64, show_permission);
-		}
-	}
-}
-
 int
 main(void)
 {
@@ -594,6 +496,5 @@ main(void)
 	test_request();
 	test_lengths();
 	test_sizes();
-	test_cuts();
 	return done_testing();
 }

@@ -310,8 +310,9 @@ test_unsent(void)
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 		if (asprintf(&request.url, c->url, server.port) < 0)
 			abort();
-		snprintf(proxy, sizeof(proxy), c->proxy == NULL ? "" : c->proxy,
-				 server.port);
+		*proxy = '\0';
+		if (c->proxy != NULL)
+			snprintf(proxy, sizeof(proxy), c->proxy, server.port);
 #pragma GCC diagnostic pop
 		request.proxy = proxy;
 		check(ask(engine, request), DWF_PHASE_UNSENT, c->curl_code, 0,

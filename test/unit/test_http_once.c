@@ -316,17 +316,24 @@ static void
 test_unasked(void)
 {
 	static const Step steps[] = {
-		{OK_REPLY, 0, 0, KEEP}, {OK_REPLY, 0, 0, KEEP},
+		{OK_REPLY, 0, 0, KEEP}, {OK_REPLY, 0, 0, KEEP}, {OK_REPLY, 0, 0, KEEP},
 	};
 
 	for (int i = 0; i < LENGTH(unasked); i++)
 	{
 		DwfEngine  *engine = create(1);
+		int			accepted;
 
 		start_server(steps, LENGTH(steps));
 		use_once(engine, unasked[i]);
 		check_own_reply(ask(engine, make_request(10)),
 						"bytes that came while idle");
+
+		/* one unclean connection is no reason to distrust the next one */
+		dwf_http_abort(engine);
+		accepted = server.accepted;
+		check_own_reply(ask(engine, make_request(10)), "none");
+		is_int(server.accepted, accepted, "the new connection is kept");
 		destroy_and_drain(engine);
 		stop_server();
 	}
