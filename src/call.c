@@ -139,7 +139,11 @@ run_all(Run *run)
 		dwf_http_drive(engine);
 		settle_ended(run);
 		if (run->submitted == run->count && dwf_http_in_use(engine) == 0)
+		{
+			if (run->count > 1)
+				dwf_http_trim(engine);
 			return;
+		}
 		if (run->submitted < run->count &&
 			dwf_http_in_use(engine) < run->max_parallel)
 			continue;
@@ -166,9 +170,6 @@ submit_some(Run *run)
 							   dwf_report_subject(request))));
 		run->submitted++;
 	}
-
-	/* no more connections than those that still wait can use, and one */
-	dwf_http_keep(engine, Max(run->count - run->submitted, 1));
 }
 
 /* Settles every exchange that has ended. */

@@ -46,6 +46,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Events taken from the kernel in one go. */
@@ -391,17 +392,19 @@ dwf_http_each_pending(DwfEngine *engine,
 }
 
 void
-dwf_http_keep(DwfEngine *engine, int count)
+dwf_http_trim(DwfEngine *engine)
 {
-
-	for (int i = 0; i < engine->nslots; i++)
+	for (int i = 1; i < engine->sockets.count; i++)
 	{
-		DwfSlot    *slot = &engine->slots[i];
-
-		if (!slot->busy || slot->done)
-			continue;
-		if (count-- <= 0)
-			curl_easy_setopt(slot->easy, CURLOPT_FORBID_REUSE, 1L);
+		for (int j = 0; j < i; j++)
+		{
+			if (dwf_transfer_same_peer(&engine->sockets, i, j))
+			{
+				/* libcurl finds it dead when it looks for a connection */
+				shutdown(engine->sockets.items[i].fd, SHUT_RDWR);
+				break;
+			}
+		}
 	}
 }
 

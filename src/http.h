@@ -129,10 +129,10 @@ extern void dwf_http_each_pending(DwfEngine *engine,
 								  void *arg);
 
 /*
- * Of the connections now in use, keeps at most `count` when their transfers
- * have ended.
+ * Ends all idle connections but one to each host.  To be called while nothing
+ * is in use.
  */
-extern void dwf_http_keep(DwfEngine *engine, int count);
+extern void dwf_http_trim(DwfEngine *engine);
 
 /* Gives up all that is in use, and closes its connections. */
 extern void dwf_http_abort(DwfEngine *engine);

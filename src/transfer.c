@@ -263,6 +263,21 @@ note_port(DwfSockets *sockets, int local_port)
 	}
 }
 
+bool
+dwf_transfer_same_peer(const DwfSockets *sockets, int i, int j)
+{
+	struct sockaddr_storage a = {0};
+	struct sockaddr_storage b = {0};
+	socklen_t	a_len = sizeof(a);
+	socklen_t	b_len = sizeof(b);
+
+	return getpeername(sockets->items[i].fd, (struct sockaddr *) &a,
+					   &a_len) == 0 &&
+		getpeername(sockets->items[j].fd, (struct sockaddr *) &b,
+					&b_len) == 0 &&
+		a_len == b_len && memcmp(&a, &b, a_len) == 0;
+}
+
 /*
  * Whether bytes wait on a kept connection, before anything was asked: a 408
  * that announces a close, or the work of a confused proxy.  libcurl would take

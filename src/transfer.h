@@ -88,6 +88,9 @@ extern bool dwf_transfer_set_request(DwfSlot *slot,
  */
 extern void dwf_transfer_note_reading(CURL *easy, curl_socket_t fd);
 
+/* Whether two sockets are connected to the same address. */
+extern bool dwf_transfer_same_peer(const DwfSockets *sockets, int i, int j);
+
 /*
  * Makes a transfer of which nothing was sent ready to begin again, on a
  * connection of its own.

@@ -323,8 +323,17 @@ test_descriptors(void)
 }
 
 /* An idle backend holds one connection, however many it had in use. */
+/* Whether it is a connection of ours that neither side has ended. */
+static bool
+is_standing(int fd)
+{
+	struct pollfd pollfd = {fd, POLLRDHUP, 0};
+
+	return is_client(fd) && poll(&pollfd, 1, 0) == 0;
+}
+
 static void
-test_keep_one(void)
+test_trim(void)
 {
 	static const Step answer = {OK_REPLY, 0, 0, KEEP};
 	DwfEngine  *engine = create(4);
@@ -334,14 +343,15 @@ test_keep_one(void)
 	submit(engine, 4, NULL);
 	wait_for_held(engine, 4);
 	is_int(count_descriptors(is_client, NULL), 4, "four connections are used");
-	dwf_http_keep(engine, 1);
 	release_peers(&answer);
 	for (int i = 0; i < 4; i++)
 		drop(engine, finish(engine));
-	is_int(count_descriptors(is_client, NULL), 1, "one of them is kept");
+	is_int(count_descriptors(is_client, NULL), 4, "and kept");
+	dwf_http_trim(engine);
+	is_int(count_descriptors(is_standing, NULL), 1, "one of them stays when trimmed");
 	is_int(dwf_http_in_use(engine), 0, "by no slot");
 
-	/* a slot that once let its connection go keeps the next one */
+	/* what was ended is found dead, and made anew */
 	for (int i = 0; i < 4; i++)
 	{
 		submit(engine, 4, NULL);
@@ -502,7 +512,7 @@ main(void)
 	test_refused_submit();
 	test_pending();
 	test_descriptors();
-	test_keep_one();
+	test_trim();
 	test_signals();
 	test_names();
 	test_epoll_fails();
