@@ -26,8 +26,8 @@ def first_line(*command):
     return (run.stdout + run.stderr).split("\n")[0]
 
 
-def describe_machine(backend):
-    """What the figures were measured on."""
+def describe_machine(backend, load):
+    """What the figures were measured on, and what else it had to do."""
     with open("/proc/cpuinfo") as info:
         models = [line.split(": ")[1] for line in info if "model name" in line]
     return ", ".join(
@@ -38,7 +38,8 @@ def describe_machine(backend):
             "PostgreSQL " + backend.run("SHOW server_version").split()[0],
             first_line("curl-config", "--version"),
             " ".join(first_line("openssl", "version").split()[:2]),
-            first_line(Nginx.BINARY, "-v").split(": ")[-1],
+            "nginx " + first_line(Nginx.BINARY, "-v").split("/")[-1],
+            "load before %.1f" % load,
         ]
     )
 
@@ -53,6 +54,7 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
+    load = os.getloadavg()[0]
     directory = tempfile.mkdtemp(prefix="bench-")
     nginx = Nginx(directory)
     backend = Backend(nginx.bundle)
@@ -64,7 +66,7 @@ def main():
     ]
     if arguments.only in "leak":
         rows.append(measure_leak(nginx))
-    print_table(rows, describe_machine(backend), arguments.markdown)
+    print_table(rows, describe_machine(backend, load), arguments.markdown)
     backend.close()
     raw.close()
     nginx.stop()
