@@ -322,7 +322,6 @@ test_descriptors(void)
 		   "an engine's end leaves no descriptor");
 }
 
-/* An idle backend holds one connection, however many it had in use. */
 /* Whether it is a connection of ours that neither side has ended. */
 static bool
 is_standing(int fd)
@@ -332,6 +331,7 @@ is_standing(int fd)
 	return is_client(fd) && poll(&pollfd, 1, 0) == 0;
 }
 
+/* An idle backend holds one connection, however many it had in use. */
 static void
 test_trim(void)
 {
