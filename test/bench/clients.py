@@ -104,7 +104,8 @@ class Raw:
         binary = os.path.join(directory, "raw")
         source = os.path.join(os.path.dirname(__file__), "raw.c")
         subprocess.run(
-            [os.environ.get("CC", "cc"), "-O2", "-o", binary, source, "-lcurl"],
+            [os.environ.get("CC", "cc"), "-O2", source]
+            + ["-o", binary, "-lcurl"],
             check=True,
         )
         body = os.path.join(directory, "body.json")

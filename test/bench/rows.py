@@ -1,10 +1,15 @@
-"""The rows of the table, with the figures of DESIGN.md that they are for."""
+"""The rows of the table, with the figures of DESIGN.md that they are for.
+
+By default each call that succeeds also writes a row of domowf.log, which raw
+libcurl has no counterpart for; so rows come with it and with no log.
+"""
 
 import statistics
 
 from clients import Backend
 
-SERIAL = "SELECT count(domowf_start({request})) FROM generate_series(1, {count})"
+SERIAL = """SELECT count(domowf_start({request}))
+    FROM generate_series(1, {count})"""
 
 LOOP = """DO $$
 DECLARE instance domowf_instance;
@@ -45,30 +50,29 @@ class Pair:
     `target` is the least rate, as a share of raw libcurl's.
     """
 
-    def __init__(self, name, url, sql, mode, count, parallel, target):
-        self.name = name
+    def __init__(self, name, url, sql, raw, target, log_calls=True):
+        self.name = name + ("" if log_calls else ", no log")
         self.url = url
         self.sql = sql
-        self.mode = mode
-        self.count = count
-        self.parallel = parallel
+        self.mode, self.count, self.parallel = raw
         self.target = target
+        self.log_calls = log_calls
 
     def measure(self, backend, raw, rounds):
         ours, theirs = [], []
+        work = self.count, self.parallel
 
         def run_ours():
-            ours.append(
-                backend.time(self.url, self.sql, self.count, self.parallel)
-            )
+            ours.append(backend.time(self.url, self.sql, *work))
+            backend.run("TRUNCATE domowf.log")
 
         def run_theirs():
-            theirs.append(
-                raw.time(self.url, self.mode, self.count, self.parallel)
-            )
+            theirs.append(raw.time(self.url, self.mode, *work))
 
+        backend.run("SET domowf.log_calls = %s" % self.log_calls)
         for i in range(rounds + 1):
-            for turn in [(run_ours, run_theirs), (run_theirs, run_ours)][i % 2]:
+            turns = (run_theirs, run_ours) if i % 2 else (run_ours, run_theirs)
+            for turn in turns:
                 turn()
         # the first round only warms up
         return self.make_row(ours[1:], theirs[1:])
@@ -120,16 +124,23 @@ def make_pairs(nginx):
     loop = "the same from PL/pgSQL, "
     fresh = "a new TLS connection for each (time)"
     many = "domowf_start_all, 8 in parallel, "
-    http, tls = nginx.http, nginx.tls
-    return [
-        Pair(serial + "HTTP", http, SERIAL, "serial", 5000, 1, 0.9),
-        Pair(serial + "TLS", tls, SERIAL, "serial", 5000, 1, 0.9),
-        Pair(loop + "HTTP", http, LOOP, "serial", 5000, 1, 0.9),
-        Pair(loop + "TLS", tls, LOOP, "serial", 5000, 1, 0.9),
-        TimePair(fresh, nginx.fresh, SERIAL, "fresh", 200, 1, 1.2),
-        Pair(many + "HTTP", http, PARALLEL, "multi", 20000, 8, 0.6),
-        Pair(many + "TLS", tls, PARALLEL, "multi", 20000, 8, 0.6),
-    ]
+    kept = ("serial", 5000, 1)
+    new = ("fresh", 200, 1)
+    multi = ("multi", 20000, 8)
+    pairs = []
+    for name, url in (("HTTP", nginx.http), ("TLS", nginx.tls)):
+        pairs += [
+            Pair(serial + name, url, SERIAL, kept, 0.9),
+            Pair(serial + name, url, SERIAL, kept, 0.9, log_calls=False),
+            Pair(loop + name, url, LOOP, kept, 0.9, log_calls=False),
+        ]
+    pairs.append(TimePair(fresh, nginx.fresh, SERIAL, new, 1.2))
+    for name, url in (("HTTP", nginx.http), ("TLS", nginx.tls)):
+        pairs += [
+            Pair(many + name, url, PARALLEL, multi, 0.6),
+            Pair(many + name, url, PARALLEL, multi, 0.6, log_calls=False),
+        ]
+    return pairs
 
 
 def measure_leak(nginx):
