@@ -30,6 +30,15 @@ static bool to_utf8(const char **text, int *len, DwfFault *fault);
 static DwfJsonType type_of(const JsonbValue *value);
 static bool refuse(DwfFault *fault, const char *message);
 
+void
+dwf_argument_not_null(FunctionCallInfo fcinfo, int arg, const char *name)
+{
+	if (PG_ARGISNULL(arg))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", name)));
+}
+
 bool
 dwf_argument_read(DwfOperation operation, Jsonb *jsonb, DwfRequest *request,
 				  DwfFault *fault)

@@ -7,7 +7,15 @@
 
 #include "domo.h"
 
+#include "fmgr.h"
 #include "utils/jsonb.h"
+
+/*
+ * Raises 22004 where an argument is NULL: the functions are not STRICT, so
+ * that a NULL is said and not swallowed.
+ */
+extern void dwf_argument_not_null(FunctionCallInfo fcinfo, int arg,
+								  const char *name);
 
 /*
  * Reads a request from a caller's jsonb.  Everything it points to lives in the

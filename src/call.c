@@ -123,8 +123,9 @@ open_engine(void)
 				 errmsg("could not start libcurl: %s", why)));
 	wait_set = dwf_create_wait_set(3);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL,
-					  NULL);
+	if (IsUnderPostmaster)
+		AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET,
+						  NULL, NULL);
 	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, dwf_http_fd(engine), NULL,
 					  NULL);
 	engine_reload_time = PgReloadTime;

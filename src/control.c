@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "argument.h"
 #include "guc.h"
 #include "queue.h"
 #include "worker_queue.h"
@@ -32,12 +33,15 @@ PG_FUNCTION_INFO_V1(domowf_created);
 
 /* $1 the id, $2 the caller, as in all statements here */
 static const char retry_queued[] =
-"UPDATE domowf.queue SET state = 'queued', attempts = 0, failures = 0, "
+"WITH o AS (SELECT id, state FROM domowf.queue WHERE id = $1 "
+"AND state IN ('queued', 'in_doubt') "
+"AND domowf.may_see($2, requested_by_oid) FOR UPDATE) "
+"UPDATE domowf.queue q SET state = 'queued', attempts = 0, failures = 0, "
 "owner = NULL, run_at = now(), "
 "due = CASE WHEN waiting THEN 'infinity' ELSE now() END, "
 "expires_at = CASE WHEN expires_at > now() THEN expires_at END "
-"WHERE id = $1 AND state IN ('queued', 'in_doubt') "
-"AND domowf.may_see($2, requested_by_oid) RETURNING NULL::text";
+"FROM o WHERE q.id = o.id "
+"RETURNING NULL::text, CASE o.state WHEN 'in_doubt' THEN 1 ELSE 0 END";
 
 static const char retry_settled[] =
 "WITH d AS (DELETE FROM domowf.log WHERE id = $1 AND origin = 'request' "
@@ -51,7 +55,7 @@ static const char retry_settled[] =
 "workflow, request, on_doubt, max_attempts, 0, 0, 0, NULL, key, "
 "order_key, source, requested_by, requested_by_oid, batch, enqueued_at, "
 "now(), CASE WHEN waiting THEN 'infinity' ELSE now() END, NULL, sent_at, "
-"http_status, error, errors FROM w RETURNING NULL::text";
+"http_status, error, errors FROM w RETURNING NULL::text, 1";
 
 /* $3 the outcome, $4 an instance id or NULL, $5 whether to keep the request */
 static const char settle_queued[] =
@@ -69,7 +73,8 @@ static const char settle_queued[] =
 "attempts, http_status, $4, CASE WHEN $5 THEN request END, error, errors, "
 "requested_by, requested_by_oid, enqueued_at, sent_at, "
 "clock_timestamp(), batch, on_doubt, max_attempts, expires_at FROM d "
-"RETURNING order_key";
+"RETURNING order_key, "
+"(SELECT CASE state WHEN 'in_doubt' THEN 0 ELSE -1 END FROM d)";
 
 static const char settle_settled[] =
 "WITH u AS (UPDATE domowf.log SET outcome = $3, "
@@ -79,7 +84,7 @@ static const char settle_settled[] =
 "AND domowf.may_see($2, requested_by_oid) RETURNING *), "
 "k AS (INSERT INTO domowf.key SELECT coalesce(workflow, operation), key, "
 "id FROM u WHERE key IS NOT NULL AND $3 = 'done') "
-"SELECT NULL::text FROM u";
+"SELECT NULL::text, 0 FROM u";
 
 static bool change(const char *sql, int nparams, Datum *values,
 				   const char *nulls);
@@ -125,10 +130,7 @@ Datum
 domowf_resolve(PG_FUNCTION_ARGS)
 {
 	PreventCommandIfReadOnly("domowf_resolve()");
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" must not be null", "instance_id")));
+	dwf_argument_not_null(fcinfo, 1, "instance_id");
 	PG_RETURN_BOOL(settle_by_hand(get_id(fcinfo), "done", PG_GETARG_DATUM(1),
 								  false));
 }
@@ -136,10 +138,7 @@ domowf_resolve(PG_FUNCTION_ARGS)
 static int64
 get_id(FunctionCallInfo fcinfo)
 {
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" must not be null", "request_id")));
+	dwf_argument_not_null(fcinfo, 0, "request_id");
 	return PG_GETARG_INT64(0);
 }
 
@@ -161,7 +160,8 @@ settle_by_hand(int64 id, const char *outcome, Datum instance_id,
 
 /*
  * Runs a statement that changes at most one request and returns an order_key
- * that it held, or NULL.  Whether it changed one.
+ * that it held, or NULL, and by how much the queue got longer.  Whether it
+ * changed one.
  */
 static bool
 change(const char *sql, int nparams, Datum *values, const char *nulls)
@@ -179,10 +179,14 @@ change(const char *sql, int nparams, Datum *values, const char *nulls)
 	if (done)
 	{
 		bool		isnull;
-		Datum		order_key = SPI_getbinval(SPI_tuptable->vals[0],
-											  SPI_tuptable->tupdesc, 1,
-											  &isnull);
+		Datum		order_key;
+		int			more = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0],
+													   SPI_tuptable->tupdesc,
+													   2, &isnull));
 
+		dwf_xact_note_enqueued(DT_NOEND, more);
+		order_key = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+								  1, &isnull);
 		if (!isnull)
 			dwf_queue_release_next(order_key);
 	}

@@ -74,14 +74,13 @@ typedef struct StartAll
 	ReturnSetInfo *result;
 } StartAll;
 
-static void check_not_null(FunctionCallInfo fcinfo, int arg,
-						   const char *name);
 static Datum call_for_instance(FunctionCallInfo fcinfo,
 							   const DwfRequest *request, Jsonb *jsonb);
 static void resolve_workflow(DwfRequest *request, Jsonb **jsonb,
 							 JsonbContainer *data);
 static void log_call(const DwfRequest *request, Jsonb *jsonb,
-					 const DwfExchange *exchange, const DwfReply *reply);
+					 const DwfExchange *exchange, const DwfReply *reply,
+					 NullableDatum response);
 static void log_failure(const DwfFailure *failure);
 static TupleDesc instance_desc(FunctionCallInfo fcinfo);
 static void settle_instance(void *arg, int index, const DwfExchange *exchange,
@@ -104,16 +103,6 @@ static void fail_row(StartRow *row, const char *sqlstate,
 					 const char *error);
 static void emit_rows(StartAll *all);
 
-/* The functions are not STRICT, so that a NULL is said and not swallowed. */
-static void
-check_not_null(FunctionCallInfo fcinfo, int arg, const char *name)
-{
-	if (PG_ARGISNULL(arg))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" must not be null", name)));
-}
-
 /*
  * domowf_start(request jsonb) returns domowf_instance
  */
@@ -126,7 +115,7 @@ domowf_start_jsonb(PG_FUNCTION_ARGS)
 	JsonbValue	data;
 
 	PreventCommandIfReadOnly("domowf_start()");
-	check_not_null(fcinfo, 0, "request");
+	dwf_argument_not_null(fcinfo, 0, "request");
 	jsonb = PG_GETARG_JSONB_P(0);
 	if (!dwf_argument_read(DWF_START, jsonb, &request, &fault))
 		dwf_report_fault(&fault);
@@ -150,8 +139,8 @@ domowf_start_workflow(PG_FUNCTION_ARGS)
 	Jsonb	   *jsonb;
 
 	PreventCommandIfReadOnly("domowf_start()");
-	check_not_null(fcinfo, 0, "workflow");
-	check_not_null(fcinfo, 1, "data");
+	dwf_argument_not_null(fcinfo, 0, "workflow");
+	dwf_argument_not_null(fcinfo, 1, "data");
 	data = PG_GETARG_JSONB_P(1);
 	if (!dwf_argument_read_start(text_to_cstring(PG_GETARG_TEXT_PP(0)), data,
 								 &request, &fault))
@@ -187,7 +176,7 @@ domowf_cancel_jsonb(PG_FUNCTION_ARGS)
 	DwfFault	fault;
 
 	PreventCommandIfReadOnly("domowf_cancel()");
-	check_not_null(fcinfo, 0, "request");
+	dwf_argument_not_null(fcinfo, 0, "request");
 	if (!dwf_argument_read(DWF_CANCEL, PG_GETARG_JSONB_P(0), &request, &fault))
 		dwf_report_fault(&fault);
 	return call_for_instance(fcinfo, &request,
@@ -204,7 +193,7 @@ domowf_cancel_text(PG_FUNCTION_ARGS)
 	DwfFault	fault;
 
 	PreventCommandIfReadOnly("domowf_cancel()");
-	check_not_null(fcinfo, 0, "instance_id");
+	dwf_argument_not_null(fcinfo, 0, "instance_id");
 	if (!dwf_argument_read_cancel(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 								  &request, &fault))
 		dwf_report_fault(&fault);
@@ -248,13 +237,15 @@ settle_instance(void *arg, int index, const DwfExchange *exchange,
 				const DwfReply *reply)
 {
 	InstanceCall *call = arg;
+	NullableDatum response;
 	DwfFailure	failure;
 
 	if (reply->outcome == DWF_DONE)
 	{
+		response = dwf_instance_response(exchange->body, exchange->body_len);
 		call->tuple = dwf_instance_form(call->desc, &reply->instance,
-										exchange->body, exchange->body_len);
-		log_call(call->request, call->jsonb, exchange, reply);
+										response);
+		log_call(call->request, call->jsonb, exchange, reply, response);
 		return;
 	}
 	dwf_report_describe(call->request, exchange, reply, &failure);
@@ -265,12 +256,11 @@ settle_instance(void *arg, int index, const DwfExchange *exchange,
 /* Logs a call that succeeded, with domowf.log_calls. */
 static void
 log_call(const DwfRequest *request, Jsonb *jsonb, const DwfExchange *exchange,
-		 const DwfReply *reply)
+		 const DwfReply *reply, NullableDatum response)
 {
 	if (dwf_log_calls)
 		dwf_queue_log_call(request, jsonb, &reply->instance,
-						   exchange->http_status, exchange->body,
-						   exchange->body_len);
+						   exchange->http_status, response);
 }
 
 /*
@@ -299,7 +289,7 @@ domowf_set_permissions_jsonb(PG_FUNCTION_ARGS)
 	JsonbValue	entries;
 
 	PreventCommandIfReadOnly("domowf_set_permissions()");
-	check_not_null(fcinfo, 0, "request");
+	dwf_argument_not_null(fcinfo, 0, "request");
 	jsonb = PG_GETARG_JSONB_P(0);
 	if (!dwf_argument_read(DWF_SET_PERMISSIONS, jsonb, &request, &fault))
 		dwf_report_fault(&fault);
@@ -321,8 +311,8 @@ domowf_set_permissions_text(PG_FUNCTION_ARGS)
 	DwfFault	fault;
 
 	PreventCommandIfReadOnly("domowf_set_permissions()");
-	check_not_null(fcinfo, 0, "model_id");
-	check_not_null(fcinfo, 1, "permissions");
+	dwf_argument_not_null(fcinfo, 0, "model_id");
+	dwf_argument_not_null(fcinfo, 1, "permissions");
 	permissions = PG_GETARG_JSONB_P(1);
 	if (!dwf_argument_read_permissions(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 									   permissions, &request, &fault))
@@ -376,7 +366,8 @@ settle_permissions(void *arg, int index, const DwfExchange *exchange,
 
 	if (reply->outcome == DWF_DONE)
 	{
-		log_call(call->request, call->jsonb, exchange, reply);
+		log_call(call->request, call->jsonb, exchange, reply,
+				 dwf_instance_response(exchange->body, exchange->body_len));
 		return;
 	}
 	dwf_report_describe(call->request, exchange, reply, &failure);
@@ -448,8 +439,8 @@ domowf_start_all(PG_FUNCTION_ARGS)
 	int			max_parallel;
 
 	PreventCommandIfReadOnly("domowf_start_all()");
-	check_not_null(fcinfo, 0, "requests");
-	check_not_null(fcinfo, 1, "max_parallel");
+	dwf_argument_not_null(fcinfo, 0, "requests");
+	dwf_argument_not_null(fcinfo, 1, "max_parallel");
 	max_parallel = PG_GETARG_INT32(1);
 	if (max_parallel < 1 || max_parallel > DWF_MAX_PARALLEL)
 		ereport(ERROR,
@@ -532,15 +523,17 @@ settle_start(void *arg, int index, const DwfExchange *exchange,
 {
 	StartAll   *all = arg;
 	StartRow   *row = &all->rows[all->numbers[index] - 1];
+	NullableDatum response;
 	DwfFailure	failure;
 
 	if (reply->outcome == DWF_DONE)
 	{
+		response = dwf_instance_response(exchange->body, exchange->body_len);
 		row->instance = dwf_instance_form(all->instance_desc,
-										  &reply->instance, exchange->body,
-										  exchange->body_len);
+										  &reply->instance, response);
 		row->done = true;
-		log_call(&all->requests[index], all->jsonbs[index], exchange, reply);
+		log_call(&all->requests[index], all->jsonbs[index], exchange, reply,
+				 response);
 	}
 	else
 	{

@@ -44,7 +44,7 @@ typedef enum Column
 
 HeapTuple
 dwf_instance_form(TupleDesc desc, const DwfInstance *instance,
-				  const char *response, size_t len)
+				  NullableDatum response)
 {
 	Datum		values[NCOLUMNS] = {0};
 	bool		nulls[NCOLUMNS];
@@ -71,8 +71,8 @@ dwf_instance_form(TupleDesc desc, const DwfInstance *instance,
 			nulls[i] = !dwf_instance_to_database(texts[i], strlen(texts[i]), false,
 												 &values[i]);
 	}
-	nulls[COLUMN_RESPONSE] = !dwf_instance_to_database(response, len, true,
-													   &values[COLUMN_RESPONSE]);
+	values[COLUMN_RESPONSE] = response.value;
+	nulls[COLUMN_RESPONSE] = response.isnull;
 
 	values[COLUMN_CREATED_ON] =
 		TimestampTzGetDatum(dwf_instance_time(instance->created_on));
@@ -83,6 +83,16 @@ dwf_instance_form(TupleDesc desc, const DwfInstance *instance,
 	values[COLUMN_IS_TEST_RUN] = BoolGetDatum(instance->is_test_run);
 	nulls[COLUMN_IS_TEST_RUN] = !instance->has_is_test_run;
 	return heap_form_tuple(desc, values, nulls);
+}
+
+NullableDatum
+dwf_instance_response(const char *body, size_t len)
+{
+	NullableDatum response = {0};
+
+	response.isnull = len == 0 ||
+		!dwf_instance_to_database(body, len, true, &response.value);
+	return response;
 }
 
 /*

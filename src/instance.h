@@ -12,13 +12,19 @@
 
 /*
  * Forms a row of domowf_instance, palloc'd in the current context, from an
- * instance and the whole reply that it was read from.  A reply that jsonb or
- * the database's encoding cannot hold gives a WARNING and a NULL there, never
- * an error: the instance is a fact by now.
+ * instance and the whole reply that it was read from.  A text that the
+ * database's encoding cannot hold gives a WARNING and a NULL, never an error:
+ * the instance is a fact by now.
  */
 extern HeapTuple dwf_instance_form(TupleDesc desc,
 								   const DwfInstance *instance,
-								   const char *response, size_t len);
+								   NullableDatum response);
+
+/*
+ * The whole reply as a jsonb; NULL where it is empty, or after a WARNING where
+ * jsonb cannot hold it.
+ */
+extern NullableDatum dwf_instance_response(const char *body, size_t len);
 
 /*
  * Makes a text or jsonb datum of UTF-8 text.  Returns false, after a WARNING,

@@ -410,7 +410,7 @@ set_time(Datum *values, bool *nulls, int column, bool present,
 void
 dwf_queue_log_call(const DwfRequest *request, Jsonb *jsonb,
 				   const DwfInstance *instance, int http_status,
-				   const char *response, size_t response_len)
+				   NullableDatum response)
 {
 	Datum		values[LOG_COLUMNS] = {0};
 	bool		nulls[LOG_COLUMNS];
@@ -458,10 +458,8 @@ dwf_queue_log_call(const DwfRequest *request, Jsonb *jsonb,
 	{
 		values[LOG_REQUEST] = JsonbPGetDatum(jsonb);
 		nulls[LOG_REQUEST] = jsonb == NULL;
-		if (response_len > 0)
-			nulls[LOG_RESPONSE] =
-				!dwf_instance_to_database(response, response_len, true,
-										  &values[LOG_RESPONSE]);
+		values[LOG_RESPONSE] = response.value;
+		nulls[LOG_RESPONSE] = response.isnull;
 	}
 	dwf_table_insert("log", values, nulls, LOG_COLUMNS);
 }

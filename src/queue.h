@@ -46,8 +46,6 @@ typedef enum DwfVerdict
 {
 	DWF_SETTLE_DONE,			/* to the log */
 	DWF_SETTLE_REJECTED,
-	DWF_SETTLE_EXPIRED,
-	DWF_SETTLE_DISCARDED,
 	DWF_REQUEUE,				/* queued again */
 	DWF_HOLD					/* in doubt, for a person */
 } DwfVerdict;
@@ -100,6 +98,6 @@ extern int64 dwf_queue_enqueue(const DwfEnqueue *request);
  */
 extern void dwf_queue_log_call(const DwfRequest *request, Jsonb *jsonb,
 							   const DwfInstance *instance, int http_status,
-							   const char *response, size_t response_len);
+							   NullableDatum response);
 
 #endif							/* DWF_QUEUE_H */

@@ -32,8 +32,6 @@ PG_FUNCTION_INFO_V1(domowf_wait);
 /* domowf_wait() looks again at least this often, milliseconds. */
 #define WAIT_STEP	1000
 
-static void check_not_null(FunctionCallInfo fcinfo, int arg,
-						   const char *name);
 static DwfOperation read_operation(const char *name);
 static void read_options(FunctionCallInfo fcinfo, int first,
 						 DwfEnqueue *enqueue);
@@ -60,8 +58,8 @@ domowf_enqueue(PG_FUNCTION_ARGS)
 	Jsonb	   *data;
 
 	PreventCommandIfReadOnly("domowf_enqueue()");
-	check_not_null(fcinfo, 0, "workflow");
-	check_not_null(fcinfo, 1, "data");
+	dwf_argument_not_null(fcinfo, 0, "workflow");
+	dwf_argument_not_null(fcinfo, 1, "data");
 	data = PG_GETARG_JSONB_P(1);
 	if (!dwf_argument_read_start(text_to_cstring(PG_GETARG_TEXT_PP(0)), data,
 								 &request, &fault))
@@ -83,22 +81,13 @@ domowf_enqueue_call(PG_FUNCTION_ARGS)
 	DwfWorkflow workflow = {0};
 
 	PreventCommandIfReadOnly("domowf_enqueue_call()");
-	check_not_null(fcinfo, 0, "operation");
-	check_not_null(fcinfo, 1, "request");
+	dwf_argument_not_null(fcinfo, 0, "operation");
+	dwf_argument_not_null(fcinfo, 1, "request");
 	enqueue.operation =
 		read_operation(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	read_options(fcinfo, 2, &enqueue);
 	read_request(&enqueue, PG_GETARG_JSONB_P(1), &request, &workflow);
 	PG_RETURN_INT64(enqueue_request(&enqueue));
-}
-
-static void
-check_not_null(FunctionCallInfo fcinfo, int arg, const char *name)
-{
-	if (PG_ARGISNULL(arg))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" must not be null", name)));
 }
 
 static DwfOperation
@@ -269,8 +258,8 @@ domowf_wait(PG_FUNCTION_ARGS)
 	bool		is_own;
 	bool		is_settled;
 
-	check_not_null(fcinfo, 0, "request_id");
-	check_not_null(fcinfo, 1, "timeout");
+	dwf_argument_not_null(fcinfo, 0, "request_id");
+	dwf_argument_not_null(fcinfo, 1, "timeout");
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),

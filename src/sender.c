@@ -299,8 +299,9 @@ dwf_sender_send(DwfSender *sender)
 		}
 		MemoryContextSwitchTo(old);
 	}
+	if (claimed != NIL)
+		DWF_TESTPOINT("after-claim");
 	list_free(claimed);
-	DWF_TESTPOINT("after-claim");
 }
 
 /* Ends an attempt of which nothing was given to the network. */

@@ -48,6 +48,7 @@ static int	allow_request(void *slot, char *remote_ip, char *local_ip,
 						  int remote_port, int local_port);
 static int	note_open(void *sockets, curl_socket_t fd, curlsocktype purpose);
 static int	note_close(void *sockets, curl_socket_t fd);
+static void forget_socket(DwfSockets *sockets, curl_socket_t fd);
 static void note_port(DwfSockets *sockets, int local_port);
 static bool has_input(const DwfSockets *sockets, int local_port);
 static CURLcode note_handshake(CURL *easy, void *ssl_ctx, void *slot);
@@ -196,6 +197,9 @@ note_open(void *arg, curl_socket_t fd, curlsocktype purpose)
 	DwfSockets *sockets = arg;
 
 	(void) purpose;
+
+	/* libcurl 7.88 closes one that still connects without telling */
+	forget_socket(sockets, fd);
 	if (sockets->count == sockets->size)
 	{
 		int			size = sockets->size == 0 ? 8 : 2 * sockets->size;
@@ -216,17 +220,21 @@ note_open(void *arg, curl_socket_t fd, curlsocktype purpose)
 static int
 note_close(void *arg, curl_socket_t fd)
 {
-	DwfSockets *sockets = arg;
+	forget_socket(arg, fd);
+	return close(fd);
+}
 
+static void
+forget_socket(DwfSockets *sockets, curl_socket_t fd)
+{
 	for (int i = 0; i < sockets->count; i++)
 	{
 		if (sockets->items[i].fd == fd)
 		{
 			sockets->items[i] = sockets->items[--sockets->count];
-			break;
+			return;
 		}
 	}
-	return close(fd);
 }
 
 void

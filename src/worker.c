@@ -442,9 +442,9 @@ collect_due(Worker *worker, TimestampTz now, int room, int64 *ids)
 /*
  * At every poll_interval, what no wake-up tells: times that are over, rows of
  * the log that are old, and rows that came in some other way (COMMIT
- * PREPARED), for which the queue is read from its start again.  That may be
- * long, past rows which are dead and cannot be removed while somebody holds an
- * old snapshot, so that it may take a share of the time only.
+ * PREPARED), for which the queue is counted and read from its start again.
+ * That may be long, past rows which are dead and cannot be removed while
+ * somebody holds an old snapshot, so that it may take a share of the time only.
  */
 static void
 look_after(Worker *worker)
@@ -453,16 +453,16 @@ look_after(Worker *worker)
 
 	if (now < worker->next_care)
 		return;
+	worker->next_care = TimestampTzPlusMilliseconds(now, dwf_poll_interval);
 	(void) in_transaction(look_after_all, worker);
-	worker->next_care = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													dwf_poll_interval);
 	if (!worker->sender.is_open)
 		worker->sender.reopen = true;
 	if (now >= worker->next_rescan)
 	{
 		worker->cursor.due = worker->next_due = DT_NOBEGIN;
 		worker->read_state = true;
-		worker->next_rescan = now + RESCAN_SHARE * worker->last_rescan;
+		worker->next_rescan = now + RESCAN_SHARE *
+			(worker->last_rescan + GetCurrentTimestamp() - now);
 	}
 }
 
@@ -472,15 +472,17 @@ look_after_all(Worker *worker)
 	TimestampTz now = GetCurrentTimestamp();
 	bool		more = false;
 
-	if (dwf_max_queue_length > 0 && now >= worker->next_rescan)
+	if (now >= worker->next_rescan)
 		dwf_shared_set_length(dwf_queue_count_waiting());
 	more |= dwf_queue_expire(now, CARE_BATCH) == CARE_BATCH;
-	more |= dwf_queue_release_waiting() == CARE_BATCH;
+	dwf_queue_release_waiting();
 	if (dwf_log_retention > 0)
 		more |= dwf_queue_remove_old(now - dwf_log_retention * USECS_PER_MINUTE,
 									 CARE_BATCH) == CARE_BATCH;
+
+	/* a batch that was full may not have been the last: again in a turn */
 	if (more)
-		worker->next_care = 0;
+		worker->next_care = now;
 }
 
 /*

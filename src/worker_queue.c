@@ -290,8 +290,6 @@ dwf_queue_settle(const DwfResult *result, int64 owner, TimestampTz now)
 	{
 		case DWF_SETTLE_DONE:
 		case DWF_SETTLE_REJECTED:
-		case DWF_SETTLE_EXPIRED:
-		case DWF_SETTLE_DISCARDED:
 			return settle_final(result, owner, now);
 		case DWF_REQUEUE:
 		case DWF_HOLD:
@@ -309,10 +307,6 @@ dwf_queue_verdict_name(DwfVerdict verdict)
 			return "done";
 		case DWF_SETTLE_REJECTED:
 			return "rejected";
-		case DWF_SETTLE_EXPIRED:
-			return "expired";
-		case DWF_SETTLE_DISCARDED:
-			return "discarded";
 		case DWF_REQUEUE:
 			return "queued";
 		case DWF_HOLD:
@@ -468,7 +462,10 @@ dwf_queue_expire(TimestampTz now, int limit)
 	run(&expire, values, NULL, 0);
 	count = (int) SPI_processed;
 	if (count > 0)
+	{
+		dwf_xact_note_enqueued(DT_NOEND, -count);
 		dwf_queue_release_waiting();
+	}
 	return count;
 }
 
@@ -497,7 +494,7 @@ dwf_queue_recover(TimestampTz now, int *again)
 	return doubt;
 }
 
-int
+void
 dwf_queue_release_waiting(void)
 {
 	bool		isnull;
@@ -506,7 +503,6 @@ dwf_queue_release_waiting(void)
 	for (uint64 i = 0; i < SPI_processed; i++)
 		dwf_xact_note_enqueued(DatumGetTimestampTz(column(i, 1, &isnull)),
 							   0);
-	return (int) SPI_processed;
 }
 
 int

@@ -53,9 +53,8 @@ extern int	dwf_queue_recover(TimestampTz now, int *again);
 
 /*
  * Lets go requests that wait for an order_key that nobody holds any more.
- * Returns how many.
  */
-extern int	dwf_queue_release_waiting(void);
+extern void dwf_queue_release_waiting(void);
 
 /* How many requests are queued or being sent. */
 extern int64 dwf_queue_count_waiting(void);

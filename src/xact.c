@@ -132,7 +132,7 @@ dwf_xact_note_created(void)
 static void
 tell_others(void)
 {
-	if (enqueued > 0)
+	if (enqueued != 0)
 		dwf_shared_add_length(MyDatabaseId, enqueued);
 	if (has_enqueued)
 		dwf_shared_wake(MyDatabaseId, earliest);

@@ -23,10 +23,10 @@ extern void dwf_xact_prepare(void);
 extern void dwf_xact_note(DwfOperation operation, const char *id);
 
 /*
- * Notes that this transaction enqueued `count` requests (0: changed one) that
- * are due at `run_at` (DT_NOEND: not of themselves): the worker is woken when
- * it commits.  A rolled
- * back subtransaction's note wakes the worker for nothing, which is harmless.
+ * Notes that this transaction enqueued `count` requests (0: changed one; below
+ * that: took some out) that are due at `run_at` (DT_NOEND: not of themselves):
+ * the worker is woken when it commits.  A rolled back subtransaction's note
+ * wakes the worker for nothing, which is harmless.
  */
 extern void dwf_xact_note_enqueued(TimestampTz run_at, int count);
 

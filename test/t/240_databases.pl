@@ -219,15 +219,11 @@ foreach my $case (
 		'42501', "$case->[1], by $case->[0]: refused");
 	$session->quit;
 }
-TODO:
-{
-	local $TODO = 'evict.c evicts before PostgreSQL has checked the right to';
-	is(worker_of('three'), $pid, '... and the worker has stayed');
-	is( $node->safe_psql('three',
-			"SELECT state FROM domowf.request WHERE id = $id"),
-		'sending',
-		'... and what it is sending is not in doubt');
-}
+is(worker_of('three'), $pid, '... and the worker has stayed');
+is( $node->safe_psql('three',
+		"SELECT state FROM domowf.request WHERE id = $id"),
+	'sending',
+	'... and what it is sending is not in doubt');
 $domo->close_all;
 
 # ---- DROP DATABASE
