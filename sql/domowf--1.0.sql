@@ -81,7 +81,7 @@ COMMENT ON FUNCTION domowf_call_support(internal) IS
 CREATE FUNCTION domowf_start(request jsonb)
 RETURNS domowf_instance
 AS 'MODULE_PATHNAME', 'domowf_start_jsonb'
-LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000
 SUPPORT domowf_call_support;
 COMMENT ON FUNCTION domowf_start(jsonb) IS
 	'start a Domo Workflow now: {"messageName", "version", "modelId", "data"}';
@@ -103,7 +103,7 @@ CREATE FUNCTION domowf_start_all(
 	OUT error text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'domowf_start_all'
-LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000
 SUPPORT domowf_call_support;
 COMMENT ON FUNCTION domowf_start_all(jsonb[], int) IS
 	'start many Domo Workflows now, several at a time; one that fails does not stop the rest';
@@ -111,7 +111,7 @@ COMMENT ON FUNCTION domowf_start_all(jsonb[], int) IS
 CREATE FUNCTION domowf_cancel(request jsonb)
 RETURNS domowf_instance
 AS 'MODULE_PATHNAME', 'domowf_cancel_jsonb'
-LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000
 SUPPORT domowf_call_support;
 COMMENT ON FUNCTION domowf_cancel(jsonb) IS
 	'cancel an instance of a Domo Workflow now: {"id"} or {"instanceId"}';
@@ -119,7 +119,7 @@ COMMENT ON FUNCTION domowf_cancel(jsonb) IS
 CREATE FUNCTION domowf_cancel(instance_id text)
 RETURNS domowf_instance
 AS 'MODULE_PATHNAME', 'domowf_cancel_text'
-LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000
 SUPPORT domowf_call_support;
 COMMENT ON FUNCTION domowf_cancel(text) IS
 	'cancel an instance of a Domo Workflow now';
@@ -127,7 +127,7 @@ COMMENT ON FUNCTION domowf_cancel(text) IS
 CREATE FUNCTION domowf_set_permissions(request jsonb)
 RETURNS SETOF domowf_permission
 AS 'MODULE_PATHNAME', 'domowf_set_permissions_jsonb'
-LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 10
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000 ROWS 10
 SUPPORT domowf_call_support;
 COMMENT ON FUNCTION domowf_set_permissions(jsonb) IS
 	'change the permissions of a Domo Workflow now: {"modelId", "permissions"}';
@@ -135,7 +135,7 @@ COMMENT ON FUNCTION domowf_set_permissions(jsonb) IS
 CREATE FUNCTION domowf_set_permissions(model_id text, permissions jsonb)
 RETURNS SETOF domowf_permission
 AS 'MODULE_PATHNAME', 'domowf_set_permissions_text'
-LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 10
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000 ROWS 10
 SUPPORT domowf_call_support;
 COMMENT ON FUNCTION domowf_set_permissions(text, jsonb) IS
 	'change the permissions of a Domo Workflow now';

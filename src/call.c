@@ -66,7 +66,7 @@ static void open_engine(void);
 static void run_all(Run *run);
 static void submit_some(Run *run);
 static void settle_ended(Run *run);
-static void wait_for_network(void);
+static bool wait_for_network(void);
 static void take_interrupts(Run *run);
 static void explain_interruption(void *arg);
 static void visit_pending(const DwfExchange *exchange, void *arg);
@@ -134,10 +134,13 @@ open_engine(void)
 static void
 run_all(Run *run)
 {
+	bool		readable = false;
+
 	for (;;)
 	{
 		submit_some(run);
-		dwf_http_drive(engine);
+		dwf_http_drive(engine, readable);
+		readable = false;
 		settle_ended(run);
 		if (run->submitted == run->count && dwf_http_in_use(engine) == 0)
 		{
@@ -148,7 +151,7 @@ run_all(Run *run)
 		if (run->submitted < run->count &&
 			dwf_http_in_use(engine) < run->max_parallel)
 			continue;
-		wait_for_network();
+		readable = wait_for_network();
 		take_interrupts(run);
 	}
 }
@@ -195,7 +198,8 @@ settle_ended(Run *run)
 	}
 }
 
-static void
+/* Returns whether the network has something for the engine. */
+static bool
 wait_for_network(void)
 {
 	static uint32 wait_event_info = 0;
@@ -203,8 +207,9 @@ wait_for_network(void)
 
 	if (wait_event_info == 0)
 		wait_event_info = dwf_wait_event_http();
-	WaitEventSetWait(wait_set, dwf_http_timeout_ms(engine), &event, 1,
-					 wait_event_info);
+	return WaitEventSetWait(wait_set, dwf_http_timeout_ms(engine), &event, 1,
+							wait_event_info) == 1 &&
+		event.events == WL_SOCKET_READABLE;
 }
 
 /* CHECK_FOR_INTERRUPTS(), with a detail of what had been sent. */

@@ -18,7 +18,11 @@
  *
  * Waiting.  libcurl tells its sockets and its next timeout to watch_socket()
  * and set_timer(); the sockets live in one epoll set, whose descriptor any
- * caller can wait on together with whatever else it waits for.
+ * caller can wait on together with whatever else it waits for.  A connection's
+ * socket stays in the set while it is idle, since the next request will most
+ * likely wait for the same event; it leaves the set when it speaks unasked, so
+ * that an idle one wakes nobody twice.  This rests on being told of each such
+ * socket's end (CURLOPT_CLOSESOCKETFUNCTION); see stays().
  *
  * No request is ever sent twice.  libcurl by itself sends a request again
  * when a kept connection turns out to be closed before the first byte of the
@@ -33,8 +37,11 @@
  * send again, so HTTP/1.1 is asked for.
  *
  * Signals.  libcurl's resolver is a thread; it inherits the signal mask of
- * the moment, and PostgreSQL's handlers must never run in it.  All signals
- * are blocked around every call that can start one.  CURLOPT_QUICK_EXIT lets
+ * the moment, and PostgreSQL's handlers must never run in it.  libcurl tells
+ * start_resolving() before it starts one (CURLOPT_RESOLVER_START_FUNCTION),
+ * which blocks all signals until that call of libcurl returns; and until all
+ * transfers have a connection they are blocked around every further call.  So
+ * a request on a kept connection does not pay for it.  CURLOPT_QUICK_EXIT lets
  * us leave a thread behind that hangs in a resolver.
  */
 #include "http.h"
@@ -60,33 +67,88 @@ struct DwfEngine
 	bool		is_blind;		/* the kernel refused to watch a socket */
 	int			in_use;
 	DwfSockets	sockets;
+	bool		resolving;		/* libcurl may start a thread */
+	bool		blocked;		/* signals are blocked, and ... */
+	sigset_t	saved;			/* ... this mask is to be restored */
 	int			nslots;
+	int			touched;		/* slots from here on were never in use */
 	DwfSlot		slots[];
 };
 
-static void block_signals(sigset_t *saved);
-static void restore_signals(const sigset_t *saved);
+static void block_signals(DwfEngine *engine);
+static void enter_libcurl(DwfEngine *engine);
+static void leave_libcurl(DwfEngine *engine);
+static bool is_resolving(const DwfEngine *engine);
+static int	start_resolving(void *resolver, void *reserved, void *engine);
+static bool prepare_handle(DwfEngine *engine, DwfSlot *slot);
 static void clear_slot(DwfEngine *engine, DwfSlot *slot);
+static DwfSocket *find_socket(DwfEngine *engine, int fd);
+static bool watch(DwfEngine *engine, int fd, uint32_t events, bool is_in_set);
 static int	watch_socket(CURL *easy, curl_socket_t fd, int what,
 						 void *engine, void *known);
 static int	set_timer(CURLM *multi, long timeout_ms, void *engine);
+static bool stays(const DwfSocket *socket);
+static void handle_event(DwfEngine *engine, const struct epoll_event *event);
 static void fail_all(DwfEngine *engine);
 static void mark_finished(DwfEngine *engine);
 static bool restart_slot(DwfEngine *engine, DwfSlot *slot);
 
 static void
-block_signals(sigset_t *saved)
+block_signals(DwfEngine *engine)
 {
 	sigset_t	all;
 
+	if (engine->blocked)
+		return;
 	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, saved);
+	pthread_sigmask(SIG_BLOCK, &all, &engine->saved);
+	engine->blocked = true;
 }
 
+/* Stands before every call in which libcurl may go on with a transfer ... */
 static void
-restore_signals(const sigset_t *saved)
+enter_libcurl(DwfEngine *engine)
 {
-	pthread_sigmask(SIG_SETMASK, saved, NULL);
+	if (engine->resolving)
+		block_signals(engine);
+}
+
+/* ... and this one after it. */
+static void
+leave_libcurl(DwfEngine *engine)
+{
+	if (!engine->blocked)
+		return;
+	engine->resolving = is_resolving(engine);
+	engine->blocked = false;
+	pthread_sigmask(SIG_SETMASK, &engine->saved, NULL);
+}
+
+/* Whether a transfer has no connection yet: libcurl may look for one more. */
+static bool
+is_resolving(const DwfEngine *engine)
+{
+	for (int i = 0; i < engine->touched; i++)
+	{
+		const DwfSlot *slot = &engine->slots[i];
+
+		if (slot->attached && !slot->asked && !slot->done)
+			return true;
+	}
+	return false;
+}
+
+/* libcurl's callback before it resolves a name, in the calling thread. */
+static int
+start_resolving(void *resolver, void *reserved, void *arg)
+{
+	DwfEngine  *engine = arg;
+
+	(void) resolver;
+	(void) reserved;
+	engine->resolving = true;
+	block_signals(engine);
+	return 0;
 }
 
 DwfEngine *
@@ -126,67 +188,82 @@ dwf_http_create(int slots, const char **why)
 void
 dwf_http_destroy(DwfEngine *engine)
 {
-	sigset_t	saved;
-
 	if (engine == NULL)
 		return;
 	dwf_http_abort(engine);
-	block_signals(&saved);
-	for (int i = 0; i < engine->nslots; i++)
-		curl_easy_cleanup(engine->slots[i].easy);
+	block_signals(engine);
+	for (int i = 0; i < engine->touched; i++)
+		dwf_transfer_close(&engine->slots[i]);
 	if (engine->multi != NULL)
 		curl_multi_cleanup(engine->multi);
-	restore_signals(&saved);
+	leave_libcurl(engine);
 	if (engine->epoll_fd >= 0)
 		close(engine->epoll_fd);
 	free(engine->sockets.items);
 	free(engine);
 }
 
+/* Gives a slot its easy handle, where it has none yet. */
+static bool
+prepare_handle(DwfEngine *engine, DwfSlot *slot)
+{
+	bool		is_new = slot->easy == NULL;
+
+	if (!dwf_transfer_prepare(slot, &engine->sockets))
+		return false;
+	if (is_new)
+	{
+		curl_easy_setopt(slot->easy, CURLOPT_RESOLVER_START_FUNCTION,
+						 start_resolving);
+		curl_easy_setopt(slot->easy, CURLOPT_RESOLVER_START_DATA, engine);
+	}
+	return true;
+}
+
 bool
 dwf_http_submit(DwfEngine *engine, const DwfHttpRequest *request)
 {
 	DwfSlot    *slot = engine->slots;
-	sigset_t	saved;
 	bool		ok;
 
 	while (slot->busy)
 		slot++;
+	if (slot == &engine->slots[engine->touched])
+		engine->touched++;
 	slot->busy = true;
 	engine->in_use++;
 	slot->url = request->url;
 	slot->body = request->body;
 	slot->body_len = request->body_len;
 
-	block_signals(&saved);
-	ok = dwf_transfer_prepare(slot, &engine->sockets) && dwf_transfer_set_request(slot, request) &&
+	enter_libcurl(engine);
+	ok = prepare_handle(engine, slot) &&
+		dwf_transfer_set_request(slot, request) &&
 		curl_multi_add_handle(engine->multi, slot->easy) == CURLM_OK;
 	slot->attached = ok;
-	restore_signals(&saved);
+	leave_libcurl(engine);
 	if (!ok)
 		clear_slot(engine, slot);
 	return ok;
 }
 
-/* Frees what a slot holds for one request; its easy handle stays. */
+/* Frees what a slot holds for one request; its handle stays. */
 static void
 clear_slot(DwfEngine *engine, DwfSlot *slot)
 {
-	CURL	   *easy = slot->easy;
-	sigset_t	saved;
+	size_t		kept = offsetof(DwfSlot, sockets);
 
 	if (slot->attached)
 	{
-		block_signals(&saved);
-		curl_multi_remove_handle(engine->multi, easy);
-		restore_signals(&saved);
+		enter_libcurl(engine);
+		curl_multi_remove_handle(engine->multi, slot->easy);
+		slot->attached = false;
+		leave_libcurl(engine);
 	}
 	free(slot->url);
 	free(slot->body);
 	free(slot->reply);
-	curl_slist_free_all(slot->headers);
-	memset(slot, 0, sizeof(*slot));
-	slot->easy = easy;
+	memset((char *) slot + kept, 0, sizeof(*slot) - kept);
 	engine->in_use--;
 }
 
@@ -213,33 +290,72 @@ dwf_http_timeout_ms(const DwfEngine *engine)
 	return left <= 0 ? 0 : (long) ((left + 999) / 1000);
 }
 
+static DwfSocket *
+find_socket(DwfEngine *engine, int fd)
+{
+	for (int i = 0; i < engine->sockets.count; i++)
+	{
+		if (engine->sockets.items[i].fd == fd)
+			return &engine->sockets.items[i];
+	}
+	return NULL;
+}
+
+/*
+ * Whether a socket stays in the epoll set: one whose connection stands.
+ * libcurl 7.88 closes one that still connects without telling anybody, and
+ * its number comes again.
+ */
+static bool
+stays(const DwfSocket *socket)
+{
+	return socket->local_port != 0;
+}
+
+/* Has the epoll set watch a descriptor for these events; 0: no longer. */
+static bool
+watch(DwfEngine *engine, int fd, uint32_t events, bool is_in_set)
+{
+	struct epoll_event event = {.events = events,.data.fd = fd};
+	int			op = events == 0 ? EPOLL_CTL_DEL :
+	is_in_set ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+
+	/* one to be removed may be closed: then the kernel has taken it out */
+	if (epoll_ctl(engine->epoll_fd, op, fd, &event) == 0 || events == 0)
+		return true;
+	engine->is_blind = true;
+	return false;
+}
+
 /* libcurl's socket callback: keeps the epoll set as libcurl wants it. */
 static int
 watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 {
 	DwfEngine  *engine = arg;
-	struct epoll_event event = {0};
-	int			op = known == NULL ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+	DwfSocket  *socket = find_socket(engine, fd);
+	uint32_t	events = 0;
 
-	if (what & CURL_POLL_IN && what != CURL_POLL_REMOVE)
+	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+		events |= EPOLLIN;
+	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+		events |= EPOLLOUT;
+	if (events & EPOLLIN)
 		dwf_transfer_note_reading(easy, fd);
-	if (what == CURL_POLL_REMOVE)
+
+	if (socket != NULL && stays(socket))
 	{
-		/* may be closed already: then the kernel has taken it out */
-		epoll_ctl(engine->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+		socket->wanted = events;
+		if (events != 0 && events != socket->watched &&
+			watch(engine, fd, events, socket->watched != 0))
+			socket->watched = events;
 		return 0;
 	}
-	event.data.fd = fd;
-	if (what & CURL_POLL_IN)
-		event.events |= EPOLLIN;
-	if (what & CURL_POLL_OUT)
-		event.events |= EPOLLOUT;
-	if (epoll_ctl(engine->epoll_fd, op, fd, &event) != 0)
-	{
-		engine->is_blind = true;
+	if (!watch(engine, fd, events, known != NULL))
 		return 0;
-	}
-	curl_multi_assign(engine->multi, fd, engine);
+	if (events != 0)
+		curl_multi_assign(engine->multi, fd, engine);
+	if (socket != NULL)
+		socket->wanted = socket->watched = events;
 	return 0;
 }
 
@@ -255,36 +371,48 @@ set_timer(CURLM *multi, long timeout_ms, void *arg)
 	return 0;
 }
 
+/* Hands one event to libcurl, unless it has stopped waiting for it. */
+static void
+handle_event(DwfEngine *engine, const struct epoll_event *event)
+{
+	DwfSocket  *socket = find_socket(engine, event->data.fd);
+	int			what = 0;
+	int			running;
+
+	if (socket != NULL && stays(socket) && socket->wanted == 0)
+	{
+		watch(engine, socket->fd, 0, true);
+		socket->watched = 0;
+		return;
+	}
+	if (event->events & EPOLLIN)
+		what |= CURL_CSELECT_IN;
+	if (event->events & EPOLLOUT)
+		what |= CURL_CSELECT_OUT;
+	if (event->events & (EPOLLERR | EPOLLHUP))
+		what |= CURL_CSELECT_ERR;
+	curl_multi_socket_action(engine->multi, event->data.fd, what, &running);
+}
+
 void
-dwf_http_drive(DwfEngine *engine)
+dwf_http_drive(DwfEngine *engine, bool readable)
 {
 	struct epoll_event events[MAX_EVENTS];
 	int			count;
 	int			running;
-	sigset_t	saved;
 
-	block_signals(&saved);
-	count = epoll_wait(engine->epoll_fd, events, MAX_EVENTS, 0);
+	enter_libcurl(engine);
+	count = readable ?
+		epoll_wait(engine->epoll_fd, events, MAX_EVENTS, 0) : 0;
 	for (int i = 0; i < count; i++)
-	{
-		int			what = 0;
-
-		if (events[i].events & EPOLLIN)
-			what |= CURL_CSELECT_IN;
-		if (events[i].events & EPOLLOUT)
-			what |= CURL_CSELECT_OUT;
-		if (events[i].events & (EPOLLERR | EPOLLHUP))
-			what |= CURL_CSELECT_ERR;
-		curl_multi_socket_action(engine->multi, events[i].data.fd, what,
-								 &running);
-	}
+		handle_event(engine, &events[i]);
 	if (engine->deadline >= 0 && engine->deadline <= dwf_transfer_now())
 	{
 		engine->deadline = -1;
 		curl_multi_socket_action(engine->multi, CURL_SOCKET_TIMEOUT, 0,
 								 &running);
 	}
-	restore_signals(&saved);
+	leave_libcurl(engine);
 	mark_finished(engine);
 	if (engine->is_blind)
 		fail_all(engine);
@@ -297,10 +425,8 @@ dwf_http_drive(DwfEngine *engine)
 static void
 fail_all(DwfEngine *engine)
 {
-	sigset_t	saved;
-
 	engine->is_blind = false;
-	for (int i = 0; i < engine->nslots; i++)
+	for (int i = 0; i < engine->touched; i++)
 	{
 		DwfSlot    *slot = &engine->slots[i];
 
@@ -309,9 +435,9 @@ fail_all(DwfEngine *engine)
 		dwf_transfer_fill_exchange(slot, CURLE_OUT_OF_MEMORY, true);
 		slot->done = true;
 		slot->attached = false;
-		block_signals(&saved);
+		enter_libcurl(engine);
 		curl_multi_remove_handle(engine->multi, slot->easy);
-		restore_signals(&saved);
+		leave_libcurl(engine);
 	}
 }
 
@@ -339,21 +465,19 @@ mark_finished(DwfEngine *engine)
 static bool
 restart_slot(DwfEngine *engine, DwfSlot *slot)
 {
-	sigset_t	saved;
-
-	block_signals(&saved);
+	enter_libcurl(engine);
 	curl_multi_remove_handle(engine->multi, slot->easy);
 	dwf_transfer_restart(slot);
 	slot->attached = curl_multi_add_handle(engine->multi,
 										   slot->easy) == CURLM_OK;
-	restore_signals(&saved);
+	leave_libcurl(engine);
 	return slot->attached;
 }
 
 const DwfExchange *
 dwf_http_harvest(DwfEngine *engine)
 {
-	for (int i = 0; i < engine->nslots; i++)
+	for (int i = 0; i < engine->touched; i++)
 	{
 		DwfSlot    *slot = &engine->slots[i];
 
@@ -379,7 +503,7 @@ dwf_http_each_pending(DwfEngine *engine,
 					  void (*visit) (const DwfExchange *exchange, void *arg),
 					  void *arg)
 {
-	for (int i = 0; i < engine->nslots; i++)
+	for (int i = 0; i < engine->touched; i++)
 	{
 		DwfSlot    *slot = &engine->slots[i];
 
@@ -411,7 +535,7 @@ dwf_http_trim(DwfEngine *engine)
 void
 dwf_http_abort(DwfEngine *engine)
 {
-	for (int i = 0; i < engine->nslots; i++)
+	for (int i = 0; i < engine->touched; i++)
 	{
 		if (engine->slots[i].busy)
 			clear_slot(engine, &engine->slots[i]);

@@ -107,8 +107,12 @@ extern int	dwf_http_fd(const DwfEngine *engine);
  */
 extern long dwf_http_timeout_ms(const DwfEngine *engine);
 
-/* Moves every transfer on as far as it goes without waiting. */
-extern void dwf_http_drive(DwfEngine *engine);
+/*
+ * Moves every transfer on as far as it goes without waiting.  `readable` says
+ * that the descriptor is, or may be; without it only new requests and timers
+ * are looked after, which costs a system call less.
+ */
+extern void dwf_http_drive(DwfEngine *engine, bool readable);
 
 /*
  * The next exchange that has ended, each of them once; NULL when there is

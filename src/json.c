@@ -91,7 +91,9 @@ check_text(const char *text, size_t len)
 	{
 		unsigned char c = (unsigned char) text[at];
 
-		if (c == '"')
+		if (c == ' ')
+			at++;
+		else if (c == '"')
 			at = check_string(text, len, at, &fault);
 		else if (c == '-' || (c >= '0' && c <= '9'))
 			at = check_number(text, len, at, &fault);
@@ -146,6 +148,12 @@ check_string(const char *text, size_t len, size_t at, const char **fault)
 		unsigned char c = (unsigned char) text[at];
 		size_t		step = 1;
 
+		/* nearly all of them, so first */
+		if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\')
+		{
+			at++;
+			continue;
+		}
 		if (c == '"')
 			return at + 1;
 		if (c == '\0')

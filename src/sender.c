@@ -327,7 +327,7 @@ dwf_sender_harvest(DwfSender *sender)
 {
 	const DwfExchange *exchange;
 
-	dwf_http_drive(sender->engine);
+	dwf_http_drive(sender->engine, true);
 	while ((exchange = dwf_http_harvest(sender->engine)) != NULL)
 	{
 		DwfAttempt *attempt = exchange->owner;

@@ -11,14 +11,17 @@
 #include "http.h"
 
 /*
- * The sockets that libcurl has open for an engine, and the local port of each
- * (0: not yet known): the way from a transfer to its connection.  All zero:
- * none.  `items` is malloc'd; freed by whoever owns the engine.
+ * The sockets that libcurl has open for an engine.  The local port of each is
+ * the way from a transfer to its connection; the events are EPOLLIN and the
+ * like, and http.c's own.  All zero: none.  `items` is malloc'd; freed by
+ * whoever owns the engine.
  */
 typedef struct DwfSocket
 {
 	curl_socket_t fd;
-	int			local_port;
+	int			local_port;		/* 0: not yet known */
+	uint32_t	wanted;			/* events that libcurl waits for; 0: idle */
+	uint32_t	watched;		/* events in the epoll set; 0: not in it */
 } DwfSocket;
 
 typedef struct DwfSockets
@@ -29,12 +32,16 @@ typedef struct DwfSockets
 } DwfSockets;
 
 /*
- * A slot of an engine.  Owns its easy handle for the engine's life, and from
- * submit to release what belongs to one request.
+ * A slot of an engine.  Owns its easy handle, and what this points to, for the
+ * engine's life, and from submit to release what belongs to one request.
  */
 typedef struct DwfSlot
 {
 	CURL	   *easy;
+	CURLU	   *parsed_url;		/* what the handle's options point to ... */
+	struct curl_slist *headers;
+	char	   *kept_url;		/* ... and the text that was parsed */
+
 	DwfSockets *sockets;		/* the engine's */
 	bool		busy;			/* submitted, not yet released */
 	bool		attached;		/* part of the multi handle */
@@ -45,7 +52,6 @@ typedef struct DwfSlot
 	char	   *body;
 	size_t		body_len;
 	int64_t		started_at;		/* microseconds, monotonic */
-	struct curl_slist *headers;
 
 	char	   *reply;
 	size_t		reply_len;
@@ -80,6 +86,9 @@ extern bool dwf_transfer_prepare(DwfSlot *slot, DwfSockets *sockets);
 /* Sets what differs from request to request.  False: no memory. */
 extern bool dwf_transfer_set_request(DwfSlot *slot,
 									 const DwfHttpRequest *request);
+
+/* Frees what the slot owns for the engine's life. */
+extern void dwf_transfer_close(DwfSlot *slot);
 
 /*
  * Tells that a transfer waits to read from a socket: if it is one that it

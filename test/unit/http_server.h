@@ -344,7 +344,7 @@ turn(DwfEngine *engine)
 			serve_peer(&server.peers[i]);
 	}
 	if (engine != NULL)
-		dwf_http_drive(engine);
+		dwf_http_drive(engine, fds[0].revents != 0);
 	return ready != 0 || timeout < STUCK;
 }
 

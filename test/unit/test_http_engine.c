@@ -254,7 +254,7 @@ test_pending(void)
 	if (!dwf_http_submit(engine, &request))
 		abort();
 	while (resolver.calls == 0)
-		dwf_http_drive(engine);
+		dwf_http_drive(engine, true);
 
 	dwf_http_each_pending(engine, count_phase, counts);
 	is_int(counts[DWF_PHASE_UNSENT], 1, "one waits for its name");
