@@ -165,6 +165,28 @@ set_root(DwfField *field, Jsonb *jsonb, DwfFault *fault)
 	return set_value(field, &value, true, fault);
 }
 
+void
+dwf_argument_keep(DwfRequest *request)
+{
+	const char **const texts[] = {&request->workflow, &request->id,
+	&request->message_name, &request->version, &request->data};
+	size_t		size = 0;
+	char	   *at;
+
+	for (int i = 0; i < lengthof(texts); i++)
+		size += *texts[i] == NULL ? 0 : strlen(*texts[i]) + 1;
+	at = palloc(size);
+	for (int i = 0; i < lengthof(texts); i++)
+	{
+		const char *text = *texts[i];
+
+		if (text == NULL)
+			continue;
+		*texts[i] = at;
+		at = stpcpy(at, text) + 1;
+	}
+}
+
 /*
  * Takes an object apart.  What follows after MAX_FIELDS members is passed
  * over where containers are (a cancel ignores it), else refused.

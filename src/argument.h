@@ -46,4 +46,10 @@ extern Jsonb *dwf_argument_permissions(const char *model_id,
 /* A cancel of a UTF-8 id as jsonb: {"id": ...}. */
 extern Jsonb *dwf_argument_cancel(const char *id);
 
+/*
+ * Copies what a request points to into one piece of memory of the current
+ * context, so that what it was read from can go.
+ */
+extern void dwf_argument_keep(DwfRequest *request);
+
 #endif							/* DWF_ARGUMENT_H */

@@ -414,9 +414,12 @@ dwf_queue_log_call(const DwfRequest *request, Jsonb *jsonb,
 {
 	Datum		values[LOG_COLUMNS] = {0};
 	bool		nulls[LOG_COLUMNS];
-	Oid			sequence = dwf_table_oid("request_id");
+	Oid			sequence;
 	NameData	role;
 
+	if (!dwf_log_calls)
+		return;
+	sequence = dwf_table_oid("request_id");
 	if (!OidIsValid(sequence))
 		return;
 	namestrcpy(&role, GetUserNameFromId(GetUserId(), false));

@@ -93,8 +93,8 @@ extern void dwf_queue_leave(const DwfQueueScope *scope);
 extern int64 dwf_queue_enqueue(const DwfEnqueue *request);
 
 /*
- * Logs a call that succeeded, in the caller's transaction.  `jsonb` may be
- * NULL.
+ * Logs a call that succeeded, with domowf.log_calls, in the caller's
+ * transaction.  `jsonb` may be NULL.
  */
 extern void dwf_queue_log_call(const DwfRequest *request, Jsonb *jsonb,
 							   const DwfInstance *instance, int http_status,

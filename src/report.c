@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "guc.h"
 #include "report.h"
 
 #include "lib/stringinfo.h"
@@ -255,6 +256,16 @@ dwf_report_raise(const DwfFailure *failure)
 			 errmsg_internal("%s", failure->message),
 			 failure->detail ? errdetail_internal("%s", failure->detail) : 0,
 			 failure->hint ? errhint("%s", failure->hint) : 0));
+}
+
+void
+dwf_report_log(const DwfFailure *failure)
+{
+	if (dwf_log_calls)
+		ereport(LOG,
+				(errmsg_internal("domowf: %s: %s", failure->sqlstate,
+								 failure->message),
+				 errhidestmt(true), errhidecontext(true)));
 }
 
 void

@@ -32,6 +32,12 @@ extern void dwf_report_describe(const DwfRequest *request,
 extern void dwf_report_raise(const DwfFailure *failure)
 			pg_attribute_noreturn();
 
+/*
+ * One line in the server's log for a call that failed, with domowf.log_calls:
+ * the transaction may catch the error, and what it writes may be rolled back.
+ */
+extern void dwf_report_log(const DwfFailure *failure);
+
 /* Raises 22023 for a request that is not well formed. */
 extern void dwf_report_fault(const DwfFault *fault) pg_attribute_noreturn();
 
