@@ -33,6 +33,9 @@
 /* A token in a success is only looked for if it cannot be anything else. */
 #define MIN_TOKEN_IN_SUCCESS	16
 
+/* So much of a token that was cut off is worth hiding. */
+#define MIN_CUT_TOKEN 4
+
 /* A token file may hold this much, its last newline included. */
 #define MAX_TOKEN_FILE		8192
 
@@ -130,6 +133,7 @@ redact(const DwfConnection *connection, const DwfExchange *exchange)
 		redact_text(connection->token, exchange->body, exchange->body_len);
 }
 
+/* Also takes out its first part where the text was cut in the middle of it. */
 static void
 redact_text(const char *token, char *text, size_t len)
 {
@@ -141,6 +145,14 @@ redact_text(const char *token, char *text, size_t len)
 	{
 		memset(at, '*', token_len);
 		at += token_len;
+	}
+	for (size_t cut = Min(token_len - 1, len); cut >= MIN_CUT_TOKEN; cut--)
+	{
+		if (memcmp(text + len - cut, token, cut) == 0)
+		{
+			memset(text + len - cut, '*', cut);
+			return;
+		}
 	}
 }
 

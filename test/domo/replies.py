@@ -246,6 +246,13 @@ def _echo_token_text(x):
     return Reply(403, f"token {x.sent_token} is refused".encode(), TEXT)
 
 
+@_reply("echo-token-cut", 403)
+def _echo_token_cut(x):
+    # a client that reads 1024 bytes has all of the token but its last one
+    text = "refused:".ljust(1024 - len(x.sent_token) + 1) + x.sent_token
+    return Reply(403, text.encode(), TEXT)
+
+
 @_reply("echo-token-ok")
 def _echo_token_ok(x):
     return dumps(x.instance() | {"modelName": f"named {x.sent_token}"})

@@ -368,6 +368,15 @@ foreach my $key (
 			qr/\Q$token\E/, "$operation, $key: no token");
 	}
 }
+my $long = 'long-token' x 20;
+$domo->accept_tokens($token, $long);
+$session->value("SET domowf.max_response_size = '1kB'");
+$session->value("SET domowf.token = '$long'");
+my ($cut) = meet('start', 'reply:echo-token-cut');
+like($cut->{err}, qr/refused:/, 'a reply cut in the middle of the token');
+unlike($cut->{err}, qr/long/, '... shows none of it');
+$session->value('RESET domowf.max_response_size');
+$session->value('RESET domowf.token');
 is($row->('echo-token-ok', 'i.response::text ~ ' . Domowf->literal($token)),
 	'f', 'no token in the response');
 $session->quit;
