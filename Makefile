@@ -51,7 +51,7 @@ export PG_CONFIG
 
 # Targets of our own do without PGXS, so that they also work where pg_config is
 # yet to be installed, and PGXS has a `check` of its own, which only says no.
-OWN = bench check demo deps format format-check fuzz rules unit
+OWN = bench check demo deps format format-check fuzz matrix rules unit
 
 ifneq ($(filter $(OWN),$(MAKECMDGOALS)),)
 

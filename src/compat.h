@@ -45,6 +45,13 @@
 #define pg_attribute_noreturn()	__attribute__((noreturn))
 #endif
 
+/* The number of this backend's transaction among its own. */
+#if PG_VERSION_NUM >= 170000
+#define dwf_my_lxid()	(MyProc->vxid.lxid)
+#else
+#define dwf_my_lxid()	(MyProc->lxid)
+#endif
+
 /* A wait event set that lives as long as the process. */
 #if PG_VERSION_NUM >= 170000
 #define dwf_create_wait_set(count)	CreateWaitEventSet(NULL, (count))

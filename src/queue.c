@@ -19,6 +19,7 @@
  */
 #include "postgres.h"
 
+#include "compat.h"
 #include "domowf.h"
 #include "guc.h"
 #include "instance.h"
@@ -324,9 +325,9 @@ lock_order_key(const char *order_key)
 	tag.locktag_type = LOCKTAG_USERLOCK;
 	tag.locktag_lockmethodid = USER_LOCKMETHOD;
 
-	if (counted_for != MyProc->lxid)
+	if (counted_for != dwf_my_lxid())
 	{
-		counted_for = MyProc->lxid;
+		counted_for = dwf_my_lxid();
 		count = 0;
 	}
 	if (LockAcquire(&tag, ExclusiveLock, false, false) ==

@@ -134,11 +134,17 @@ dwf_transfer_set_request(DwfSlot *slot, const DwfHttpRequest *request)
 	if (*ca_file == '\0')
 		ca_file = curl_version_info(CURLVERSION_NOW)->cainfo;
 
+	/*
+	 * Without a body there is nothing to stop sending, but libcurl 8.14
+	 * closes the connection where a refusal comes before it has noticed that.
+	 */
 	return set_url(slot) && set_headers(slot, request->headers) &&
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
 						 (curl_off_t) slot->body_len) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDS,
 						 slot->body == NULL ? "" : slot->body) == CURLE_OK &&
+		curl_easy_setopt(easy, CURLOPT_KEEP_SENDING_ON_ERROR,
+						 slot->body_len == 0 ? 1L : 0L) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_PROXY, request->proxy) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, ca_file) == CURLE_OK &&
@@ -305,7 +311,10 @@ dwf_transfer_note_reading(CURL *easy, curl_socket_t fd)
 {
 	DwfSlot    *slot = NULL;
 
+	/* libcurl from 8.13 closes connections with handles of its own */
 	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &slot);
+	if (slot == NULL)
+		return;
 	for (int i = 0; i < slot->sockets->count; i++)
 	{
 		/* not the pair by which the resolver's thread tells that it is done */

@@ -11,8 +11,9 @@ ORDER BY p.oid::regprocedure::text COLLATE "C";
 SELECT pg_describe_object(d.classid, d.objid, 0) AS without_comment
 FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
 WHERE e.extname = 'domowf' AND d.deptype = 'e'
-  AND NOT EXISTS (SELECT FROM pg_type t WHERE t.oid = d.objid AND t.typelem <> 0
-                  AND d.classid = 'pg_type'::regclass)
+  AND NOT EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+                  WHERE t.oid = d.objid AND d.classid = 'pg_type'::regclass
+                  AND (t.typelem <> 0 OR c.relkind <> 'c'))
   AND obj_description(d.objid, d.classid::regclass::name) IS NULL;
 
 SELECT a.attrelid::regclass AS type, a.attname,
