@@ -10,6 +10,7 @@
 
 #include "argument.h"
 #include "guc.h"
+#include "notice.h"
 #include "queue.h"
 #include "worker_queue.h"
 #include "xact.h"
@@ -154,7 +155,11 @@ settle_by_hand(int64 id, const char *outcome, Datum instance_id,
 	change(settle_settled, MAX_PARAMS, values, nulls);
 
 	if (done)
+	{
 		dwf_xact_note_settled();
+		dwf_notice_settled(id, outcome, no_instance ? NULL :
+						   TextDatumGetCString(instance_id));
+	}
 	return done;
 }
 

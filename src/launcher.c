@@ -26,7 +26,6 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -130,6 +129,13 @@ wait_for_promotion(void)
 		dwf_shared_set_promoted();
 }
 
+bool
+dwf_launcher_serves(Form_pg_database database)
+{
+	return database->datallowconn && !database->datistemplate &&
+		dwf_database_is_valid(database);
+}
+
 /*
  * The databases that can have a worker.  Returns how many; *databases is
  * palloc'd in the context current at the call.
@@ -153,8 +159,7 @@ list_databases(Oid **databases)
 	{
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 
-		if (!database->datallowconn || database->datistemplate ||
-			!dwf_database_is_valid(database))
+		if (!dwf_launcher_serves(database))
 			continue;
 		if (count == size)
 		{

@@ -67,7 +67,16 @@ dwf_report_show(char *out, size_t size, const char *text)
 	out[used] = '\0';
 }
 
-/* The same, as palloc'd text. */
+void
+dwf_report_cut(char *out, size_t size, const char *text)
+{
+	size_t		len = pg_mbcliplen(text, strlen(text), size - 1);
+
+	memcpy(out, text, len);
+	out[len] = '\0';
+}
+
+/* dwf_report_show(), as palloc'd text. */
 static char *
 shown(const char *text)
 {

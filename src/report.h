@@ -55,6 +55,9 @@ extern char *dwf_report_subject(const DwfRequest *request);
  */
 extern void dwf_report_show(char *out, size_t size, const char *text);
 
+/* Copies text in the database's encoding, cut between characters. */
+extern void dwf_report_cut(char *out, size_t size, const char *text);
+
 /*
  * One failed attempt as an object for `errors`: {"time", "class", "status"?,
  * "message", "toe"?}.  A jsonb datum, palloc'd.

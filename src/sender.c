@@ -22,8 +22,9 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* The longest wait between two tries to write a result, milliseconds. */
+/* The longest waits between two tries to write a result, milliseconds. */
 #define MAX_WRITE_WAIT	60000
+#define MAX_LOCK_WAIT	5000
 
 static void free_retired(DwfSender *sender);
 static void free_attempt(DwfAttempt *attempt);
@@ -101,18 +102,19 @@ dwf_sender_reopen(DwfSender *sender)
 	}
 	PG_CATCH();
 	{
+		char		reason[sizeof(sender->pause_reason)];
 		ErrorData  *error;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
-		if (strcmp(sender->pause_reason, error->message) != 0)
+		dwf_report_cut(reason, sizeof(reason), error->message);
+		if (strcmp(sender->pause_reason, reason) != 0)
 			ereport(LOG,
 					(errmsg("domowf: nothing is sent from this database: %s",
 							error->message),
 					 error->hint ? errhint("%s", error->hint) : 0));
-		strlcpy(sender->pause_reason, error->message,
-				sizeof(sender->pause_reason));
+		strlcpy(sender->pause_reason, reason, sizeof(reason));
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
@@ -241,8 +243,9 @@ dwf_sender_committed(DwfSender *sender)
 }
 
 void
-dwf_sender_aborted(DwfSender *sender, TimestampTz now)
+dwf_sender_aborted(DwfSender *sender, TimestampTz now, bool locked_out)
 {
+	int			longest = locked_out ? MAX_LOCK_WAIT : MAX_WRITE_WAIT;
 	ListCell   *cell;
 	int			together = 0;
 
@@ -265,7 +268,7 @@ dwf_sender_aborted(DwfSender *sender, TimestampTz now)
 		if (together == 1 && attempt->tries > 0)
 			attempt->write_at =
 				TimestampTzPlusMilliseconds(now,
-											Min(MAX_WRITE_WAIT,
+											Min(longest,
 												500 << Min(attempt->tries, 10)));
 		attempt->tries++;
 	}
@@ -382,7 +385,7 @@ finish(DwfSender *sender, DwfAttempt *attempt, const DwfExchange *exchange)
 	if (reply->outcome != DWF_DONE)
 	{
 		sender->failed++;
-		strlcpy(sender->last_error, result->error, sizeof(sender->last_error));
+		dwf_report_cut(sender->last_error, sizeof(sender->last_error), result->error);
 	}
 	note_pause(sender, reply->outcome, retry_after, result->error);
 }
@@ -449,7 +452,7 @@ note_pause(DwfSender *sender, DwfOutcome outcome, int64 retry_after,
 	if (sender->pause.pauses == 0)
 		sender->pause_reason[0] = '\0';
 	else if (error != NULL)
-		strlcpy(sender->pause_reason, error, sizeof(sender->pause_reason));
+		dwf_report_cut(sender->pause_reason, sizeof(sender->pause_reason), error);
 }
 
 void
@@ -458,7 +461,7 @@ dwf_sender_note_error(DwfSender *sender)
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	ErrorData  *error = CopyErrorData();
 
-	strlcpy(sender->last_error, error->message, sizeof(sender->last_error));
+	dwf_report_cut(sender->last_error, sizeof(sender->last_error), error->message);
 	FreeErrorData(error);
 	MemoryContextSwitchTo(old);
 }
@@ -469,13 +472,13 @@ report_lost(const DwfExchange *exchange, void *arg)
 	const DwfAttempt *attempt = exchange->owner;
 
 	ereport(LOG,
-			(errmsg("domowf: request " INT64_FORMAT " was being sent when its tables were dropped: %s",
-					attempt->result.id,
+			(errmsg("domowf: request " INT64_FORMAT " was being sent when %s: %s",
+					attempt->result.id, (const char *) arg,
 					dwf_report_subject(&attempt->request))));
 }
 
 void
-dwf_sender_report_lost(DwfSender *sender)
+dwf_sender_report_lost(DwfSender *sender, const char *event)
 {
 	for (int pass = 0; pass < 2; pass++)
 	{
@@ -486,12 +489,13 @@ dwf_sender_report_lost(DwfSender *sender)
 			DwfAttempt *attempt = lfirst(cell);
 
 			ereport(LOG,
-					(errmsg("domowf: request " INT64_FORMAT " was %s when its tables were dropped",
+					(errmsg("domowf: request " INT64_FORMAT " was %s when %s",
 							attempt->result.id,
-							pass == 0 ? "answered" : "about to be sent")));
+							pass == 0 ? "answered" : "about to be sent",
+							event)));
 		}
 	}
-	dwf_http_each_pending(sender->engine, report_lost, NULL);
+	dwf_http_each_pending(sender->engine, report_lost, unconstify(char *, event));
 }
 
 static int64

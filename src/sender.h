@@ -81,10 +81,12 @@ extern void dwf_sender_take(DwfSender *sender, const DwfClaim *claims,
 
 /*
  * Tells how the transaction ended that wrote `written` results and took the
- * claims.
+ * claims.  What was aborted is written again at growing intervals, short ones
+ * where it only met somebody's lock.
  */
 extern void dwf_sender_committed(DwfSender *sender);
-extern void dwf_sender_aborted(DwfSender *sender, TimestampTz now);
+extern void dwf_sender_aborted(DwfSender *sender, TimestampTz now,
+							   bool locked_out);
 
 /* Sends what was claimed. */
 extern void dwf_sender_send(DwfSender *sender);
@@ -98,7 +100,10 @@ extern void dwf_sender_note_error(DwfSender *sender);
 /* When the sender has room again; DT_NOEND: when something ends. */
 extern TimestampTz dwf_sender_room_at(DwfSender *sender, TimestampTz now);
 
-/* Says in the server's log what is in flight and nobody will settle. */
-extern void dwf_sender_report_lost(DwfSender *sender);
+/*
+ * Says in the server's log what is in flight and this worker will not settle,
+ * and what has happened meanwhile.
+ */
+extern void dwf_sender_report_lost(DwfSender *sender, const char *event);
 
 #endif							/* DWF_SENDER_H */

@@ -5,9 +5,12 @@
 #include "postgres.h"
 
 #include "connection.h"
+#include "domowf.h"
+#include "extension.h"
 #include "guc.h"
 #include "queue.h"
 #include "shared.h"
+#include "version.h"
 
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -22,6 +25,7 @@ PG_FUNCTION_INFO_V1(domowf_worker_status);
 static void emit_check(ReturnSetInfo *result, const char *name, bool ok,
 					   const char *detail);
 static void check_connection(ReturnSetInfo *result);
+static void check_version(ReturnSetInfo *result);
 static void check_worker(ReturnSetInfo *result);
 static const char *worker_state(const DwfWorkerStatus *status);
 
@@ -41,6 +45,7 @@ domowf_check(PG_FUNCTION_ARGS)
 	emit_check(result, "tables", dwf_queue_exists(),
 			   dwf_queue_exists() ? "the tables of schema domowf are there" :
 			   "a table of schema domowf is missing");
+	check_version(result);
 	check_worker(result);
 	return (Datum) 0;
 }
@@ -83,6 +88,22 @@ check_connection(ReturnSetInfo *result)
 	}
 	PG_END_TRY();
 	emit_check(result, "connection", ok, detail);
+}
+
+/* Whether this server's library is one for the extension's SQL. */
+static void
+check_version(ReturnSetInfo *result)
+{
+	char	   *version = dwf_extension_version();
+
+	if (version == NULL)
+		emit_check(result, "version", false, "the extension is not installed");
+	else if (!dwf_version_serves(DWF_VERSION, version))
+		emit_check(result, "version", false, dwf_extension_describe_skew());
+	else
+		emit_check(result, "version", true,
+				   psprintf("the extension is version %s, the library %s",
+							version, DWF_VERSION));
 }
 
 static void

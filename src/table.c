@@ -47,8 +47,12 @@ dwf_table_insert(const char *table, Datum *values, bool *nulls, int ncolumns)
 				 errmsg("table %s.%s does not exist", SCHEMA, table)));
 	rel = table_open(oid, RowExclusiveLock);
 	if (RelationGetDescr(rel)->natts != ncolumns)
-		elog(ERROR, "table %s.%s has %d columns, not %d", SCHEMA, table,
-			 RelationGetDescr(rel)->natts, ncolumns);
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table %s.%s has %d columns, expected %d", SCHEMA,
+						table, RelationGetDescr(rel)->natts, ncolumns),
+				 errdetail("The extension's SQL and the library that this server has loaded are of different versions."),
+				 errhint("Restart the server after an update of the extension.")));
 
 	estate = CreateExecutorState();
 	target = makeNode(ResultRelInfo);

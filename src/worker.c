@@ -26,15 +26,14 @@
  */
 #include "postgres.h"
 
-#include "argument.h"
 #include "compat.h"
-#include "connection.h"
+#include "extension.h"
 #include "guc.h"
 #include "instance.h"
-#include "report.h"
 #include "retry.h"
 #include "sender.h"
 #include "shared.h"
+#include "state.h"
 #include "table.h"
 #include "testpoint.h"
 #include "worker.h"
@@ -43,15 +42,12 @@
 #include "xact.h"
 
 #include "access/xact.h"
-#include "commands/async.h"
-#include "common/pg_prng.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
+#include "storage/lmgr.h"
 #include "utils/guc.h"
-#include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -69,6 +65,7 @@ typedef struct Worker
 {
 	int64		owner;			/* random: guards settlements */
 	Oid			queue;			/* the table that it serves */
+	bool		has_orphans;	/* of dead workers, not yet recovered */
 	DwfSender	sender;			/* engine, connection, attempts in flight */
 
 	DwfCursor	cursor;			/* read up to here */
@@ -79,6 +76,7 @@ typedef struct Worker
 
 	bool		read_state;		/* look into domowf.state again */
 	bool		told;			/* by domowf_pause() or domowf_resume() */
+	bool		leaves;			/* when nothing is in flight any more */
 	bool		paused;			/* by a person, or as a copy */
 	char		pause_reason[256];
 
@@ -86,20 +84,23 @@ typedef struct Worker
 	TimestampTz next_rescan;
 	int64		last_rescan;	/* how long it took, microseconds */
 	TimestampTz claim_again;	/* no claim before, after a failure */
+	bool		locked_out;		/* it failed because somebody has a lock */
+	TimestampTz tell_lock;		/* in the server's log not before this */
 } Worker;
 
 static void recover(Worker *worker);
+static void recover_orphans(Worker *worker);
 static void take_interrupts(Worker *worker);
 static void take_wakeup(Worker *worker);
 static bool has_to_write(Worker *worker, TimestampTz now);
 static void write_turn(Worker *worker);
 static bool in_transaction(void (*work) (Worker *), Worker *worker);
+static void note_failure(Worker *worker);
 static void write_all(Worker *worker);
 static void write_one(Worker *worker);
 static DwfAttempt *find_failed(Worker *worker, TimestampTz now);
 static bool has_fresh(Worker *worker);
 static void settle(Worker *worker, DwfAttempt *attempt, TimestampTz now);
-static void notify(const DwfAttempt *attempt);
 static void read_state(Worker *worker);
 static void claim(Worker *worker, TimestampTz now);
 static int	collect_due(Worker *worker, TimestampTz now, int room,
@@ -107,6 +108,7 @@ static int	collect_due(Worker *worker, TimestampTz now, int room,
 static void look_after(Worker *worker);
 static void look_after_all(Worker *worker);
 static void leave_dropped(Worker *worker);
+static void leave_outdated(Worker *worker);
 static void publish(Worker *worker);
 static void wait_for_work(Worker *worker);
 static void sooner(long *timeout, TimestampTz now, TimestampTz when);
@@ -142,30 +144,33 @@ domowf_worker_main(Datum arg)
 static void
 recover(Worker *worker)
 {
+	recover_orphans(worker);
+	dwf_shared_set_length(dwf_queue_count_waiting());
+	if (dwf_shared_was_promoted())
+		dwf_state_pause_promoted();
+}
+
+/* What dead workers were sending, but for what somebody has locked. */
+static void
+recover_orphans(Worker *worker)
+{
 	int			again;
-	int			doubt = dwf_queue_recover(GetCurrentTimestamp(), &again);
+	int			doubt = dwf_queue_recover(worker->owner, GetCurrentTimestamp(),
+										  &again, &worker->has_orphans);
 
 	if (doubt > 0 || again > 0)
 		ereport(LOG,
 				(errmsg("domowf: %d requests are in doubt and %d will be sent again, because a worker ended while it was sending",
 						doubt, again)));
-	dwf_shared_set_length(dwf_queue_count_waiting());
-	if (dwf_shared_was_promoted())
-		dwf_queue_pause_promoted();
 }
 
 static void
 take_interrupts(Worker *worker)
 {
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
+	if (dwf_worker_take_interrupts())
 		worker->read_state = true;
-	}
-	if (dwf_shared_is_evicted() || !dwf_worker_enabled)
+	if (worker->leaves && worker->sender.in_flight == 0 &&
+		worker->sender.ended == NIL)
 		proc_exit(0);
 	take_wakeup(worker);
 }
@@ -239,9 +244,10 @@ write_turn(Worker *worker)
 	while (find_failed(worker, now) != NULL)
 	{
 		if (!in_transaction(write_one, worker))
-			dwf_sender_aborted(&worker->sender, now);
+			dwf_sender_aborted(&worker->sender, now, worker->locked_out);
 		else
 			dwf_sender_committed(&worker->sender);
+		take_interrupts(worker);
 	}
 	if (!has_to_write(worker, now))
 		return;
@@ -249,7 +255,7 @@ write_turn(Worker *worker)
 		dwf_sender_committed(&worker->sender);
 	else
 	{
-		dwf_sender_aborted(&worker->sender, now);
+		dwf_sender_aborted(&worker->sender, now, worker->locked_out);
 		worker->claim_again = TimestampTzPlusMilliseconds(now, 1000);
 
 		/* what it had read is still in the queue */
@@ -271,8 +277,13 @@ in_transaction(void (*work) (Worker *), Worker *worker)
 	PG_TRY();
 	{
 		StartTransactionCommand();
+
+		/* from here on nobody changes the queue's shape or drops it */
+		LockRelationOid(worker->queue, RowExclusiveLock);
 		if (dwf_table_oid("queue") != worker->queue || !dwf_queue_exists())
 			leave_dropped(worker);
+		if (!dwf_extension_is_served())
+			leave_outdated(worker);
 		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		work(worker);
@@ -287,7 +298,7 @@ in_transaction(void (*work) (Worker *), Worker *worker)
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(context);
 		dwf_sender_note_error(&worker->sender);
-		EmitErrorReport();
+		note_failure(worker);
 		AbortCurrentTransaction();
 		FlushErrorState();
 		RESUME_INTERRUPTS();
@@ -297,6 +308,22 @@ in_transaction(void (*work) (Worker *), Worker *worker)
 	MemoryContextSwitchTo(context);
 	pgstat_report_stat(false);
 	return ok;
+}
+
+/*
+ * Says in the server's log why a transaction failed; but what somebody has
+ * locked is his business, and said once a minute.
+ */
+static void
+note_failure(Worker *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	worker->locked_out = geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE;
+	if (!worker->locked_out || now >= worker->tell_lock)
+		EmitErrorReport();
+	if (worker->locked_out && now >= worker->tell_lock)
+		worker->tell_lock = TimestampTzPlusMilliseconds(now, 60000);
 }
 
 /* The writing of a turn: every fresh result, then claims. */
@@ -335,10 +362,7 @@ settle(Worker *worker, DwfAttempt *attempt, TimestampTz now)
 	attempt->written = true;
 	DWF_TESTPOINT("before-settle");
 	if (dwf_queue_settle(&attempt->result, worker->owner, now))
-	{
 		dwf_xact_note_settled();
-		notify(attempt);
-	}
 	else
 		ereport(LOG,
 				(errmsg("domowf: request " INT64_FORMAT " is no longer what was sent; its outcome is dropped: %s",
@@ -348,35 +372,18 @@ settle(Worker *worker, DwfAttempt *attempt, TimestampTz now)
 						"done")));
 }
 
-/* NOTIFY domowf, at the settlement's commit. */
-static void
-notify(const DwfAttempt *attempt)
-{
-	const DwfResult *result = &attempt->result;
-	StringInfoData payload;
-	char		id[200];
-
-	if (!dwf_notify)
-		return;
-	initStringInfo(&payload);
-	appendStringInfo(&payload, "{\"id\": " INT64_FORMAT ", \"state\": \"%s\", \"instance_id\": ",
-					 result->id, dwf_queue_verdict_name(result->verdict));
-	if (result->instance != NULL && result->instance->id != NULL)
-	{
-		dwf_report_show(id, sizeof(id), result->instance->id);
-		escape_json(&payload, id);
-	}
-	else
-		appendStringInfoString(&payload, "null");
-	appendStringInfoChar(&payload, '}');
-	Async_Notify("domowf", payload.data);
-}
-
 static void
 read_state(Worker *worker)
 {
-	worker->paused = dwf_queue_is_paused(worker->pause_reason,
+	worker->paused = dwf_state_is_paused(worker->pause_reason,
 										 sizeof(worker->pause_reason));
+	worker->leaves = !dwf_worker_is_wanted();
+	if (worker->leaves)
+	{
+		worker->paused = true;
+		strlcpy(worker->pause_reason, "the database is a template, or allows no connections",
+				sizeof(worker->pause_reason));
+	}
 	worker->read_state = false;
 
 	/* domowf_resume() ends every automatic pause, too */
@@ -454,6 +461,7 @@ look_after(Worker *worker)
 	if (now < worker->next_care)
 		return;
 	worker->next_care = TimestampTzPlusMilliseconds(now, dwf_poll_interval);
+	dwf_extension_look_again();
 	(void) in_transaction(look_after_all, worker);
 	if (!worker->sender.is_open)
 		worker->sender.reopen = true;
@@ -472,6 +480,8 @@ look_after_all(Worker *worker)
 	TimestampTz now = GetCurrentTimestamp();
 	bool		more = false;
 
+	if (worker->has_orphans)
+		recover_orphans(worker);
 	if (now >= worker->next_rescan)
 		dwf_shared_set_length(dwf_queue_count_waiting());
 	more |= dwf_queue_expire(now, CARE_BATCH) == CARE_BATCH;
@@ -492,9 +502,21 @@ look_after_all(Worker *worker)
 static void
 leave_dropped(Worker *worker)
 {
-	dwf_sender_report_lost(&worker->sender);
+	dwf_sender_report_lost(&worker->sender, "its tables were dropped");
 	if (!dwf_queue_exists())
 		dwf_shared_set_presence(DWF_ABSENT);
+	proc_exit(0);
+}
+
+/*
+ * ALTER EXTENSION UPDATE has left the library behind: what is in flight is for
+ * a worker that knows the new tables, to which it is in doubt.  The next one
+ * waits (worker_start.c).
+ */
+static void
+leave_outdated(Worker *worker)
+{
+	dwf_sender_report_lost(&worker->sender, "the extension was updated");
 	proc_exit(0);
 }
 

@@ -16,12 +16,12 @@
 
 #include "guc.h"
 #include "instance.h"
+#include "notice.h"
 #include "report.h"
 #include "worker_queue.h"
 #include "xact.h"
 
 #include "catalog/pg_type.h"
-#include "commands/async.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -103,9 +103,11 @@ static Statement give_back_key = {
 };
 
 static Statement release_next = {
-	"UPDATE domowf.queue SET waiting = false, due = run_at "
-	"WHERE waiting AND id = (SELECT min(id) FROM domowf.queue "
-	"WHERE order_key = $1) RETURNING run_at",
+	"WITH n AS (SELECT id FROM domowf.queue WHERE waiting AND id = "
+	"(SELECT min(id) FROM domowf.queue WHERE order_key = $1) "
+	"FOR UPDATE SKIP LOCKED) "
+	"UPDATE domowf.queue q SET waiting = false, due = q.run_at FROM n "
+	"WHERE q.id = n.id RETURNING q.run_at",
 	{TEXTOID}
 };
 
@@ -113,10 +115,12 @@ static Statement release_next = {
 static Statement release_waiting = {
 	"WITH RECURSIVE k AS ((SELECT min(order_key) AS k FROM domowf.queue) "
 	"UNION ALL SELECT (SELECT min(order_key) FROM domowf.queue "
-	"WHERE order_key > k.k) FROM k WHERE k.k IS NOT NULL) "
-	"UPDATE domowf.queue q SET waiting = false, due = q.run_at FROM k "
-	"WHERE q.waiting AND q.id = (SELECT min(id) FROM domowf.queue "
-	"WHERE order_key = k.k) RETURNING q.run_at",
+	"WHERE order_key > k.k) FROM k WHERE k.k IS NOT NULL), "
+	"n AS (SELECT id FROM domowf.queue WHERE waiting AND id IN "
+	"(SELECT (SELECT min(id) FROM domowf.queue WHERE order_key = k.k) FROM k) "
+	"FOR UPDATE SKIP LOCKED) "
+	"UPDATE domowf.queue q SET waiting = false, due = q.run_at FROM n "
+	"WHERE q.id = n.id RETURNING q.run_at",
 	{InvalidOid}
 };
 
@@ -137,12 +141,14 @@ static Statement expire = {
 	"source, attempts, http_status, CASE WHEN $3 THEN request END, "
 	"coalesce(error, 'it was not sent before it expired'), errors, "
 	"requested_by, requested_by_oid, enqueued_at, sent_at, $1, batch, "
-	"on_doubt, max_attempts, expires_at FROM d RETURNING order_key",
+	"on_doubt, max_attempts, expires_at FROM d RETURNING id",
 	{TIMESTAMPTZOID, INT4OID, BOOLOID}
 };
 
 static Statement recover = {
-	"UPDATE domowf.queue SET owner = NULL, attempts = attempts + 1, "
+	"WITH s AS (SELECT id FROM domowf.queue WHERE state = 'sending' "
+	"AND owner IS DISTINCT FROM $4 FOR UPDATE SKIP LOCKED) "
+	"UPDATE domowf.queue q SET owner = NULL, attempts = attempts + 1, "
 	"failures = failures + 1, error = $2, errors = " KEEP_ERRORS("$3") ", "
 	"state = CASE WHEN attempts + 1 < max_attempts AND "
 	"(operation <> 'start' OR on_doubt = 'retry') "
@@ -150,8 +156,14 @@ static Statement recover = {
 	"due = CASE WHEN attempts + 1 < max_attempts AND "
 	"(operation <> 'start' OR on_doubt = 'retry') "
 	"THEN $1 ELSE 'infinity' END "
-	"WHERE state = 'sending' RETURNING state",
-	{TIMESTAMPTZOID, TEXTOID, JSONBOID}
+	"FROM s WHERE q.id = s.id RETURNING state",
+	{TIMESTAMPTZOID, TEXTOID, JSONBOID, INT8OID}
+};
+
+static Statement has_orphans = {
+	"SELECT FROM domowf.queue WHERE state = 'sending' "
+	"AND owner IS DISTINCT FROM $1",
+	{INT8OID}
 };
 
 static Statement remove_old = {
@@ -165,11 +177,6 @@ static Statement remove_old = {
 	{TIMESTAMPTZOID, INT4OID}
 };
 
-static Statement read_state = {
-	"SELECT paused, pause_reason, database FROM domowf.state",
-	{InvalidOid}
-};
-
 static void run(Statement *statement, Datum *values, const char *nulls,
 				int limit);
 static Datum column(uint64 row, int number, bool *isnull);
@@ -177,6 +184,7 @@ static void set_text(Datum *values, char *nulls, int at, const char *text);
 static void set_utf8(Datum *values, char *nulls, int at, const char *text);
 static void set_time(Datum *values, char *nulls, int at, bool present,
 					 int64 unix_usec);
+static void tell_settled(const DwfResult *result);
 static bool settle_final(const DwfResult *result, int64 owner,
 						 TimestampTz now);
 static void after_settled(const DwfResult *result);
@@ -286,16 +294,36 @@ dwf_queue_claim(const int64 *ids, int count, int64 owner, TimestampTz now,
 bool
 dwf_queue_settle(const DwfResult *result, int64 owner, TimestampTz now)
 {
+	bool		written = false;
+
 	switch (result->verdict)
 	{
 		case DWF_SETTLE_DONE:
 		case DWF_SETTLE_REJECTED:
-			return settle_final(result, owner, now);
+			written = settle_final(result, owner, now);
+			break;
 		case DWF_REQUEUE:
 		case DWF_HOLD:
-			return settle_open(result, owner);
+			written = settle_open(result, owner);
+			break;
 	}
-	return false;
+	if (written && result->verdict != DWF_REQUEUE)
+		tell_settled(result);
+	return written;
+}
+
+/* NOTIFY, with an id that the database can hold. */
+static void
+tell_settled(const DwfResult *result)
+{
+	char		id[DWF_MAX_ID];
+	bool		has_id = result->instance != NULL &&
+	result->instance->id != NULL;
+
+	if (has_id)
+		dwf_report_show(id, sizeof(id), result->instance->id);
+	dwf_notice_settled(result->id, dwf_queue_verdict_name(result->verdict),
+					   has_id ? id : NULL);
 }
 
 const char *
@@ -461,8 +489,16 @@ dwf_queue_expire(TimestampTz now, int limit)
 
 	run(&expire, values, NULL, 0);
 	count = (int) SPI_processed;
+	for (int i = 0; i < count; i++)
+	{
+		bool		isnull;
+
+		dwf_notice_settled(DatumGetInt64(column(i, 1, &isnull)), "expired",
+						   NULL);
+	}
 	if (count > 0)
 	{
+		dwf_xact_note_settled();
 		dwf_xact_note_enqueued(DT_NOEND, -count);
 		dwf_queue_release_waiting();
 	}
@@ -470,16 +506,18 @@ dwf_queue_expire(TimestampTz now, int limit)
 }
 
 int
-dwf_queue_recover(TimestampTz now, int *again)
+dwf_queue_recover(int64 owner, TimestampTz now, int *again, bool *left)
 {
 	static const char error[] = "the worker ended while it was sending";
-	Datum		values[3];
+	Datum		owner_datum = Int64GetDatum(owner);
+	Datum		values[4];
 	bool		isnull;
 	int			doubt = 0;
 
 	values[0] = TimestampTzGetDatum(now);
 	values[1] = CStringGetTextDatum(error);
 	values[2] = dwf_report_attempt(now, "in doubt", 0, error, NULL);
+	values[3] = owner_datum;
 	run(&recover, values, NULL, 0);
 	*again = 0;
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -491,6 +529,12 @@ dwf_queue_recover(TimestampTz now, int *again)
 		else
 			(*again)++;
 	}
+	if (*again > 0)
+		dwf_xact_note_enqueued(now, 0);
+	if (doubt > 0)
+		dwf_xact_note_settled();
+	run(&has_orphans, &owner_datum, NULL, 1);
+	*left = SPI_processed > 0;
 	return doubt;
 }
 
@@ -512,38 +556,6 @@ dwf_queue_remove_old(TimestampTz before, int limit)
 
 	run(&remove_old, values, NULL, 0);
 	return (int) SPI_processed;
-}
-
-bool
-dwf_queue_is_paused(char *reason, Size size)
-{
-	bool		isnull;
-	bool		paused;
-	Datum		words;
-
-	run(&read_state, NULL, NULL, 1);
-	if (SPI_processed == 0)
-		return false;
-	paused = DatumGetBool(column(0, 1, &isnull));
-	words = column(0, 2, &isnull);
-	strlcpy(reason, isnull ? "paused by domowf_pause()" :
-			TextDatumGetCString(words), size);
-	if (DatumGetObjectId(column(0, 3, &isnull)) != MyDatabaseId)
-	{
-		strlcpy(reason, "this database is a copy of another one", size);
-		paused = true;
-	}
-	return paused;
-}
-
-void
-dwf_queue_pause_promoted(void)
-{
-	if (SPI_execute("UPDATE domowf.state SET paused = true, "
-					"paused_at = now(), "
-					"pause_reason = 'the server was promoted' "
-					"WHERE NOT paused", false, 0) < 0)
-		elog(ERROR, "could not pause");
 }
 
 int64

@@ -46,10 +46,13 @@ extern bool dwf_queue_settle(const DwfResult *result, int64 owner,
 extern int	dwf_queue_expire(TimestampTz now, int limit);
 
 /*
- * Puts right what a dead worker left behind in `sending`.  Returns how many
- * are in doubt now; in *again how many will be sent again.
+ * Puts right what dead workers left behind in `sending`, which is all that
+ * does not belong to `owner`.  Returns how many are in doubt now; in *again how
+ * many will be sent again; in *left whether there are more, which somebody has
+ * locked.
  */
-extern int	dwf_queue_recover(TimestampTz now, int *again);
+extern int	dwf_queue_recover(int64 owner, TimestampTz now, int *again,
+							  bool *left);
 
 /*
  * Lets go requests that wait for an order_key that nobody holds any more.
@@ -67,11 +70,5 @@ extern int	dwf_queue_remove_old(TimestampTz before, int limit);
 
 /* What a verdict makes of the state: done, ..., queued, in_doubt. */
 extern const char *dwf_queue_verdict_name(DwfVerdict verdict);
-
-/* Pauses the queue of a server that was promoted. */
-extern void dwf_queue_pause_promoted(void);
-
-/* Reads whether a person paused the queue, or it belongs to another database. */
-extern bool dwf_queue_is_paused(char *reason, Size size);
 
 #endif							/* DWF_WORKER_QUEUE_H */

@@ -4,25 +4,42 @@
  *
  * That there is one worker is proven by a lock, held until the process ends,
  * and not by what shared memory says: recovery rests on it.
+ *
+ * What somebody sets for a database (ALTER DATABASE, postgresql.conf) holds
+ * for its worker too, so that each setting on which it rests is set here.
  */
 #include "postgres.h"
 
+#include "extension.h"
+#include "guc.h"
+#include "launcher.h"
 #include "queue.h"
 #include "shared.h"
 #include "table.h"
 #include "worker_start.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "storage/lock.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
+static void fix_settings(void);
+static void become_superuser(void);
 static bool lock_database(void);
+static void wait_until_served(void);
+static bool is_served(void);
+static void say_skew(const char *reason);
 
 Oid
 dwf_worker_become(Oid database)
@@ -36,26 +53,10 @@ dwf_worker_become(Oid database)
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 
-	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET,
-					PGC_S_OVERRIDE);
-	SetConfigOption("session_replication_role", "replica", PGC_SUSET,
-					PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_isolation", "read committed",
-					PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET,
-					PGC_S_OVERRIDE);
-	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET,
-					PGC_S_OVERRIDE);
-	SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("jit", "off", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("application_name", "domowf worker", PGC_USERSET,
-					PGC_S_OVERRIDE);
-	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_WRITE)
-		SetConfigOption("synchronous_commit", "on", PGC_USERSET,
-						PGC_S_OVERRIDE);
+	fix_settings();
 
 	StartTransactionCommand();
+	become_superuser();
 	if (dwf_queue_exists())
 		queue = dwf_table_oid("queue");
 	CommitTransactionCommand();
@@ -66,7 +67,88 @@ dwf_worker_become(Oid database)
 	}
 	if (!lock_database())
 		proc_exit(1);
+	wait_until_served();
 	return queue;
+}
+
+bool
+dwf_worker_take_interrupts(void)
+{
+	bool		reloaded = false;
+
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		reloaded = true;
+	}
+	if (dwf_shared_is_evicted() || !dwf_worker_enabled)
+		proc_exit(0);
+	return reloaded;
+}
+
+bool
+dwf_worker_is_wanted(void)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID,
+										ObjectIdGetDatum(MyDatabaseId));
+	bool		wanted;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	wanted = dwf_launcher_serves((Form_pg_database) GETSTRUCT(tuple));
+	ReleaseSysCache(tuple);
+	return wanted;
+}
+
+/*
+ * Sets what the worker's statements rest on, in a way that no reload changes.
+ * A person may lock its rows for long: it does not wait for him, but tries
+ * again (worker.c).
+ */
+static void
+fix_settings(void)
+{
+	static const struct
+	{
+		const char *name;
+		const char *value;
+	}			settings[] = {
+		{"application_name", "domowf worker"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"jit", "off"},
+		{"lock_timeout", "100ms"},
+		{"row_security", "on"},
+		{"search_path", "pg_catalog, pg_temp"},
+		{"session_replication_role", "replica"},
+		{"statement_timeout", "0"},
+		{"transaction_timeout", "0"},
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+	{
+		/* one that this PostgreSQL does not have is none to fear */
+		if (GetConfigOption(settings[i].name, true, false) != NULL)
+			SetConfigOption(settings[i].name, settings[i].value, PGC_SUSET,
+							PGC_S_OVERRIDE);
+	}
+	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_WRITE)
+		SetConfigOption("synchronous_commit", "on", PGC_USERSET,
+						PGC_S_OVERRIDE);
+}
+
+/* A database may have a role set, which a worker would take.  Ends that. */
+static void
+become_superuser(void)
+{
+	SetConfigOption("session_authorization",
+					GetUserNameFromId(BOOTSTRAP_SUPERUSERID, false),
+					PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("role", "none", PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 /*
@@ -86,4 +168,55 @@ lock_database(void)
 	tag.locktag_lockmethodid = USER_LOCKMETHOD;
 	return LockAcquire(&tag, ExclusiveLock, true, true) !=
 		LOCKACQUIRE_NOT_AVAIL;
+}
+
+/*
+ * Returns when this library serves the extension (extension.h), and until
+ * then says why nothing is sent.  Nothing is touched while it does not.
+ */
+static void
+wait_until_served(void)
+{
+	while (!is_served())
+	{
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 dwf_poll_interval, PG_WAIT_EXTENSION);
+		(void) dwf_worker_take_interrupts();
+		dwf_extension_look_again();
+	}
+}
+
+static bool
+is_served(void)
+{
+	bool		exists;
+	bool		served;
+
+	StartTransactionCommand();
+	exists = dwf_queue_exists();
+	served = dwf_extension_is_served();
+	if (exists && !served)
+		say_skew(dwf_extension_describe_skew());
+	CommitTransactionCommand();
+	if (exists)
+		return served;
+	dwf_shared_set_presence(DWF_ABSENT);
+	proc_exit(0);
+}
+
+/* Once in the server's log, and in the worker view. */
+static void
+say_skew(const char *reason)
+{
+	static bool told = false;
+	DwfWorkerStatus status = {.paused_until = DT_NOEND};
+
+	strlcpy(status.pause_reason, reason, sizeof(status.pause_reason));
+	dwf_shared_publish(&status);
+	if (!told)
+		ereport(LOG,
+				(errmsg("domowf: nothing is sent from this database: %s",
+						reason)));
+	told = true;
 }

@@ -10,8 +10,20 @@
  * and with settings under which nothing of a user's runs with its rights.
  * Does not return, but exits, where somebody needs the database for himself,
  * it lacks the extension, or it has a worker already.  Returns the oid of
- * domowf.queue.
+ * domowf.queue, when this library serves the extension that is installed there.
  */
 extern Oid	dwf_worker_become(Oid database);
+
+/*
+ * Serves what other processes ask a worker for; it exits where that is its
+ * end.  Returns whether the configuration was read again.
+ */
+extern bool dwf_worker_take_interrupts(void);
+
+/*
+ * Whether the worker's database still is one that has a worker.  In a
+ * transaction.
+ */
+extern bool dwf_worker_is_wanted(void);
 
 #endif							/* DWF_WORKER_START_H */
