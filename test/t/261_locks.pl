@@ -1,0 +1,276 @@
+
+# What people do to domowf's tables while the worker runs: row locks, table
+# locks, VACUUM FULL, REINDEX, TRUNCATE.  Exists because a worker that waits
+# for a person's lock would hold up everybody else.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin, "$FindBin::RealBin/../domo";
+
+use Domo;
+use Domowf;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+use constant SOON => 4;
+
+my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
+my $node = Domowf->start_node(
+	'main', $domo,
+	preload => 1,
+	conf => <<'END');
+domowf.timeout = '10min'
+domowf.retry_base = '10ms'
+domowf.retry_cap = '50ms'
+domowf.poll_interval = '500ms'
+END
+my $session = Domowf->session($node);
+my $person = Domowf->session($node);
+my ($id, @ids, $offset, $start);
+my $hour = q{now() + interval '1 hour'};
+
+$session->value(q{INSERT INTO domowf.workflow (name, model_id, version,
+	message_name) VALUES ('plain', 'model', '1.0.0', 'Start it')});
+
+sub enqueue
+{
+	my ($n, %option) = @_;
+	my $options = join '', map { ", $_ => $option{$_}" } sort keys %option;
+
+	return $session->value(
+		"SELECT domowf_enqueue('plain', '{\"n\": \"$n\"}'$options)");
+}
+
+sub outcome
+{
+	my ($request) = @_;
+
+	return $session->value("SELECT state FROM domowf_wait($request, '170 s')");
+}
+
+sub now_is
+{
+	my ($request) = @_;
+
+	return $session->value(
+		"SELECT state FROM domowf.request WHERE id = $request");
+}
+
+sub arrived
+{
+	my ($n) = @_;
+
+	return scalar(my @entries = $domo->record(contains => "\"n\": \"$n\""));
+}
+
+sub worker
+{
+	$node->poll_query_until('postgres',
+		'SELECT pid IS NOT NULL FROM domowf.worker');
+	return $session->value('SELECT pid FROM domowf.worker');
+}
+
+# Requests that hang, of which `open` lets them go.
+sub hang
+{
+	my ($gate, $count) = @_;
+
+	$domo->script("gate:$gate", count => $count, contains => "\"$gate ");
+	$session->run('BEGIN');
+	my @requests = map { enqueue("$gate $_") } 1 .. $count;
+	$session->run('COMMIT');
+	$domo->wait_for(held => $count);
+	return @requests;
+}
+
+# ---- nothing is held while the network is
+
+my $worker = worker();
+@ids = hang('holds nothing', 1);
+is( $session->value(
+		"SELECT a.xact_start IS NULL AND a.backend_xmin IS NULL
+			AND a.backend_xid IS NULL, string_agg(l.locktype, ' ')
+		FROM pg_stat_activity a JOIN pg_locks l USING (pid)
+		WHERE pid = $worker GROUP BY 1"),
+	't|userlock',
+	'no transaction, snapshot or lock while the network is waited for');
+$domo->release('holds nothing');
+is(outcome($ids[0]), 'done', '... it ends as usual');
+
+# ---- rows in `sending` that a person has locked
+
+$offset = Domowf->log_size($node);
+@ids = hang('locked', 6);
+$person->run('BEGIN');
+is( $person->value(
+		"SELECT count(*) FROM (SELECT id FROM domowf.queue"
+		  . " WHERE id < $ids[5] FOR UPDATE) q"),
+	5,
+	'a person locks rows that are being sent');
+$domo->release('locked');
+is(outcome($ids[5]), 'done', '... the one that is not locked is settled');
+$start = time;
+is(outcome(enqueue("beside $_")), 'done', '... others are sent meanwhile')
+  foreach 1 .. 10;
+cmp_ok(time - $start, '<', 2 * SOON, '... without much delay');
+is(now_is($_), 'sending', '... the locked ones wait') foreach @ids[ 0 .. 4 ];
+$person->run('COMMIT');
+is(outcome($_), 'done', '... until they are let go') foreach @ids[ 0 .. 4 ];
+is(arrived("locked $_"), 1, '... each was sent once') foreach 1 .. 6;
+is(worker(), $worker, '... by the same worker');
+is( scalar(
+		my @lines = Domowf->log_since($node, $offset) =~ /lock timeout/g),
+	1,
+	'... which has said so once');
+
+# ---- an order key whose next request a person has locked
+
+$domo->script('gate:order', count => 1, contains => 'order 1');
+@ids = map { enqueue("order $_", order_key => q{'o'}) } 1 .. 2;
+$domo->wait_for(held => 1);
+$person->run('BEGIN');
+$person->value("SELECT id FROM domowf.queue WHERE id = $ids[1] FOR UPDATE");
+$domo->release('order');
+is(outcome($ids[0]), 'done', 'a locked row does not hold up the one before it');
+$id = enqueue('expires', run_at => $hour, expires_at => 'clock_timestamp()');
+is(outcome($id), 'expired', '... nor what is done at times');
+$person->run('COMMIT');
+is(outcome($ids[1]), 'done', '... and it goes when it is let go');
+
+# ---- a worker that starts while rows in `sending` are locked
+
+@ids = hang('recovered', 2);
+$person->run('BEGIN');
+$person->value("SELECT id FROM domowf.queue WHERE id = $ids[0] FOR UPDATE");
+$session->value("SELECT pg_terminate_backend($worker, 100000)");
+is(outcome($ids[1]), 'in_doubt', 'a new worker recovers what it can');
+is(outcome(enqueue('beside recovered')), 'done', '... and sends');
+is(now_is($ids[0]), 'sending', '... what is locked waits');
+$person->run('COMMIT');
+is(outcome($ids[0]), 'in_doubt', '... and is recovered when it is let go');
+$domo->close_all;
+is(arrived("recovered $_"), 1, '... each was sent once') foreach 1, 2;
+$worker = worker();
+
+# ---- a table that a person has locked
+
+foreach my $table (qw(queue log key state))
+{
+	my $lock = $table eq 'state' ? 'ACCESS EXCLUSIVE' : 'SHARE';
+
+	@ids = hang("table $table", 1);
+	$person->run("BEGIN; LOCK TABLE domowf.$table IN $lock MODE");
+	$domo->release("table $table");
+	is( $session->value(
+			"SELECT state FROM domowf_wait($ids[0], '700 ms')"),
+		$table =~ /queue|log/ ? 'sending' : 'done',
+		"LOCK TABLE domowf.$table: the worker "
+		  . ($table =~ /queue|log/ ? 'waits' : 'goes on'));
+	$session->value('SELECT pg_reload_conf()') if $table eq 'state';
+	$person->run('COMMIT');
+	is(outcome($ids[0]), 'done', '... and goes on afterwards');
+	is(arrived("table $table 1"), 1, '... it was sent once');
+}
+is(worker(), $worker, '... all by the same worker');
+
+# ---- maintenance under traffic
+
+$session->value(q{SELECT count(domowf_enqueue('plain',
+	jsonb_build_object('n', 'later ' || g), run_at => now() + interval '1 hour'))
+	FROM generate_series(1, 200) g});
+my $traffic = Domowf->session($node);
+$traffic->send(<<'END');
+DO $$ BEGIN
+	FOR i IN 1 .. 300 LOOP
+		PERFORM domowf_enqueue('plain',
+			jsonb_build_object('n', 'traffic', 'i', i));
+		COMMIT;
+	END LOOP;
+END $$
+END
+foreach my $command (
+	(map { "VACUUM FULL domowf.$_" } qw(queue log key state)),
+	(map { ("REINDEX TABLE domowf.$_", "REINDEX TABLE CONCURRENTLY domowf.$_") }
+		  qw(queue log key)),
+	'CLUSTER domowf.queue USING queue_pkey',
+	'ANALYZE domowf.queue, domowf.log',
+	'VACUUM (FREEZE) domowf.queue')
+{
+	is($person->run($command)->{sqlstate}, '', "$command under traffic");
+}
+is($traffic->wait->{sqlstate}, '', 'the traffic has ended');
+$traffic->quit;
+ok( $node->poll_query_until('postgres',
+		q{SELECT count(*) = 300 FROM domowf.log
+			WHERE request->'data'->>'n' = 'traffic' AND outcome = 'done'}),
+	'... all is done');
+my $count = $domo->count(
+	by => 'data.i', contains => '"traffic"', executed => 1);
+is_deeply([ @$count{qw(total distinct max)} ],
+	[ 300, 300, 1 ], '... each exactly once');
+is($session->value('SELECT count(*) FROM domowf.queue'),
+	202, '... and the rest is still there');
+is(worker(), $worker, '... by the same worker');
+
+# rows that somebody takes away
+@ids = hang('truncated', 2);
+$offset = Domowf->log_size($node);
+is($person->run('TRUNCATE domowf.queue')->{sqlstate},
+	'', 'TRUNCATE while requests hang');
+$domo->release('truncated');
+$node->wait_for_log(
+	qr/domowf: request $_ is no longer what was sent; its outcome is dropped/,
+	$offset)
+  foreach @ids;
+is(outcome(enqueue('after TRUNCATE')), 'done', '... and the worker goes on');
+is(worker(), $worker, '... the same one');
+
+# ---- those who need it to leave
+
+$session->value('CREATE DATABASE two');
+$node->safe_psql('two', 'CREATE EXTENSION domowf');
+$node->safe_psql('two', q{INSERT INTO domowf.workflow (name, model_id, version,
+	message_name) VALUES ('plain', 'model', '1.0.0', 'Start it')});
+$domo->script('gate:forced', count => 8, contains => '"forced"');
+$node->safe_psql('two', q{SELECT count(domowf_enqueue('plain',
+	'{"n": "forced"}')) FROM generate_series(1, 8)});
+$domo->wait_for(held => 8);
+my $other = Domowf->session($node, dbname => 'two');
+$other->run('BEGIN');
+is($other->value('SELECT count(*) FROM (SELECT FROM domowf.queue FOR UPDATE) q'),
+	8, 'a person locks all that is being sent');
+$domo->release('forced');
+$node->poll_query_until('two',
+	q{SELECT last_error ~ 'lock timeout' FROM domowf.worker});
+$start = time;
+is($session->run('DROP DATABASE two WITH (FORCE)')->{sqlstate},
+	'', '... DROP DATABASE');
+cmp_ok(time - $start, '<', SOON, '... is quick');
+$other->quit;
+
+@ids = hang('shutdown', 8);
+$person->run('BEGIN');
+$person->value(
+	'SELECT count(*) FROM (SELECT FROM domowf.queue FOR UPDATE) q');
+$domo->release('shutdown');
+$node->poll_query_until('postgres',
+	q{SELECT last_error ~ 'lock timeout' FROM domowf.worker});
+$session->quit;
+$start = time;
+$node->stop('fast');
+cmp_ok(time - $start, '<', SOON + 2, '... and so is a shutdown');
+$person->quit;
+$node->start;
+$session = Domowf->session($node);
+is(outcome($_), 'in_doubt', '... what was not settled is in doubt')
+  foreach @ids;
+is(arrived("shutdown $_"), 1, '... and was sent once') foreach 1 .. 8;
+
+is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
+$session->quit;
+$node->stop;
+done_testing();
