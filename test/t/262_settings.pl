@@ -1,0 +1,309 @@
+
+# Settings that people have in postgresql.conf or set for a database, roles,
+# shadowing operators, event triggers: none of them breaks the worker, none
+# makes anything of a user's run with its rights, and a claim is on disk
+# whatever synchronous_commit says.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin, "$FindBin::RealBin/../domo";
+
+use Domo;
+use Domowf;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# For a database: these go before the configuration.
+my %hostile = (
+	array_nulls => 'off',
+	backslash_quote => 'on',
+	bytea_output => 'escape',
+	check_function_bodies => 'off',
+	client_encoding => 'LATIN1',
+	client_min_messages => 'error',
+	constraint_exclusion => 'on',
+	cursor_tuple_fraction => '0.5',
+	datestyle => 'SQL, DMY',
+	default_transaction_deferrable => 'on',
+	default_transaction_isolation => 'serializable',
+	default_transaction_read_only => 'on',
+	enable_bitmapscan => 'off',
+	enable_hashagg => 'off',
+	enable_hashjoin => 'off',
+	enable_indexonlyscan => 'off',
+	enable_indexscan => 'off',
+	enable_mergejoin => 'off',
+	enable_nestloop => 'off',
+	escape_string_warning => 'off',
+	extra_float_digits => '-15',
+	force_parallel_mode => 'on',
+	from_collapse_limit => '1',
+	geqo_threshold => '2',
+	idle_in_transaction_session_timeout => '1ms',
+	idle_session_timeout => '1ms',
+	intervalstyle => 'iso_8601',
+	jit => 'on',
+	jit_above_cost => '0',
+	join_collapse_limit => '1',
+	lock_timeout => '1ms',
+	log_duration => 'on',
+	log_min_duration_statement => '0',
+	log_statement => 'all',
+	plan_cache_mode => 'force_generic_plan',
+	quote_all_identifiers => 'on',
+	role => 'nobody',
+	row_security => 'off',
+	search_path => 'evil, public',
+	session_authorization => 'nobody',
+	session_replication_role => 'origin',
+	standard_conforming_strings => 'off',
+	statement_timeout => '1ms',
+	synchronous_commit => 'off',
+	timezone => 'Asia/Kathmandu',
+	transaction_timeout => '1ms',
+	transform_null_equals => 'on',
+	work_mem => '64kB',
+	xmloption => 'document');
+
+# What the tests' own sessions need back.
+my $sane = join ' ', map { "-c $_" } 'client_encoding=UTF8',
+  'client_min_messages=notice', 'default_transaction_read_only=off',
+  'idle_in_transaction_session_timeout=0', 'idle_session_timeout=0',
+  'lock_timeout=0', 'log_min_duration_statement=-1', 'log_statement=none',
+  'log_duration=off', 'role=none', 'statement_timeout=0';
+
+my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
+my $node = Domowf->start_node(
+	'main', $domo,
+	preload => 1,
+	conf => <<'END');
+domowf.retry_base = '10ms'
+domowf.retry_cap = '50ms'
+domowf.poll_interval = '500ms'
+fsync = on
+wal_level = minimal
+max_wal_senders = 0
+wal_writer_delay = 10s
+wal_writer_flush_after = 0
+synchronous_commit = off
+restart_after_crash = on
+END
+my $session = Domowf->session($node);
+my ($id, @ids, $got);
+my $hour = q{now() + interval '1 hour'};
+
+sub enqueue
+{
+	my ($n, %option) = @_;
+	my $options = join '', map { ", $_ => $option{$_}" } sort keys %option;
+
+	return $session->value(
+		"SELECT domowf_enqueue('plain', '{\"n\": \"$n\"}'$options)");
+}
+
+sub outcome
+{
+	my ($request, $columns) = @_;
+
+	$columns //= 'state';
+	return $session->value(
+		"SELECT $columns FROM domowf_wait($request, '170 s') w");
+}
+
+sub arrived
+{
+	my ($n) = @_;
+
+	return scalar(my @entries = $domo->record(contains => "\"n\": \"$n\""));
+}
+
+$session->value(q{INSERT INTO domowf.workflow (name, model_id, version,
+	message_name, on_doubt) VALUES
+	('plain', 'model', '1.0.0', 'Start it', 'hold'),
+	('again', 'model', '1.0.0', 'Start it', 'retry')});
+
+# ---- a claim is on disk before anything is sent
+
+$domo->script('hang', count => 1, contains => 'on disk');
+$id = enqueue('on disk');
+
+# this waits for the request's own commit to be on disk
+$session->value('SET synchronous_commit = on; CREATE TABLE flushed ()');
+$domo->wait_for(held => 1);
+$session->quit;
+$node->stop('immediate');
+$node->start;
+$session = Domowf->session($node);
+is(outcome($id), 'in_doubt',
+	'synchronous_commit = off: what was being sent is known after a crash');
+is(arrived('on disk'), 1, '... and not sent again');
+$domo->close_all;
+is($session->value("SELECT domowf_discard($id)"), 't', '... by itself');
+
+# ---- objects that shadow others
+
+$session->value(<<'END');
+CREATE ROLE nobody LOGIN;
+CREATE SCHEMA evil;
+CREATE TABLE evil.ran (what text, who text);
+GRANT ALL ON SCHEMA evil TO nobody;
+GRANT ALL ON evil.ran TO nobody, PUBLIC;
+GRANT USAGE ON SCHEMA evil TO PUBLIC;
+CREATE FUNCTION evil.note(text) RETURNS void LANGUAGE sql AS $$
+	INSERT INTO evil.ran VALUES ($1, current_user) $$;
+CREATE FUNCTION evil.equal(bigint, bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+	BEGIN PERFORM evil.note('='); RETURN true; END $$;
+CREATE OPERATOR evil.= (FUNCTION = evil.equal, LEFTARG = bigint, RIGHTARG = bigint);
+CREATE FUNCTION evil.equal(text, text) RETURNS boolean LANGUAGE plpgsql AS $$
+	BEGIN PERFORM evil.note('= text'); RETURN true; END $$;
+CREATE OPERATOR evil.= (FUNCTION = evil.equal, LEFTARG = text, RIGHTARG = text);
+CREATE FUNCTION evil.now() RETURNS timestamptz LANGUAGE plpgsql AS $$
+	BEGIN PERFORM evil.note('now'); RETURN '-infinity'; END $$;
+CREATE FUNCTION evil.min_step(bigint, bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+	BEGIN PERFORM evil.note('min'); RETURN 0; END $$;
+CREATE AGGREGATE evil.min(bigint) (SFUNC = evil.min_step, STYPE = bigint);
+CREATE TABLE evil.queue (id bigint);
+CREATE FUNCTION evil.on_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$
+	BEGIN PERFORM evil.note('event ' || tg_tag); END $$;
+CREATE EVENT TRIGGER on_ddl ON ddl_command_end EXECUTE FUNCTION evil.on_ddl();
+CREATE EVENT TRIGGER on_drop ON sql_drop EXECUTE FUNCTION evil.on_ddl();
+CREATE FUNCTION evil.on_row() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN PERFORM evil.note('trigger'); RETURN NULL; END $$;
+GRANT TRIGGER ON ALL TABLES IN SCHEMA domowf TO nobody;
+GRANT USAGE ON SCHEMA domowf TO nobody
+END
+my $nobody = Domowf->session($node, user => 'nobody');
+foreach my $table (qw(queue log key))
+{
+	foreach my $level ('ROW', 'STATEMENT')
+	{
+		my $name = lc "${table}_$level";
+
+		$nobody->value("CREATE TRIGGER $name AFTER INSERT OR UPDATE OR DELETE"
+			  . " ON domowf.$table FOR EACH $level"
+			  . ' EXECUTE FUNCTION evil.on_row()');
+	}
+	is( $nobody->run(
+			"ALTER TABLE domowf.$table ENABLE ALWAYS TRIGGER ${table}_row")
+		  ->{sqlstate},
+		'42501',
+		"no user's trigger of $table can be made to fire always");
+}
+$nobody->quit;
+$session->value('DELETE FROM evil.ran');
+
+# ---- settings
+
+my $known = $session->value('SELECT string_agg(lower(name), $$ $$) FROM pg_settings');
+my @known = grep { " $known role session_authorization " =~ / \Q$_\E / } sort keys %hostile;
+cmp_ok(scalar @known, '>', 45, 'most of these settings are there');
+foreach my $name (@known)
+{
+	my $value = $hostile{$name};
+
+	$value = "'$value'" unless $name eq 'search_path';
+	$session->value("ALTER DATABASE postgres SET $name = $value");
+}
+$session->quit;
+$node->append_conf('postgresql.conf', <<'END');
+statement_timeout = 1ms
+lock_timeout = 1ms
+default_transaction_read_only = on
+default_transaction_isolation = serializable
+search_path = 'evil'
+END
+$node->restart;
+$session = Domowf->session($node, options => $sane);
+is($session->value('SHOW search_path') . $session->value('SHOW row_security'),
+	'evil, publicoff', 'a session has the settings of its database');
+
+# above READ COMMITTED a request cannot be waited for
+sub relax
+{
+	$session->value('SET session_authorization = DEFAULT');
+	$session->value('SET role = none');
+	$session->value('SET default_transaction_isolation = "read committed"');
+	return;
+}
+relax();
+is($session->value('SELECT current_user <> $$nobody$$'), 't', 'it is itself');
+$id = enqueue('hostile', key => q{'k'}, order_key => q{'o'});
+is(outcome($id, 'state, attempts'),
+	'done|1', 'a request is done, by a worker with the rights that it needs');
+is(arrived('hostile'), 1, '... sent once');
+is(enqueue('hostile', key => q{'k'}), $id, '... its key is held');
+$domo->script([ 'status:502', 'reset-after' ], contains => 'repeated');
+$id = $session->value(q{SELECT domowf_enqueue('again', '{"n": "repeated"}')});
+is(outcome($id, 'state, attempts'), 'done|3', 'one that is repeated is done');
+@ids = map { enqueue("ordered $_", order_key => q{'o'}) } 1 .. 3;
+is(outcome($ids[2]), 'done', 'those of an order key are done');
+is_deeply(
+	[ map { $_->{data}{n} } $domo->record(contains => '"ordered') ],
+	[ map { "ordered $_" } 1 .. 3 ],
+	'... in order');
+$id = enqueue('expires', run_at => 'pg_catalog.' . $hour,
+	expires_at => 'clock_timestamp()');
+is(outcome($id), 'expired', 'one expires');
+$domo->script('hang', count => 1, contains => 'recovered');
+$id = enqueue('recovered');
+$domo->wait_for(held => 1);
+$session->value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
+is(outcome($id), 'in_doubt', 'a new worker recovers');
+is($session->value("SELECT domowf_retry($id)"), 't', '... retried');
+is(outcome($id), 'done', '... done');
+my $old = $id;
+$session->value(q{SELECT domowf_pause('hostile')});
+ok(poll(q{SELECT state OPERATOR(pg_catalog.=) 'paused' FROM domowf.worker}),
+	'paused');
+$id = enqueue('paused');
+$session->value('SELECT domowf_resume()');
+is(outcome($id), 'done', '... resumed');
+is($session->value('SELECT domowf_discard(' . enqueue('later',
+			run_at => 'pg_catalog.' . $hour) . ')'),
+	't', 'discarded');
+is( $session->value(
+		q{SELECT pg_catalog.string_agg(check_name, ' ') FROM domowf_check() WHERE NOT ok}
+	),
+	'',
+	'domowf_check finds nothing wrong');
+is( $session->value('SELECT pg_catalog.count(*) FROM evil.ran'
+		  . " WHERE what <> '= text' AND what <> '='"),
+	0, 'nothing of a user has run but in his own statements')
+  or diag $session->value('SELECT what, who FROM evil.ran');
+
+$session->value("UPDATE domowf.log SET settled_at = settled_at - interval '31 d'"
+	  . " WHERE id OPERATOR(pg_catalog.=) $old");
+ok( poll("SELECT count(*) OPERATOR(pg_catalog.=) 0 FROM domowf.log"
+		  . " WHERE id OPERATOR(pg_catalog.=) $old"),
+	'retention removes old rows');
+
+# whoever uses a serializable session, and the shadowing search_path
+$session->value('SET default_transaction_isolation = serializable');
+$got = $session->run(q{SELECT domowf_wait(1)});
+is($got->{sqlstate}, '25001', 'domowf_wait says why it cannot wait');
+$id = enqueue('serializable', key => q{'s'}, order_key => q{'o'});
+$session->value('SET default_transaction_isolation = "read committed"');
+is(outcome($id), 'done', 'a serializable transaction can enqueue');
+is(arrived('serializable'), 1, '... once');
+unlike(Domowf->log_since($node), qr/\Q@{[Domowf::TOKEN]}\E/,
+	'the token is not in the log');
+is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
+$session->quit;
+$node->stop;
+done_testing();
+
+# As poll_query_until, in a session of ours.
+sub poll
+{
+	my ($sql) = @_;
+
+	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return 1 if $session->value($sql) eq 't';
+		$session->value('SELECT pg_catalog.pg_sleep(0.1)');
+	}
+	return 0;
+}
