@@ -285,7 +285,7 @@ COMMENT ON COLUMN domowf.queue.errors IS
 -- No partial indexes here: to evaluate their predicates costs an enqueue more
 -- than the entries do.  A claim changes no indexed column, so it can be HOT.
 CREATE INDEX queue_due ON domowf.queue (due, id);
-CREATE INDEX queue_order ON domowf.queue (order_key, id);
+CREATE INDEX queue_order ON domowf.queue (order_key, waiting, id);
 CREATE INDEX queue_expires ON domowf.queue (expires_at);
 CREATE INDEX queue_key ON domowf.queue (key);
 CREATE INDEX queue_batch ON domowf.queue (batch);

@@ -44,19 +44,24 @@ static const char retry_queued[] =
 "FROM o WHERE q.id = o.id "
 "RETURNING NULL::text, CASE o.state WHEN 'in_doubt' THEN 1 ELSE 0 END";
 
+/* what can be retried of the log */
+#define RETRIABLE \
+	"id = $1 AND origin = 'request' AND outcome IN ('rejected', 'expired') " \
+	"AND request IS NOT NULL AND domowf.may_see($2, requested_by_oid)"
+
+static const char find_settled[] =
+"SELECT order_key FROM domowf.log WHERE " RETRIABLE;
+
+/* $5 whether it stands behind another one of its order key */
 static const char retry_settled[] =
-"WITH d AS (DELETE FROM domowf.log WHERE id = $1 AND origin = 'request' "
-"AND outcome IN ('rejected', 'expired') AND request IS NOT NULL "
-"AND domowf.may_see($2, requested_by_oid) RETURNING *), "
+"WITH d AS (DELETE FROM domowf.log WHERE " RETRIABLE " RETURNING *), "
 "k AS (INSERT INTO domowf.key SELECT coalesce(workflow, operation), key, "
-"id FROM d WHERE key IS NOT NULL), "
-"w AS (SELECT d.*, EXISTS (SELECT FROM domowf.queue q "
-"WHERE q.order_key = d.order_key) AS waiting FROM d) "
-"INSERT INTO domowf.queue SELECT id, 'queued', waiting, operation, "
+"id FROM d WHERE key IS NOT NULL) "
+"INSERT INTO domowf.queue SELECT id, 'queued', $5, operation, "
 "workflow, request, on_doubt, max_attempts, 0, 0, 0, NULL, key, "
 "order_key, source, requested_by, requested_by_oid, batch, enqueued_at, "
-"now(), CASE WHEN waiting THEN 'infinity' ELSE now() END, NULL, sent_at, "
-"http_status, error, errors FROM w RETURNING NULL::text, 1";
+"now(), CASE WHEN $5 THEN 'infinity' ELSE now() END, NULL, sent_at, "
+"http_status, error, errors FROM d RETURNING NULL::text, 1";
 
 /* $3 the outcome, $4 an instance id or NULL, $5 whether to keep the request */
 static const char settle_queued[] =
@@ -87,6 +92,9 @@ static const char settle_settled[] =
 "id FROM u WHERE key IS NOT NULL AND $3 = 'done') "
 "SELECT NULL::text, 0 FROM u";
 
+static Oid	param_types[MAX_PARAMS] = {INT8OID, OIDOID, TEXTOID, TEXTOID, BOOLOID};
+
+static bool stands_behind(Datum *values);
 static bool change(const char *sql, int nparams, Datum *values,
 				   const char *nulls);
 static bool settle_by_hand(int64 id, const char *outcome, Datum instance_id,
@@ -100,17 +108,52 @@ static void set_paused(bool paused, Datum reason, bool no_reason);
 Datum
 domowf_retry(PG_FUNCTION_ARGS)
 {
-	Datum		values[MAX_PARAMS];
+	Datum		values[MAX_PARAMS] = {0};
 	bool		done;
 
 	PreventCommandIfReadOnly("domowf_retry()");
 	values[0] = Int64GetDatum(get_id(fcinfo));
 	values[1] = ObjectIdGetDatum(GetUserId());
-	done = change(retry_queued, 2, values, NULL) ||
-		change(retry_settled, 2, values, NULL);
+	done = change(retry_queued, 2, values, NULL);
+	if (!done)
+	{
+		values[4] = BoolGetDatum(stands_behind(values));
+		done = change(retry_settled, MAX_PARAMS, values, "  nn ");
+	}
 	if (done)
 		dwf_xact_note_enqueued(GetCurrentTransactionStartTimestamp(), 0);
 	PG_RETURN_BOOL(done);
+}
+
+/*
+ * Locks the order key of a settled request, if there is one, and tells whether
+ * another one of it is in the queue.
+ */
+static bool
+stands_behind(Datum *values)
+{
+	DwfQueueScope scope;
+	bool		behind = false;
+
+	dwf_queue_enter(&scope);
+	SPI_connect();
+	if (SPI_execute_with_args(find_settled, 2, param_types, values, NULL, true,
+							  1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read domowf.log");
+	if (SPI_processed > 0)
+	{
+		char	   *order_key = SPI_getvalue(SPI_tuptable->vals[0],
+											 SPI_tuptable->tupdesc, 1);
+
+		if (order_key != NULL)
+		{
+			dwf_queue_lock_order_key(order_key);
+			behind = dwf_queue_must_wait(order_key);
+		}
+	}
+	SPI_finish();
+	dwf_queue_leave(&scope);
+	return behind;
 }
 
 /*
@@ -171,13 +214,12 @@ settle_by_hand(int64 id, const char *outcome, Datum instance_id,
 static bool
 change(const char *sql, int nparams, Datum *values, const char *nulls)
 {
-	static Oid	types[MAX_PARAMS] = {INT8OID, OIDOID, TEXTOID, TEXTOID, BOOLOID};
 	DwfQueueScope scope;
 	bool		done;
 
 	dwf_queue_enter(&scope);
 	SPI_connect();
-	if (SPI_execute_with_args(sql, nparams, types, values, nulls, false,
+	if (SPI_execute_with_args(sql, nparams, param_types, values, nulls, false,
 							  0) < 0)
 		elog(ERROR, "could not execute \"%s\"", sql);
 	done = SPI_processed > 0;

@@ -5,8 +5,10 @@
  * Order keys.  Requests of one order_key go one after the other, in the order
  * in which their transactions commit.  Whoever enqueues locks the key until
  * its transaction ends, so ids of one key are taken in commit order; a request
- * that finds an earlier one in the queue is `waiting` and is let go by whoever
- * settles the one before (worker_queue.c).  An earlier one that is settled
+ * that finds another one in the queue is `waiting` and is let go by whoever
+ * settles the one before (worker_queue.c).  So one request of a key at most is
+ * not waiting; it need not have the lowest id, since one that is retried comes
+ * back with the id that it had.  An earlier one that is settled
  * between our look and our commit would leave us waiting for nobody: the
  * worker looks for such rows each time it finds nothing else to do.
  *
@@ -129,8 +131,6 @@ typedef enum LogColumn
 
 static int64 take_key(const char *scope, const char *key, int64 id);
 static int64 find_key_holder(const char *scope, const char *key);
-static bool must_wait(const char *order_key);
-static void lock_order_key(const char *order_key);
 static void insert_request(const DwfEnqueue *request, int64 id, bool waiting);
 static void set_text(Datum *values, bool *nulls, int column,
 					 const char *text);
@@ -197,7 +197,7 @@ dwf_queue_enqueue(const DwfEnqueue *request)
 
 	/* the lock first: within one order key, ids follow the commits */
 	if (request->order_key != NULL)
-		lock_order_key(request->order_key);
+		dwf_queue_lock_order_key(request->order_key);
 	id = nextval_internal(sequence, false);
 
 	if (request->key != NULL || request->order_key != NULL)
@@ -208,7 +208,7 @@ dwf_queue_enqueue(const DwfEnqueue *request)
 		if (request->key != NULL)
 			holder = take_key(scope_name, request->key, id);
 		if (holder == id && request->order_key != NULL)
-			waiting = must_wait(request->order_key);
+			waiting = dwf_queue_must_wait(request->order_key);
 		dwf_queue_leave(&scope);
 		if (holder != id)
 			return holder;
@@ -280,12 +280,11 @@ find_key_holder(const char *scope, const char *key)
 }
 
 /*
- * Whether another request of the order key is in the queue.  With the latest
- * snapshot, whatever the isolation level: the answer is about the order of
- * commits.
+ * With the latest snapshot, whatever the isolation level: the answer is about
+ * the order of commits.
  */
-static bool
-must_wait(const char *order_key)
+bool
+dwf_queue_must_wait(const char *order_key)
 {
 	static SPIPlanPtr select = NULL;
 	Datum		values[] = {CStringGetTextDatum(order_key)};
@@ -308,9 +307,8 @@ must_wait(const char *order_key)
 	return found;
 }
 
-/* Locks an order key until the transaction ends. */
-static void
-lock_order_key(const char *order_key)
+void
+dwf_queue_lock_order_key(const char *order_key)
 {
 	static LocalTransactionId counted_for = InvalidLocalTransactionId;
 	static int	count = 0;

@@ -93,6 +93,19 @@ extern void dwf_queue_leave(const DwfQueueScope *scope);
 extern int64 dwf_queue_enqueue(const DwfEnqueue *request);
 
 /*
+ * Locks an order key until the transaction ends, so that whoever enqueues or
+ * retries a request of it comes before or after this one.  54000 where the
+ * transaction has locked too many.
+ */
+extern void dwf_queue_lock_order_key(const char *order_key);
+
+/*
+ * Whether another request of an order key, which is locked, is in the queue.
+ * Within dwf_queue_enter().
+ */
+extern bool dwf_queue_must_wait(const char *order_key);
+
+/*
  * Logs a call that succeeded, with domowf.log_calls, in the caller's
  * transaction.  `jsonb` may be NULL.
  */

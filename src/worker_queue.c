@@ -45,6 +45,11 @@ typedef struct Statement
 	"THEN (errors - 0) || " param " " \
 	"ELSE coalesce(errors, '[]') || " param " END"
 
+/* The request of an order key that is not waiting, or else the next one. */
+#define FIRST_OF(order_key) \
+	"(SELECT id FROM domowf.queue WHERE order_key = " order_key " " \
+	"ORDER BY waiting, id LIMIT 1)"
+
 static Statement find_due = {
 	"SELECT due, id FROM domowf.queue "
 	"WHERE (due, id) > ($1, $2) AND due <= $3 AND state = 'queued' "
@@ -104,8 +109,7 @@ static Statement give_back_key = {
 
 static Statement release_next = {
 	"WITH n AS (SELECT id FROM domowf.queue WHERE waiting AND id = "
-	"(SELECT min(id) FROM domowf.queue WHERE order_key = $1) "
-	"FOR UPDATE SKIP LOCKED) "
+	FIRST_OF("$1") " FOR UPDATE SKIP LOCKED) "
 	"UPDATE domowf.queue q SET waiting = false, due = q.run_at FROM n "
 	"WHERE q.id = n.id RETURNING q.run_at",
 	{TEXTOID}
@@ -117,7 +121,7 @@ static Statement release_waiting = {
 	"UNION ALL SELECT (SELECT min(order_key) FROM domowf.queue "
 	"WHERE order_key > k.k) FROM k WHERE k.k IS NOT NULL), "
 	"n AS (SELECT id FROM domowf.queue WHERE waiting AND id IN "
-	"(SELECT (SELECT min(id) FROM domowf.queue WHERE order_key = k.k) FROM k) "
+	"(SELECT " FIRST_OF("k.k") " FROM k) "
 	"FOR UPDATE SKIP LOCKED) "
 	"UPDATE domowf.queue q SET waiting = false, due = q.run_at FROM n "
 	"WHERE q.id = n.id RETURNING q.run_at",
