@@ -41,8 +41,9 @@
  * start_resolving() before it starts one (CURLOPT_RESOLVER_START_FUNCTION),
  * which blocks all signals until that call of libcurl returns; and until all
  * transfers have a connection they are blocked around every further call.  So
- * a request on a kept connection does not pay for it.  CURLOPT_QUICK_EXIT lets
- * us leave a thread behind that hangs in a resolver.
+ * a request on a kept connection does not pay for it.  CURLOPT_QUICK_EXIT, and
+ * from libcurl 8.20, which keeps its threads, CURLMOPT_QUICK_EXIT, let us leave
+ * a thread behind that hangs in a resolver.
  */
 #include "http.h"
 #include "transfer.h"
@@ -58,6 +59,9 @@
 
 /* Events taken from the kernel in one go. */
 #define MAX_EVENTS			64
+
+/* CURLMOPT_QUICK_EXIT of libcurl 8.20; an earlier one knows none, and no harm */
+#define MULTI_QUICK_EXIT	((CURLMoption) (CURLOPTTYPE_LONG + 21))
 
 struct DwfEngine
 {
@@ -180,6 +184,7 @@ dwf_http_create(int slots, const char **why)
 		curl_multi_setopt(engine->multi, CURLMOPT_MAXCONNECTS, (long) slots);
 		curl_multi_setopt(engine->multi, CURLMOPT_PIPELINING,
 						  CURLPIPE_NOTHING);
+		curl_multi_setopt(engine->multi, MULTI_QUICK_EXIT, 1L);
 		return engine;
 	}
 	dwf_http_destroy(engine);

@@ -541,13 +541,18 @@ create(int slots)
 	return engine;
 }
 
+/* Where it depends on libcurl's version. */
+#define ANY_CODE	(-1)
+
 /* Tests how far an exchange came. */
 static void
 check(const DwfExchange *exchange, DwfPhase phase, int curl_code,
 	  int http_status, const char *name)
 {
 	is_int(exchange->phase, phase, "%s: phase", name);
-	is_int(exchange->curl_code, curl_code, "%s: libcurl's code", name);
+	is_int(exchange->curl_code,
+		   curl_code == ANY_CODE ? (int) exchange->curl_code : curl_code,
+		   "%s: libcurl's code", name);
 	is_int(exchange->http_status, http_status, "%s: status", name);
 	if (exchange->phase != phase)
 		diag("%s", exchange->curl_error);

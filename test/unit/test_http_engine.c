@@ -36,6 +36,7 @@ static struct
 	bool		fails;			/* no such name */
 	bool		raises;			/* send SIGUSR1 to the process */
 	volatile int calls;
+	volatile int returns;
 	volatile bool same_thread;
 	volatile bool blocked;		/* all signals were */
 }			resolver;
@@ -101,38 +102,46 @@ getaddrinfo(const char *name, const char *service,
 		.ai_flags = AI_NUMERICHOST
 	};
 	char		byte;
+	int			status;
 
 	(void) name;
 	(void) hints;
 	*(void **) &real = dlsym(RTLD_NEXT, "getaddrinfo");
 	resolver.same_thread = pthread_equal(pthread_self(), main_thread);
 	resolver.blocked = blocks_all_signals();
-	resolver.calls++;
+	__atomic_add_fetch(&resolver.calls, 1, __ATOMIC_SEQ_CST);
 	if (resolver.raises)
 		kill(getpid(), SIGUSR1);
 	if (resolver.waits && read(resolver.gate[0], &byte, 1) != 1)
-		return EAI_AGAIN;
-	if (resolver.fails)
-		return EAI_NONAME;
-	return real("127.0.0.1", service, &numeric, result);
+		abort();
+	status = resolver.fails ? EAI_NONAME :
+		real("127.0.0.1", service, &numeric, result);
+	__atomic_add_fetch(&resolver.returns, 1, __ATOMIC_SEQ_CST);
+	return status;
 }
 
-/* Waits until libcurl's threads have ended, which nobody joins. */
+/*
+ * Lets all lookups that wait go on, and waits until none is left.  libcurl from
+ * 8.20 keeps its threads and may look a name up in two of them at once.
+ */
 static void
-wait_for_threads(void)
+end_lookups(void)
 {
-	int			count;
+	struct pollfd gate = {.fd = resolver.gate[0],.events = POLLIN};
+	char		byte = 'x';
 
-	do
+	resolver.waits = false;
+	while (resolver.calls > resolver.returns)
 	{
-		DIR		   *dir = opendir("/proc/self/task");
-
-		count = -2;				/* . and .. */
-		while (readdir(dir) != NULL)
-			count++;
-		closedir(dir);
+		if (poll(&gate, 1, 0) == 0 && write(resolver.gate[1], &byte, 1) != 1)
+			abort();
 		sched_yield();
-	} while (count > 1);
+	}
+	while (poll(&gate, 1, 0) == 1)
+	{
+		if (read(resolver.gate[0], &byte, 1) != 1)
+			abort();
+	}
 }
 
 /* A request by a name that libcurl has not yet in its cache. */
@@ -238,7 +247,6 @@ test_pending(void)
 	DwfEngine  *engine = create(4);
 	DwfHttpRequest request;
 	int			counts[4] = {0};
-	char		byte = 'x';
 
 	start_server(steps, LENGTH(steps));
 	submit(engine, 1, NULL);
@@ -272,11 +280,9 @@ test_pending(void)
 	ok(true, "an abort does not wait for a resolver that hangs");
 	is_int(count_descriptors(is_client, NULL), 1,
 		   "what was in flight is closed, what is idle kept");
-	if (write(resolver.gate[1], &byte, 1) != 1)
-		abort();
-	resolver.waits = false;
-	wait_for_threads();
 	destroy_and_drain(engine);
+	ok(true, "... nor does the end of the engine");
+	end_lookups();
 	is_int(server.requests, 3, "the one that waited was never sent");
 	stop_server();
 }
@@ -384,6 +390,7 @@ test_signals(void)
 		{OK_REPLY, 0, 0, CLOSE}, {OK_REPLY, 0, 0, CLOSE},
 	};
 	struct sigaction action = {.sa_handler = count_signal};
+	int			calls = resolver.calls;
 	DwfEngine  *engine = create(1);
 	sigset_t	mask;
 
@@ -393,7 +400,6 @@ test_signals(void)
 	sigaddset(&mask, SIGUSR2);
 	pthread_sigmask(SIG_SETMASK, &mask, NULL);
 	resolver.raises = true;
-	resolver.calls = 0;
 	for (int i = 0; i < 20; i++)
 	{
 		resolver.fails = i >= LENGTH(steps);
@@ -401,9 +407,9 @@ test_signals(void)
 	}
 	resolver.raises = false;
 	resolver.fails = false;
-	wait_for_threads();
+	end_lookups();
 	pthread_sigmask(SIG_BLOCK, NULL, &mask);
-	ok(resolver.calls == 20, "names were looked up");
+	ok(resolver.calls - calls >= 20, "names were looked up");
 	ok(!resolver.same_thread, "by a thread");
 	ok(resolver.blocked, "that blocks all signals");
 	ok(signals_here > 0, "signals came to the main thread");
@@ -420,7 +426,6 @@ test_names(void)
 	static const Step step = {OK_REPLY, 0, 0, KEEP};
 	DwfEngine  *engine = create(1);
 	DwfHttpRequest request;
-	char		byte = 'x';
 
 	start_server(&step, 1);
 	resolver.fails = true;
@@ -434,10 +439,7 @@ test_names(void)
 	check(ask(engine, request), DWF_PHASE_UNSENT, CURLE_OPERATION_TIMEDOUT, 0,
 		  "a name that nobody answers for");
 	dwf_http_abort(engine);
-	resolver.waits = false;
-	if (write(resolver.gate[1], &byte, 1) != 1)
-		abort();
-	wait_for_threads();
+	end_lookups();
 
 	resolver.fails = false;
 	check(ask(engine, make_named_request()), DWF_PHASE_COMPLETE, 0, 200,
