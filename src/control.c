@@ -121,7 +121,10 @@ domowf_retry(PG_FUNCTION_ARGS)
 		done = change(retry_settled, MAX_PARAMS, values, "  nn ");
 	}
 	if (done)
+	{
 		dwf_xact_note_enqueued(GetCurrentTransactionStartTimestamp(), 0);
+		dwf_xact_note_waiting();
+	}
 	PG_RETURN_BOOL(done);
 }
 
@@ -235,7 +238,10 @@ change(const char *sql, int nparams, Datum *values, const char *nulls)
 		order_key = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
 								  1, &isnull);
 		if (!isnull)
+		{
 			dwf_queue_release_next(order_key);
+			dwf_xact_note_waiting();
+		}
 	}
 	SPI_finish();
 	dwf_queue_leave(&scope);

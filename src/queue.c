@@ -10,7 +10,7 @@
  * not waiting; it need not have the lowest id, since one that is retried comes
  * back with the id that it had.  An earlier one that is settled
  * between our look and our commit would leave us waiting for nobody: the
- * worker looks for such rows each time it finds nothing else to do.
+ * worker is told at our commit, and looks for such rows.
  *
  * The lock is of LOCKTAG_USERLOCK, which no SQL function can take, and is kept
  * by a prepared transaction as any other.
@@ -215,6 +215,8 @@ dwf_queue_enqueue(const DwfEnqueue *request)
 	}
 
 	insert_request(request, id, waiting);
+	if (waiting)
+		dwf_xact_note_waiting();
 	dwf_xact_note_enqueued(waiting ? DT_NOEND : request->run_at, 1);
 	return id;
 }

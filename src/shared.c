@@ -41,6 +41,7 @@ typedef struct Entry
 	bool		is_told;		/* that the server was promoted */
 	Latch	   *latch;			/* of the worker; NULL: none */
 	pg_atomic_uint64 earliest;	/* TimestampTz of the earliest new run_at */
+	pg_atomic_uint32 waiting;	/* a request that stands behind is new */
 	pg_atomic_uint64 length;	/* int64: requests that wait, about */
 	DwfWorkerStatus status;
 } Entry;
@@ -106,6 +107,7 @@ start_memory(void)
 		for (int i = 0; i < DWF_MAX_DATABASES; i++)
 		{
 			pg_atomic_init_u64(&shared->entries[i].earliest, DT_NOEND);
+			pg_atomic_init_u32(&shared->entries[i].waiting, 0);
 			pg_atomic_init_u64(&shared->entries[i].length, 0);
 		}
 	}
@@ -142,6 +144,7 @@ find_entry(Oid database, bool make)
 	spare->is_told = false;
 	spare->latch = NULL;
 	pg_atomic_write_u64(&spare->earliest, DT_NOEND);
+	pg_atomic_write_u32(&spare->waiting, 0);
 	pg_atomic_write_u64(&spare->length, 0);
 	memset(&spare->status, 0, sizeof(spare->status));
 	return spare;
@@ -175,6 +178,27 @@ TimestampTz
 dwf_shared_take_earliest(void)
 {
 	return (TimestampTz) pg_atomic_exchange_u64(&my_entry->earliest, DT_NOEND);
+}
+
+void
+dwf_shared_note_waiting(Oid database)
+{
+	Entry	   *entry;
+
+	if (shared == NULL)
+		return;
+	LWLockAcquire(shared->lock, LW_SHARED);
+	entry = find_entry(database, false);
+	if (entry != NULL)
+		pg_atomic_write_u32(&entry->waiting, 1);
+	LWLockRelease(shared->lock);
+}
+
+bool
+dwf_shared_take_waiting(void)
+{
+	return pg_atomic_read_u32(&my_entry->waiting) != 0 &&
+		pg_atomic_exchange_u32(&my_entry->waiting, 0) != 0;
 }
 
 int64

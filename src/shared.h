@@ -55,6 +55,13 @@ extern bool dwf_shared_exists(void);
 extern void dwf_shared_wake(Oid database, TimestampTz run_at);
 
 /*
+ * Says that a request was committed which stands behind another one of its
+ * order key, so that the worker looks whether that one is still there.  Fit
+ * for a commit callback; to be followed by dwf_shared_wake().
+ */
+extern void dwf_shared_note_waiting(Oid database);
+
+/*
  * About how many requests of a database wait to be sent.  Backends add what
  * they commit, the worker counts anew and takes off what it settles.
  */
@@ -128,6 +135,9 @@ extern void dwf_shared_publish(const DwfWorkerStatus *status);
  * none was.
  */
 extern TimestampTz dwf_shared_take_earliest(void);
+
+/* Whether dwf_shared_note_waiting() was called since the last call. */
+extern bool dwf_shared_take_waiting(void);
 
 /*
  * For whoever needs a database without connections.  Asks its worker to leave

@@ -81,6 +81,8 @@ typedef struct Worker
 	char		pause_reason[256];
 
 	TimestampTz next_care;
+	bool		may_strand;		/* a request may stand behind nobody */
+	TimestampTz next_release;	/* no look at that before */
 	TimestampTz next_rescan;
 	int64		last_rescan;	/* how long it took, microseconds */
 	TimestampTz claim_again;	/* no claim before, after a failure */
@@ -181,6 +183,7 @@ take_wakeup(Worker *worker)
 {
 	TimestampTz earliest = dwf_shared_take_earliest();
 
+	worker->may_strand |= dwf_shared_take_waiting();
 	if (earliest == DT_NOBEGIN)
 		worker->read_state = worker->told = true;
 	if (earliest <= worker->cursor.due)
@@ -320,9 +323,10 @@ note_failure(Worker *worker)
 	TimestampTz now = GetCurrentTimestamp();
 
 	worker->locked_out = geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE;
-	if (!worker->locked_out || now >= worker->tell_lock)
-		EmitErrorReport();
-	if (worker->locked_out && now >= worker->tell_lock)
+	if (worker->locked_out && now < worker->tell_lock)
+		return;
+	EmitErrorReport();
+	if (worker->locked_out)
 		worker->tell_lock = TimestampTzPlusMilliseconds(now, 60000);
 }
 
@@ -377,13 +381,9 @@ read_state(Worker *worker)
 {
 	worker->paused = dwf_state_is_paused(worker->pause_reason,
 										 sizeof(worker->pause_reason));
-	worker->leaves = !dwf_worker_is_wanted();
-	if (worker->leaves)
-	{
-		worker->paused = true;
-		strlcpy(worker->pause_reason, "the database is a template, or allows no connections",
-				sizeof(worker->pause_reason));
-	}
+	worker->leaves = !dwf_worker_is_wanted(worker->pause_reason,
+										   sizeof(worker->pause_reason));
+	worker->paused |= worker->leaves;
 	worker->read_state = false;
 
 	/* domowf_resume() ends every automatic pause, too */
@@ -450,19 +450,24 @@ collect_due(Worker *worker, TimestampTz now, int room, int64 *ids)
  * At every poll_interval, what no wake-up tells: times that are over, rows of
  * the log that are old, and rows that came in some other way (COMMIT
  * PREPARED), for which the queue is counted and read from its start again.
- * That may be long, past rows which are dead and cannot be removed while
- * somebody holds an old snapshot, so that it may take a share of the time only.
+ * Sooner where somebody says that a request may stand behind nobody.  All that
+ * may be long, past rows which are dead and cannot be removed while somebody
+ * holds an old snapshot, so that it may take a share of the time only.
  */
 static void
 look_after(Worker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (now < worker->next_care)
+	if (now < worker->next_care &&
+		!(worker->may_strand && now >= worker->next_release))
 		return;
+	worker->may_strand = false;
 	worker->next_care = TimestampTzPlusMilliseconds(now, dwf_poll_interval);
 	dwf_extension_look_again();
 	(void) in_transaction(look_after_all, worker);
+	worker->next_release = now +
+		RESCAN_SHARE * (GetCurrentTimestamp() - now);
 	if (!worker->sender.is_open)
 		worker->sender.reopen = true;
 	if (now >= worker->next_rescan)
@@ -567,6 +572,8 @@ wait_for_work(Worker *worker)
 	foreach(cell, sender->ended)
 		sooner(&timeout, now, ((DwfAttempt *) lfirst(cell))->write_at);
 	sooner(&timeout, now, worker->next_care);
+	if (worker->may_strand)
+		sooner(&timeout, now, worker->next_release);
 	if (!worker->paused)
 	{
 		TimestampTz due = worker->due_next < worker->due_count ? now :

@@ -90,7 +90,7 @@ dwf_worker_take_interrupts(void)
 }
 
 bool
-dwf_worker_is_wanted(void)
+dwf_worker_is_wanted(char *reason, Size size)
 {
 	HeapTuple	tuple = SearchSysCache1(DATABASEOID,
 										ObjectIdGetDatum(MyDatabaseId));
@@ -100,6 +100,9 @@ dwf_worker_is_wanted(void)
 		return false;
 	wanted = dwf_launcher_serves((Form_pg_database) GETSTRUCT(tuple));
 	ReleaseSysCache(tuple);
+	if (!wanted)
+		strlcpy(reason, "the database is a template, or allows no connections",
+				size);
 	return wanted;
 }
 

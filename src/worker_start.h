@@ -21,9 +21,9 @@ extern Oid	dwf_worker_become(Oid database);
 extern bool dwf_worker_take_interrupts(void);
 
 /*
- * Whether the worker's database still is one that has a worker.  In a
- * transaction.
+ * Whether the worker's database still is one that has a worker; else why not.
+ * In a transaction.
  */
-extern bool dwf_worker_is_wanted(void);
+extern bool dwf_worker_is_wanted(char *reason, Size size);
 
 #endif							/* DWF_WORKER_START_H */

@@ -48,6 +48,7 @@ static Level *innermost;
 static bool has_enqueued;
 static int64 enqueued;
 static TimestampTz earliest;
+static bool has_waiting;
 static bool has_settled;
 static bool has_created;
 
@@ -115,6 +116,13 @@ dwf_xact_note_enqueued(TimestampTz run_at, int count)
 }
 
 void
+dwf_xact_note_waiting(void)
+{
+	register_callbacks();
+	has_waiting = true;
+}
+
+void
 dwf_xact_note_settled(void)
 {
 	register_callbacks();
@@ -134,6 +142,8 @@ tell_others(void)
 {
 	if (enqueued != 0)
 		dwf_shared_add_length(MyDatabaseId, enqueued);
+	if (has_waiting)
+		dwf_shared_note_waiting(MyDatabaseId);
 	if (has_enqueued)
 		dwf_shared_wake(MyDatabaseId, earliest);
 	if (has_settled)
@@ -178,7 +188,7 @@ at_xact_event(XactEvent event, void *arg)
 		case XACT_EVENT_PARALLEL_PRE_COMMIT:
 			return;
 	}
-	has_enqueued = has_settled = has_created = false;
+	has_enqueued = has_waiting = has_settled = has_created = false;
 	enqueued = 0;
 }
 

@@ -31,6 +31,13 @@ extern void dwf_xact_note(DwfOperation operation, const char *id);
 extern void dwf_xact_note_enqueued(TimestampTz run_at, int count);
 
 /*
+ * Notes that this transaction leaves a request behind another one of its order
+ * key, which may be gone by the time of the commit.  With
+ * dwf_xact_note_enqueued().
+ */
+extern void dwf_xact_note_waiting(void);
+
+/*
  * Notes that this transaction settled requests: who waits for one is woken
  * when it commits.
  */
