@@ -382,7 +382,12 @@ dwf_transfer_restart(DwfSlot *slot)
 {
 	slot->stale = false;
 	slot->error[0] = '\0';
-	curl_easy_setopt(slot->easy, CURLOPT_FRESH_CONNECT, 1L);
+
+	/* libcurl has closed that one; as many others may be like it */
+	if (slot->restarts == 0)
+		slot->max_restarts = slot->sockets->count;
+	if (++slot->restarts > slot->max_restarts)
+		curl_easy_setopt(slot->easy, CURLOPT_FRESH_CONNECT, 1L);
 }
 
 /*

@@ -62,6 +62,8 @@ typedef struct DwfSlot
 	bool		oversize;
 
 	bool		stale;			/* the kept connection cannot be trusted */
+	int			restarts;		/* for that, and on kept connections ... */
+	int			max_restarts;	/* ... at most */
 	bool		asked;			/* allow_request() let it pass */
 	long		size_before;	/* CURLINFO_REQUEST_SIZE at that time */
 	int64_t		asked_at;		/* microseconds, monotonic */
@@ -101,8 +103,8 @@ extern void dwf_transfer_note_reading(CURL *easy, curl_socket_t fd);
 extern bool dwf_transfer_same_peer(const DwfSockets *sockets, int i, int j);
 
 /*
- * Makes a transfer of which nothing was sent ready to begin again, on a
- * connection of its own.
+ * Makes a transfer of which nothing was sent ready to begin again, on another
+ * connection, or on one of its own where there is none that can be trusted.
  */
 extern void dwf_transfer_restart(DwfSlot *slot);
 
