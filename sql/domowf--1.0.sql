@@ -520,27 +520,59 @@ CREATE VIEW domowf.stats AS
 							  WHERE r.rolname = current_user)
 		OR pg_has_role('pg_read_all_data', 'USAGE')
 		OR pg_has_role('pg_monitor', 'USAGE')
+		OR pg_has_role((SELECT c.relowner FROM pg_catalog.pg_class c
+						WHERE c.oid = 'domowf.queue'::regclass), 'USAGE')
 	GROUP BY operation, workflow;
 COMMENT ON VIEW domowf.stats IS
 	'per operation and workflow: counts, the oldest that waits, latencies of the last hour';
 
-CREATE FUNCTION domowf.worker_status(
-	OUT pid int,
-	OUT state text,
-	OUT in_flight int,
-	OUT sent bigint,
-	OUT failed bigint,
-	OUT started_at timestamptz,
-	OUT paused_until timestamptz,
-	OUT pause_reason text,
-	OUT last_error text)
-RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'domowf_worker_status'
-LANGUAGE C VOLATILE PARALLEL SAFE ROWS 1;
-COMMENT ON FUNCTION domowf.worker_status() IS
+-- A function in a view runs with its reader's rights, a table with the view's:
+-- so what the worker says of itself, in shared memory, is a foreign table.
+CREATE FUNCTION domowf.worker_handler()
+RETURNS fdw_handler
+AS 'MODULE_PATHNAME', 'domowf_worker_handler'
+LANGUAGE C;
+COMMENT ON FUNCTION domowf.worker_handler() IS
+	'handler of the foreign table domowf.worker_status';
+CREATE FOREIGN DATA WRAPPER domowf_worker HANDLER domowf.worker_handler;
+COMMENT ON FOREIGN DATA WRAPPER domowf_worker IS
+	'what the worker of this database says of itself';
+CREATE SERVER domowf_worker FOREIGN DATA WRAPPER domowf_worker;
+COMMENT ON SERVER domowf_worker IS
 	'what the worker of this database says of itself';
 
-CREATE VIEW domowf.worker AS SELECT * FROM domowf.worker_status();
+-- The C code fills it by column position (worker_view.c).
+CREATE FOREIGN TABLE domowf.worker_status (
+	pid int,
+	state text,
+	in_flight int,
+	sent bigint,
+	failed bigint,
+	started_at timestamptz,
+	paused_until timestamptz,
+	pause_reason text,
+	last_error text
+) SERVER domowf_worker;
+COMMENT ON FOREIGN TABLE domowf.worker_status IS
+	'what the worker of this database says of itself';
+COMMENT ON COLUMN domowf.worker_status.pid IS
+	'its process; NULL: none runs';
+COMMENT ON COLUMN domowf.worker_status.state IS
+	'idle, sending, paused or stopped';
+COMMENT ON COLUMN domowf.worker_status.in_flight IS
+	'attempts of which the reply is waited for';
+COMMENT ON COLUMN domowf.worker_status.sent IS
+	'attempts that ended, since it was started';
+COMMENT ON COLUMN domowf.worker_status.failed IS 'of these: not done';
+COMMENT ON COLUMN domowf.worker_status.started_at IS 'when it was started';
+COMMENT ON COLUMN domowf.worker_status.paused_until IS
+	'when it sends again; infinity: when somebody lets it';
+COMMENT ON COLUMN domowf.worker_status.pause_reason IS
+	'why it is paused; of a request only for who may see all of them';
+COMMENT ON COLUMN domowf.worker_status.last_error IS
+	'the last failure, for who may see all requests and for pg_monitor';
+
+CREATE VIEW domowf.worker AS SELECT * FROM domowf.worker_status;
 COMMENT ON VIEW domowf.worker IS
 	'the worker of this database: what it does, why it is paused';
 
@@ -646,8 +678,7 @@ COMMENT ON FUNCTION domowf.created() IS
 	'wakes the launcher when CREATE EXTENSION commits';
 
 REVOKE EXECUTE ON FUNCTION domowf.refuse_replication() FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION domowf.worker_status() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION domowf.worker_status() TO pg_monitor;
+REVOKE EXECUTE ON FUNCTION domowf.worker_handler() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION domowf.may_see(oid, oid) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION domowf_enqueue(text, jsonb, text, text, timestamptz, timestamptz) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION domowf_enqueue_call(text, jsonb, text, text, timestamptz, timestamptz) FROM PUBLIC;

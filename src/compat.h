@@ -69,6 +69,20 @@
 #define dwf_wait_event_main()	PG_WAIT_EXTENSION
 #endif
 
+/* A path over a foreign table of one row. */
+#if PG_VERSION_NUM >= 180000
+#define dwf_create_foreignscan_path(root, rel) \
+	create_foreignscan_path((root), (rel), NULL, 1, 0, 0, 1, NIL, NULL, NULL, \
+							NIL, NIL)
+#elif PG_VERSION_NUM >= 170000
+#define dwf_create_foreignscan_path(root, rel) \
+	create_foreignscan_path((root), (rel), NULL, 1, 0, 1, NIL, NULL, NULL, \
+							NIL, NIL)
+#else
+#define dwf_create_foreignscan_path(root, rel) \
+	create_foreignscan_path((root), (rel), NULL, 1, 0, 1, NIL, NULL, NULL, NIL)
+#endif
+
 /* Entries in all indexes of a row that was just inserted. */
 #if PG_VERSION_NUM >= 160000
 #define dwf_insert_index_tuples(target, slot, estate) \

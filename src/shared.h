@@ -38,8 +38,9 @@ typedef struct DwfWorkerStatus
 	int64		failed;			/* of these: not done */
 	TimestampTz started_at;
 	TimestampTz paused_until;	/* 0: not paused; DT_NOEND: by a person */
+	bool		is_reason_private;	/* it tells of a request */
 	char		pause_reason[256];
-	char		last_error[512];
+	char		last_error[512];	/* private, too */
 } DwfWorkerStatus;
 
 /* Asks for shared memory; to be called while libraries are preloaded. */

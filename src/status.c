@@ -1,6 +1,6 @@
 /*
  * status.c
- *	  SQL functions that tell how domowf is set up, and how its worker does.
+ *	  domowf_check(): is everything set up?
  */
 #include "postgres.h"
 
@@ -20,14 +20,12 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(domowf_check);
-PG_FUNCTION_INFO_V1(domowf_worker_status);
 
 static void emit_check(ReturnSetInfo *result, const char *name, bool ok,
 					   const char *detail);
 static void check_connection(ReturnSetInfo *result);
 static void check_version(ReturnSetInfo *result);
 static void check_worker(ReturnSetInfo *result);
-static const char *worker_state(const DwfWorkerStatus *status);
 
 /*
  * domowf_check() returns table (check_name text, ok boolean, detail text)
@@ -128,47 +126,4 @@ check_worker(ReturnSetInfo *result)
 		ok = true;
 	}
 	emit_check(result, "worker", ok, detail);
-}
-
-/*
- * domowf.worker_status() returns record: what the view domowf.worker shows;
- * no row where nothing is known.
- */
-Datum
-domowf_worker_status(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	DwfWorkerStatus status;
-	Datum		values[9] = {0};
-	bool		nulls[9] = {0};
-
-	InitMaterializedSRF(fcinfo, 0);
-	if (!dwf_shared_status(MyDatabaseId, &status))
-		return (Datum) 0;
-	values[0] = Int32GetDatum(status.pid);
-	nulls[0] = status.pid == 0;
-	values[1] = CStringGetTextDatum(worker_state(&status));
-	values[2] = Int32GetDatum(status.in_flight);
-	values[3] = Int64GetDatum(status.sent);
-	values[4] = Int64GetDatum(status.failed);
-	values[5] = TimestampTzGetDatum(status.started_at);
-	nulls[5] = status.started_at == 0;
-	values[6] = TimestampTzGetDatum(status.paused_until);
-	nulls[6] = status.paused_until == 0;
-	values[7] = CStringGetTextDatum(status.pause_reason);
-	nulls[7] = status.pause_reason[0] == '\0';
-	values[8] = CStringGetTextDatum(status.last_error);
-	nulls[8] = status.last_error[0] == '\0';
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	return (Datum) 0;
-}
-
-static const char *
-worker_state(const DwfWorkerStatus *status)
-{
-	if (status->pid == 0)
-		return "stopped";
-	if (status->paused_until != 0)
-		return "paused";
-	return status->in_flight > 0 ? "sending" : "idle";
 }

@@ -514,9 +514,8 @@ leave_dropped(Worker *worker)
 }
 
 /*
- * ALTER EXTENSION UPDATE has left the library behind: what is in flight is for
- * a worker that knows the new tables, to which it is in doubt.  The next one
- * waits (worker_start.c).
+ * ALTER EXTENSION UPDATE has left the library behind: what is in flight is in
+ * doubt to the next worker, which waits until it knows the tables.
  */
 static void
 leave_outdated(Worker *worker)
@@ -545,6 +544,7 @@ publish(Worker *worker)
 	else if (!sender->is_open || sender->pause.pauses > 0)
 	{
 		status.paused_until = sender->is_open ? sender->pause.until : DT_NOEND;
+		status.is_reason_private = sender->is_open;
 		strlcpy(status.pause_reason, sender->pause_reason,
 				sizeof(status.pause_reason));
 	}

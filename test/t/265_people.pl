@@ -1,0 +1,464 @@
+
+# What people read and do: who sees what of the worker, what notifications tell,
+# the numbers of the views, domowf_check() in each state that is not good, how
+# long keys and rows in doubt are kept, pauses.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin, "$FindBin::RealBin/../domo";
+
+use Domo;
+use Domowf;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
+my $node = Domowf->start_node(
+	'main', $domo,
+	preload => 1,
+	conf => <<'END');
+domowf.retry_base = '10ms'
+domowf.retry_cap = '50ms'
+domowf.poll_interval = '200ms'
+domowf.notify = on
+END
+my $session = Domowf->session($node);
+my ($got, $id, %ids, @ids, $result);
+my $hour = q{now() + interval '1 hour'};
+
+$session->value(<<'END');
+INSERT INTO domowf.workflow (name, model_id, version, message_name, on_doubt)
+VALUES ('plain', 'model', '1.0.0', 'Start it', 'hold'),
+	('other', 'model', '1.0.0', 'Start it', 'hold'),
+	('refused', 'scenario:status:404', '1.0.0', 'Start it', 'hold'),
+	('doubtful', 'scenario:status:502', '1.0.0', 'Start it', 'hold'),
+	('again', 'model', '1.0.0', 'Start it', 'retry');
+CREATE ROLE alice;
+CREATE ROLE watcher;
+CREATE ROLE monitor IN ROLE pg_monitor;
+CREATE ROLE reader IN ROLE pg_read_all_data;
+GRANT USAGE ON SCHEMA domowf TO alice, watcher;
+GRANT SELECT ON domowf.worker TO watcher;
+GRANT SELECT ON ALL TABLES IN SCHEMA domowf TO alice;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO alice
+END
+
+sub enqueue
+{
+	my ($workflow, $n, %option) = @_;
+	my $options = join '', map { ", $_ => $option{$_}" } sort keys %option;
+
+	return $session->value(
+		"SELECT domowf_enqueue('$workflow', '{\"n\": \"$n\"}'$options)");
+}
+
+sub outcome
+{
+	my ($request, $columns) = @_;
+
+	$columns //= 'state';
+	return $session->value(
+		"SELECT $columns FROM domowf_wait($request, '170 s') w");
+}
+
+sub now_is
+{
+	my ($request, $columns) = @_;
+
+	$columns //= 'state';
+	return $session->value(
+		"SELECT $columns FROM domowf.request WHERE id = $request");
+}
+
+sub until_true
+{
+	my ($sql, $name) = @_;
+
+	return ok($node->poll_query_until('postgres', $sql), $name);
+}
+
+sub as_role
+{
+	my ($role, $sql) = @_;
+
+	$session->value("SET ROLE $role");
+	$result = $session->run($sql);
+	$session->value('RESET ROLE');
+	return $result;
+}
+
+sub set_config
+{
+	my ($name, $value) = @_;
+
+	$session->value("ALTER SYSTEM SET $name = $value");
+	$session->value('SELECT pg_reload_conf()');
+	return;
+}
+
+# ---- notifications
+
+my $listener = Domowf->session($node);
+$listener->value('LISTEN domowf');
+
+# The notifications so far of a request, as "state instance".
+my @told;
+
+sub told
+{
+	my ($request) = @_;
+	my $out = $listener->value('SELECT 1');
+
+	push @told, $1 while $out =~ /"domowf" with payload "(.*)" received/g;
+	return map {
+		my ($state) = /"state": "(\w+)"/;
+		my ($instance) = /"instance_id": (?:"(.*)"|null)/;
+		join ' ', grep { defined } $state, $instance
+	} grep { /"id": $request,/ } @told;
+}
+
+sub is_told
+{
+	my ($request, $expected, $name) = @_;
+	my @got;
+
+	foreach (1 .. 2000)
+	{
+		@got = told($request);
+		last if @got >= @$expected;
+	}
+	is_deeply(\@got, $expected, $name);
+	return;
+}
+
+$domo->script([ 'status:502', 'reset-after' ], contains => 'n1 again');
+%ids = (
+	done => enqueue('plain', 'n1'),
+	rejected => enqueue('refused', 'n1'),
+	in_doubt => enqueue('doubtful', 'n1'),
+	again => enqueue('again', 'n1 again'),
+	expired => enqueue('plain', 'n1', run_at => $hour,
+		expires_at => 'clock_timestamp()'),
+	discarded => enqueue('plain', 'n1', run_at => $hour),
+	'resolved by hand' => enqueue('doubtful', 'n1'));
+outcome($ids{$_}) foreach grep { $_ ne 'discarded' } keys %ids;
+$session->value("SELECT domowf_discard($ids{discarded})");
+$session->value(
+	"SELECT domowf_resolve($ids{'resolved by hand'}, E'by \"hand\" \\u00e9')");
+my $instance = now_is($ids{done}, 'instance_id');
+my $again = now_is($ids{again}, 'instance_id');
+is_told($ids{done}, ["done $instance"], 'notify: done');
+is_told($ids{rejected}, ['rejected'], '... rejected');
+is_told($ids{in_doubt}, ['in_doubt'], '... in doubt');
+is_told($ids{again}, ["done $again"], '... not what is only put back');
+is_told($ids{expired}, ['expired'], '... expired');
+is_told($ids{discarded}, ['discarded'], '... discarded');
+is_told(
+	$ids{'resolved by hand'},
+	[ 'in_doubt', "done by \\\"hand\\\" \x{e9}" ],
+	'... resolved');
+$session->run('BEGIN');
+$id = enqueue('plain', 'n2', run_at => $hour);
+$session->run('COMMIT');
+$session->run("BEGIN; SELECT domowf_discard($id); ROLLBACK");
+is_told(outcome(enqueue('plain', 'n3'), 'id'),
+	[ 'done ' . $session->value(
+			q{SELECT instance_id FROM domowf.log ORDER BY id DESC LIMIT 1}) ],
+	'... at the commit');
+is_deeply([ told($id) ], [], '... and not what was rolled back');
+set_config('domowf.notify', 'off');
+until_true(q{SELECT setting = 'off' FROM pg_settings WHERE name = 'domowf.notify'},
+	'notify is off');
+$session->value("SELECT domowf_discard($id)");
+outcome(enqueue('plain', 'n4'));
+my $count = @told;
+told(0);
+is(scalar @told, $count, '... nothing is told');
+$listener->quit;
+
+# ---- numbers of the views
+
+my $stats = <<'END';
+SELECT operation, workflow, queued, sending, in_doubt, done, rejected, expired,
+	discarded, attempts, oldest_waiting IS NOT NULL,
+	latency_p50 <= latency_p95 AND latency_p95 <= latency_p99
+	AND latency_p50 > interval '0'
+FROM domowf.stats ORDER BY 1, 2
+END
+$session->value('TRUNCATE domowf.queue, domowf.log, domowf.key');
+$session->run('BEGIN');
+@ids = (
+	(map { enqueue('plain', "s $_") } 1 .. 3),
+	(map { enqueue('refused', "s $_") } 1 .. 2),
+	enqueue('doubtful', 's'),
+	enqueue('plain', 's', run_at => $hour,
+		expires_at => 'clock_timestamp()'),
+	enqueue('plain', 's', run_at => $hour),
+	enqueue('plain', 's', run_at => $hour));
+push @ids, $session->value(q{SELECT domowf_enqueue_call('set_permissions',
+	'{"modelId": "m1", "permissions": [{"id": "7", "type": "USER",
+	"permissions": ["READ"]}]}')});
+$session->run('COMMIT');
+$session->value("SELECT domowf_discard($ids[7])");
+outcome($_) foreach @ids[ 0 .. 7, 9 ];
+$domo->script('gate:stats', count => 1, contains => 's gated');
+my $gated = enqueue('plain', 's gated');
+$domo->wait_for(held => 1);
+is($session->value($stats), <<'END' =~ s/\n\z//r, 'stats: every number');
+set_permissions||0|0|0|1|0|0|0|1|f|t
+start|doubtful|0|0|1|0|0|0|0|1|f|
+start|plain|1|1|0|3|0|1|1|3|t|t
+start|refused|0|0|0|0|2|0|0|2|f|t
+END
+is( $session->value(
+		'SELECT count(*), min(batch) = max(batch) FROM domowf.request'
+		  . " WHERE id <> $gated"),
+	'10|t',
+	'request: all of them, of one batch');
+is( $session->value(
+		'SELECT total, done, failed, in_doubt, waiting, percent,'
+		  . ' eta > interval $$0$$, progress FROM domowf.batch'
+		  . ' WHERE total = 10'),
+	'10|4|4|1|1|90.0|t|' . '#' x 45 . '.' x 5,
+	'batch: every number');
+is( $session->value("SELECT state, in_flight, sent > 0, failed > 0,"
+		  . ' started_at < now(), paused_until, pause_reason IS NULL'
+		  . ' FROM domowf.worker'),
+	'sending|1|t|t|t||t',
+	'worker: every column');
+my $before = $session->value('SELECT sent, failed FROM domowf.worker');
+$domo->release('stats');
+is(outcome($gated), 'done', '... the last one');
+my ($sent, $failed) = split /\|/, $before;
+until_true("SELECT sent = $sent + 1 AND failed = $failed AND in_flight = 0"
+	  . ' FROM domowf.worker', 'worker: counts each attempt');
+$session->run(Domowf->start_sql('model', '{"n": "a call"}'));
+is( $session->value(q{SELECT (SELECT count(*) FROM domowf.log
+		WHERE origin = 'call'), (SELECT count(*) FROM domowf.request
+		WHERE id = (SELECT max(id) FROM domowf.log)), sum(done)
+		FROM domowf.stats}),
+	'1|0|5',
+	'a call is in the log, and no request');
+
+# ---- who sees what of the worker
+
+until_true(q{SELECT last_error IS NOT NULL FROM domowf.worker},
+	'there is an error to see');
+my $worker = 'SELECT pid > 0, state, sent > 0, started_at IS NOT NULL,'
+  . ' last_error IS NULL FROM domowf.worker';
+is(as_role('watcher', $worker)->{out},
+	't|idle|t|t|t',
+	'SELECT on domowf.worker is all that it needs; no errors of others');
+is(as_role('watcher', 'SELECT count(*) FROM domowf.stats')->{sqlstate},
+	'42501', '... and no more than that');
+is(as_role('watcher', 'SELECT * FROM domowf.worker_status')->{sqlstate},
+	'42501', '... nor what is under it');
+is(as_role('alice', $worker)->{out}, 't|idle|t|t|t', '... so with all tables');
+is(as_role('alice', 'SELECT last_error IS NULL FROM domowf.worker_status')
+	  ->{out}, 't', '... also under it');
+foreach my $role (qw(monitor reader))
+{
+	is(as_role($role, $worker)->{out}, 't|idle|t|t|f',
+		"$role: with the last error")
+	  if $role eq 'monitor'
+	  || $session->value('GRANT USAGE ON SCHEMA domowf TO reader') eq '';
+}
+is($session->value($worker), 't|idle|t|t|f', '... and the owner');
+$domo->script('retry-after:429:60', count => 1, contains => 'throttled');
+$id = enqueue('plain', 'throttled');
+until_true(q{SELECT state = 'paused' AND pause_reason ~ 'model'
+	AND paused_until > now() + interval '30 s' FROM domowf.worker},
+	'a pause by Domo, with its reason');
+my $paused = q{SELECT state, paused_until > now(), pause_reason IS NULL
+	FROM domowf.worker};
+is(as_role('watcher', $paused)->{out},
+	'paused|t|t', '... whose request it was is not for everybody');
+is(as_role('monitor', $paused)->{out}, 'paused|t|f', '... but for pg_monitor');
+is( $session->value(
+		q{SELECT ok, detail ~ 'paused' FROM domowf_check() WHERE check_name = 'worker'}
+	),
+	'f|t',
+	'... domowf_check tells of it');
+$session->value('SELECT domowf_resume()');
+is(outcome(enqueue('plain', 'resumed')), 'done',
+	'domowf_resume ends an automatic pause');
+is(now_is($id), 'queued', '... the request itself waits as long as Domo said');
+is($session->value("SELECT domowf_retry($id)"), 't', '... or is retried');
+is(outcome($id, 'state, attempts'), 'done|1', '... and done');
+$session->value(q{SELECT domowf_pause(repeat(E'\u00e9', 300))});
+until_true(q{SELECT pause_reason = repeat(E'\u00e9', 127) FROM domowf.worker},
+	'a long reason is cut between characters');
+is(as_role('watcher', $paused)->{out},
+	'paused|t|f', "... a person's reason is for all who may see the view");
+$session->value('SELECT domowf_resume()');
+
+# ---- what is kept, and until when
+
+$session->value('TRUNCATE domowf.queue, domowf.log, domowf.key');
+$id = enqueue('doubtful', 'kept', key => q{'kept'});
+is(outcome($id), 'in_doubt', 'a request is in doubt');
+@ids = map { enqueue('plain', "kept $_", key => "'kept $_'") } 1 .. 3;
+outcome($_) foreach @ids;
+$session->value("UPDATE domowf.queue SET enqueued_at = now() - interval '10 years',"
+	  . " sent_at = now() - interval '10 years'");
+$session->value("UPDATE domowf.log SET settled_at = now() - interval '$_->[1]'"
+	  . " WHERE id = $_->[0]")
+  foreach [ $ids[0], '61 min' ], [ $ids[1], '50 min' ];
+set_config('domowf.log_retention', q{'1h'});
+until_true("SELECT count(*) = 0 FROM domowf.log WHERE id = $ids[0]",
+	'what is older than log_retention is removed');
+is(now_is($ids[1]) . now_is($ids[2]), 'donedone', '... and nothing else');
+is(now_is($id), 'in_doubt', '... in doubt least of all');
+is(enqueue('doubtful', 'kept', key => q{'kept'}), $id,
+	'... which keeps its key');
+is(enqueue('plain', 'kept 2', key => q{'kept 2'}),
+	$ids[1], '... as does what is kept');
+isnt(enqueue('plain', 'kept 1', key => q{'kept 1'}),
+	$ids[0], '... the key of what is removed is free');
+set_config('domowf.log_retention', 0);
+until_true(q{SELECT setting = '0' FROM pg_settings WHERE name = 'domowf.log_retention'},
+	'log_retention = 0');
+$session->value("UPDATE domowf.log SET settled_at = now() - interval '10 years'"
+	  . " WHERE id = $ids[1]");
+
+# what expires does at a poll
+is( outcome(
+		enqueue('plain', "poll $_", run_at => $hour,
+			expires_at => 'clock_timestamp()')),
+	'expired', '... after a poll')
+  foreach 1 .. 2;
+is(now_is($ids[1]), 'done', '... keeps all');
+set_config('domowf.log_retention', q{'30d'});
+
+# ---- pauses
+
+$session->value(q{SELECT domowf_pause()});
+until_true(q{SELECT state = 'paused' AND paused_until = 'infinity'
+	AND pause_reason = 'paused by domowf_pause()' FROM domowf.worker},
+	'paused without a reason');
+$id = enqueue('plain', 'paused');
+$session->quit;
+$node->stop('immediate');
+$node->start;
+$session = Domowf->session($node);
+until_true(q{SELECT state = 'paused' FROM domowf.worker},
+	'... also after a crash');
+is(now_is($id), 'queued', '... nothing is sent');
+$session->run('BEGIN; SELECT domowf_resume(); ROLLBACK');
+is($session->value("SELECT state FROM domowf_wait($id, '600 ms')"),
+	'queued', '... nor when resuming is rolled back');
+$session->value('SELECT domowf_resume()');
+is(outcome($id), 'done', '... until it is resumed');
+$session->value('SELECT domowf_resume()');
+is(outcome(enqueue('plain', 'resumed twice')), 'done', '... twice is once');
+is(as_role('watcher', 'SELECT domowf_pause()')->{sqlstate},
+	'42501', 'whoever may not pause cannot');
+
+# ---- domowf_check
+
+my $wrong = q{SELECT check_name, detail FROM domowf_check() WHERE NOT ok ORDER BY 1};
+is($session->value($wrong), '', 'domowf_check: all is well');
+is($session->value('SELECT string_agg(check_name, $$ $$) FROM domowf_check()'),
+	'connection preload tables version worker', '... so many checks');
+is(as_role('watcher', 'SELECT domowf_check()')->{sqlstate},
+	'42501', '... not for everybody');
+$session->quit;
+foreach my $case (
+	[ "domowf.base_url = ''", 'connection', qr/no Domo instance is set/ ],
+	[ "domowf.token = ''", 'connection', qr/no Domo token is set/ ],
+	[
+		"domowf.token = ''\ndomowf.token_file = '/nowhere/token'",
+		'connection', qr/domowf\.token_file/
+	])
+{
+	my ($conf, $name, $detail) = @$case;
+	my $file = $node->data_dir . '/postgresql.conf';
+	my $kept = slurp_file($file);
+
+	$node->append_conf('postgresql.conf', $conf);
+	$node->restart;
+	until_true(q{SELECT state = 'paused' AND paused_until = 'infinity'
+		FROM domowf.worker}, "$conf: the worker is paused");
+	my %rows = map { split /\|/, $_, 2 } split /\n/,
+	  $node->safe_psql('postgres', $wrong);
+	is_deeply([ sort keys %rows ], [ 'connection', 'worker' ],
+		'... domowf_check says so');
+	like($rows{$_}, $detail, "... and why: $_") foreach sort keys %rows;
+	open my $handle, '>', $file or die "open: $!";
+	print $handle $kept;
+	close $handle;
+}
+$node->restart;
+$session = Domowf->session($node);
+is(outcome(enqueue('plain', 'all is well again')), 'done', 'all is well again');
+is($session->value($wrong), '', '... domowf_check finds so');
+$session->value('ALTER TABLE domowf.state RENAME TO status');
+is($session->value("SELECT ok FROM domowf_check() WHERE check_name = 'tables'"),
+	'f', 'a table that is missing');
+$session->value('ALTER TABLE domowf.status RENAME TO state');
+
+# ---- roles that go, and what they own
+
+$session->quit;
+$node->restart;
+$session = Domowf->session($node);
+until_true(q{SELECT state = 'idle' FROM domowf.worker}, 'a worker');
+$session->value(<<'END');
+CREATE ROLE carol;
+CREATE ROLE dave;
+GRANT EXECUTE ON FUNCTION domowf_enqueue TO carol;
+CREATE TABLE of_carol ();
+ALTER TABLE of_carol OWNER TO carol
+END
+@ids = map {
+	as_role('carol',
+		"SELECT domowf_enqueue('plain', '{\"n\": \"carol $_\"}', run_at => $hour)")
+	  ->{out}
+} 1 .. 2;
+$session->value('REASSIGN OWNED BY carol TO dave; DROP OWNED BY carol');
+$session->value("SELECT domowf_retry($ids[0])");
+is(outcome($ids[0], 'state, requested_by'),
+	'done|carol', 'REASSIGN OWNED, DROP OWNED: who asked is who asked');
+$session->value('ALTER ROLE carol RENAME TO caroline');
+is(as_role('caroline', 'SELECT 1')->{out}, 1, 'a role is renamed');
+$session->value("SELECT domowf_retry($ids[1])");
+is(outcome($ids[1]), 'done', '... what it asked for is sent');
+
+# the whole extension goes to somebody else
+$session->value('CREATE ROLE keeper');
+$session->value(
+	'GRANT CREATE ON SCHEMA public TO keeper;'
+	  . ' GRANT CREATE ON DATABASE postgres TO keeper');
+$session->value(<<'END');
+DO $$
+DECLARE
+	r record;
+BEGIN
+	FOR r IN SELECT c.oid::regclass AS name, CASE c.relkind WHEN 'v' THEN 'VIEW'
+			WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind FROM pg_class c
+		WHERE c.relnamespace = 'domowf'::regnamespace
+			AND c.relkind IN ('r', 'v', 'S')
+	LOOP
+		EXECUTE format('ALTER %s %s OWNER TO keeper', r.kind, r.name);
+	END LOOP;
+END $$;
+ALTER SCHEMA domowf OWNER TO keeper
+END
+$session->value('GRANT EXECUTE ON FUNCTION domowf.may_see TO keeper');
+is(outcome(enqueue('plain', 'of a keeper', key => q{'keeper'},
+			order_key => q{'keeper'}), 'state, attempts'),
+	'done|1', 'tables that another role owns');
+is( as_role('keeper',
+		'SELECT (SELECT count(*) FROM domowf.request) > 1,'
+		  . ' (SELECT sum(done) FROM domowf.stats) > 1')->{out},
+	't|t',
+	'... which sees all requests');
+is($session->value($wrong), '', '... domowf_check finds nothing wrong');
+
+is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
+$session->quit;
+$node->stop;
+done_testing();
