@@ -207,6 +207,67 @@ COMMENT ON COLUMN domowf.workflow.server IS
 	'server that names the Domo instance; NULL: the settings';
 SELECT pg_catalog.pg_extension_config_dump('domowf.workflow', '');
 
+CREATE TABLE domowf.workflow_input (
+	workflow text REFERENCES domowf.workflow (name)
+		ON UPDATE CASCADE ON DELETE CASCADE,
+	name text,
+	type text NOT NULL,
+	is_list boolean NOT NULL DEFAULT false,
+	required boolean NOT NULL DEFAULT false,
+	PRIMARY KEY (workflow, name),
+	CONSTRAINT "name must not be empty" CHECK (name <> ''),
+	CONSTRAINT "type must be one of the twelve that its comment names"
+		CHECK (type IN ('text', 'number', 'decimal', 'boolean', 'date',
+						'dateTime', 'time', 'duration', 'object', 'person',
+						'group', 'dataset'))
+);
+COMMENT ON TABLE domowf.workflow_input IS
+	'declared inputs: where a workflow has any, data is checked against them before anything is sent or queued';
+COMMENT ON COLUMN domowf.workflow_input.workflow IS 'registered workflow';
+COMMENT ON COLUMN domowf.workflow_input.name IS
+	'name of the input, exactly as in the workflow';
+COMMENT ON COLUMN domowf.workflow_input.type IS
+	'text, number, decimal, boolean, date, dateTime, time, duration, object, person, group or dataset';
+COMMENT ON COLUMN domowf.workflow_input.is_list IS
+	'whether it takes a list of such values';
+COMMENT ON COLUMN domowf.workflow_input.required IS
+	'whether data must have it, and not as null';
+SELECT pg_catalog.pg_extension_config_dump('domowf.workflow_input', '');
+
+-- Backends keep what they read of the registry.  Row triggers, since an apply
+-- worker of logical replication fires no others; and BEFORE, so that no
+-- function which the same statement runs reads a change before it is told.
+CREATE FUNCTION domowf.registry_changed()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'domowf_registry_changed'
+LANGUAGE C;
+COMMENT ON FUNCTION domowf.registry_changed() IS
+	'makes every session read the registered workflows afresh';
+CREATE TRIGGER registry_changed
+	BEFORE INSERT OR UPDATE OR DELETE ON domowf.workflow
+	FOR EACH ROW EXECUTE FUNCTION domowf.registry_changed();
+CREATE TRIGGER registry_truncated BEFORE TRUNCATE ON domowf.workflow
+	FOR EACH STATEMENT EXECUTE FUNCTION domowf.registry_changed();
+CREATE TRIGGER registry_changed
+	BEFORE INSERT OR UPDATE OR DELETE ON domowf.workflow_input
+	FOR EACH ROW EXECUTE FUNCTION domowf.registry_changed();
+CREATE TRIGGER registry_truncated BEFORE TRUNCATE ON domowf.workflow_input
+	FOR EACH STATEMENT EXECUTE FUNCTION domowf.registry_changed();
+ALTER TABLE domowf.workflow
+	ENABLE ALWAYS TRIGGER registry_changed,
+	ENABLE ALWAYS TRIGGER registry_truncated;
+ALTER TABLE domowf.workflow_input
+	ENABLE ALWAYS TRIGGER registry_changed,
+	ENABLE ALWAYS TRIGGER registry_truncated;
+COMMENT ON TRIGGER registry_changed ON domowf.workflow IS
+	'a change applies to the next start, in every session';
+COMMENT ON TRIGGER registry_truncated ON domowf.workflow IS
+	'a change applies to the next start, in every session';
+COMMENT ON TRIGGER registry_changed ON domowf.workflow_input IS
+	'a change applies to the next start, in every session';
+COMMENT ON TRIGGER registry_truncated ON domowf.workflow_input IS
+	'a change applies to the next start, in every session';
+
 CREATE SEQUENCE domowf.request_id;
 COMMENT ON SEQUENCE domowf.request_id IS 'ids of requests and logged calls';
 
@@ -678,6 +739,7 @@ COMMENT ON FUNCTION domowf.created() IS
 	'wakes the launcher when CREATE EXTENSION commits';
 
 REVOKE EXECUTE ON FUNCTION domowf.refuse_replication() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION domowf.registry_changed() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION domowf.worker_handler() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION domowf.may_see(oid, oid) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION domowf_enqueue(text, jsonb, text, text, timestamptz, timestamptz) FROM PUBLIC;

@@ -121,14 +121,14 @@ domowf_start_workflow(PG_FUNCTION_ARGS)
 static void
 resolve_workflow(DwfRequest *request, Jsonb **jsonb, JsonbContainer *data)
 {
-	DwfWorkflow workflow;
+	const DwfWorkflow *workflow;
 	DwfFault	fault = {0};
-	int			code = dwf_workflow_resolve(request, GetUserId(), &workflow,
+	int			code = dwf_workflow_resolve(request, data, GetUserId(), &workflow,
 											&fault);
 
 	if (code != 0)
 		dwf_report_fault_as(code, &fault);
-	*jsonb = dwf_workflow_request(&workflow, data);
+	*jsonb = dwf_workflow_request(workflow, data);
 }
 
 /*

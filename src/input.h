@@ -1,9 +1,13 @@
 /*
  * input.h
  *	  The declared inputs of a workflow: rows of domowf.workflow_input.
+ *
+ * Knows no PostgreSQL, so that the pure files can use it.
  */
 #ifndef DWF_INPUT_H
 #define DWF_INPUT_H
+
+#include <stdbool.h>
 
 /* Domo's input types (API.md, "Input types for data"). */
 typedef enum DwfInputType

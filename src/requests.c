@@ -37,9 +37,9 @@ static void read_options(FunctionCallInfo fcinfo, int first,
 						 DwfEnqueue *enqueue);
 static char *text_option(FunctionCallInfo fcinfo, int arg, const char *name);
 static void read_request(DwfEnqueue *enqueue, Jsonb *jsonb,
-						 DwfRequest *request, DwfWorkflow *workflow);
+						 DwfRequest *request);
 static void resolve(DwfEnqueue *enqueue, DwfRequest *request,
-					DwfWorkflow *workflow, JsonbContainer *data);
+					JsonbContainer *data);
 static void set_expiry(DwfEnqueue *enqueue, const DwfWorkflow *workflow);
 static int64 enqueue_request(DwfEnqueue *enqueue);
 static bool look_at_request(int64 id, Datum *row, bool *is_own);
@@ -53,7 +53,6 @@ domowf_enqueue(PG_FUNCTION_ARGS)
 {
 	DwfEnqueue	enqueue = {.operation = DWF_START};
 	DwfRequest	request = {.operation = DWF_START};
-	DwfWorkflow workflow = {0};
 	DwfFault	fault;
 	Jsonb	   *data;
 
@@ -65,7 +64,7 @@ domowf_enqueue(PG_FUNCTION_ARGS)
 								 &request, &fault))
 		dwf_report_fault(&fault);
 	read_options(fcinfo, 2, &enqueue);
-	resolve(&enqueue, &request, &workflow, &data->root);
+	resolve(&enqueue, &request, &data->root);
 	PG_RETURN_INT64(enqueue_request(&enqueue));
 }
 
@@ -78,7 +77,6 @@ domowf_enqueue_call(PG_FUNCTION_ARGS)
 {
 	DwfEnqueue	enqueue = {0};
 	DwfRequest	request;
-	DwfWorkflow workflow = {0};
 
 	PreventCommandIfReadOnly("domowf_enqueue_call()");
 	dwf_argument_not_null(fcinfo, 0, "operation");
@@ -86,7 +84,7 @@ domowf_enqueue_call(PG_FUNCTION_ARGS)
 	enqueue.operation =
 		read_operation(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	read_options(fcinfo, 2, &enqueue);
-	read_request(&enqueue, PG_GETARG_JSONB_P(1), &request, &workflow);
+	read_request(&enqueue, PG_GETARG_JSONB_P(1), &request);
 	PG_RETURN_INT64(enqueue_request(&enqueue));
 }
 
@@ -150,8 +148,7 @@ text_option(FunctionCallInfo fcinfo, int arg, const char *name)
 
 /* Checks a request, and fills in what it asks the queue for. */
 static void
-read_request(DwfEnqueue *enqueue, Jsonb *jsonb, DwfRequest *request,
-			 DwfWorkflow *workflow)
+read_request(DwfEnqueue *enqueue, Jsonb *jsonb, DwfRequest *request)
 {
 	DwfFault	fault;
 	JsonbValue	data;
@@ -161,7 +158,7 @@ read_request(DwfEnqueue *enqueue, Jsonb *jsonb, DwfRequest *request,
 	if (request->workflow != NULL)
 	{
 		getKeyJsonValueFromContainer(&jsonb->root, "data", 4, &data);
-		resolve(enqueue, request, workflow, data.val.binary.data);
+		resolve(enqueue, request, data.val.binary.data);
 		return;
 	}
 	set_expiry(enqueue, NULL);
@@ -177,12 +174,13 @@ read_request(DwfEnqueue *enqueue, Jsonb *jsonb, DwfRequest *request,
 
 /* Fills in what a registered workflow says. */
 static void
-resolve(DwfEnqueue *enqueue, DwfRequest *request, DwfWorkflow *workflow,
-		JsonbContainer *data)
+resolve(DwfEnqueue *enqueue, DwfRequest *request, JsonbContainer *data)
 {
+	const DwfWorkflow *workflow;
 	DwfFault	fault = {0};
-	int			code = dwf_workflow_resolve(request, enqueue->requested_by,
-											workflow, &fault);
+	int			code = dwf_workflow_resolve(request, data,
+											enqueue->requested_by, &workflow,
+											&fault);
 
 	if (code != 0)
 		dwf_report_fault_as(code, &fault);

@@ -131,7 +131,7 @@ read_start(StartAll *all, int row, Jsonb *jsonb)
 	DwfRequest *request = &all->requests[all->count];
 	int			code = ERRCODE_INVALID_PARAMETER_VALUE;
 	DwfFault	fault = {0};
-	DwfWorkflow workflow;
+	const DwfWorkflow *workflow;
 	JsonbValue	data;
 	char		message[sizeof(fault.message)];
 
@@ -139,8 +139,11 @@ read_start(StartAll *all, int row, Jsonb *jsonb)
 	{
 		code = 0;
 		if (request->workflow != NULL)
-			code = dwf_workflow_resolve(request, GetUserId(), &workflow,
-										&fault);
+		{
+			getKeyJsonValueFromContainer(&jsonb->root, "data", 4, &data);
+			code = dwf_workflow_resolve(request, data.val.binary.data,
+										GetUserId(), &workflow, &fault);
+		}
 	}
 	MemoryContextSwitchTo(old);
 	if (code != 0)
@@ -151,10 +154,7 @@ read_start(StartAll *all, int row, Jsonb *jsonb)
 	else
 	{
 		if (request->workflow != NULL)
-		{
-			getKeyJsonValueFromContainer(&jsonb->root, "data", 4, &data);
-			jsonb = dwf_workflow_request(&workflow, data.val.binary.data);
-		}
+			jsonb = dwf_workflow_request(workflow, data.val.binary.data);
 		dwf_argument_keep(request);
 		all->jsonbs[all->count] = jsonb;
 		all->numbers[all->count++] = row + 1;

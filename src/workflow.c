@@ -2,123 +2,441 @@
  * workflow.c
  *	  The registry.
  *
- * It is read afresh for each start, so that a changed row applies to the next
- * one.  Whoever starts needs no right on the table: `granted_to` is checked
- * here, against the role that starts.
+ * What was read of it is kept, so that a start costs no query: a hash of
+ * entries, each a workflow with its inputs, in a memory context of its own.
+ * Triggers on both tables (domowf_registry_changed()) send a relcache
+ * invalidation of their table, which PostgreSQL brings to every session when
+ * the change commits, to the one that made it with its next command, and again
+ * where it rolls back, savepoints and PREPARE TRANSACTION included.  So an
+ * entry can hold what its own transaction changed and nobody else sees yet.
+ *
+ * Two things must not happen.  An invalidation that arrives while an entry is
+ * read must not be lost: `generation` counts them, and the hash holds entries
+ * for the one that was current before the snapshot was taken.  And what an old
+ * snapshot sees must not be kept: entries are read with a new one, whatever
+ * the isolation level, as PostgreSQL reads its own catalogs.
+ *
+ * An entry is freed once it is neither in the hash nor in use (workflow.h).
+ * Workflows that are not there are not remembered: a start of one fails.
+ *
+ * Whoever starts needs no right on the tables: `granted_to` is checked here,
+ * against the role that starts.
  */
 #include "postgres.h"
 
+#include "domo_type.h"
 #include "queue.h"
+#include "table.h"
 #include "workflow.h"
 
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
+#include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-static char *text_column(int number);
-static bool is_granted(const char *granted_to, Oid role);
+PG_FUNCTION_INFO_V1(domowf_registry_changed);
+
+/* A workflow as it was read once. */
+typedef struct Entry
+{
+	DwfWorkflow workflow;
+	MemoryContext context;		/* holds the entry and all of it */
+	bool		is_cached;		/* in the hash */
+	int			users;			/* memory contexts that refer to it */
+} Entry;
+
+/* An element of the hash.  The key is the name in the entry. */
+typedef struct Slot
+{
+	const char *name;
+	Entry	   *entry;
+} Slot;
+
+/* Columns of the query in read_rows(). */
+enum
+{
+	COLUMN_MODEL_ID = 1,
+	COLUMN_VERSION,
+	COLUMN_MESSAGE_NAME,
+	COLUMN_GRANTED_TO,
+	COLUMN_RETRY_ON_DOUBT,
+	COLUMN_MAX_ATTEMPTS,
+	COLUMN_EXPIRE_AFTER,
+	COLUMN_INPUT_NAME,
+	COLUMN_INPUT_TYPE,
+	COLUMN_INPUT_IS_LIST,
+	COLUMN_INPUT_REQUIRED
+};
+
+static HTAB *entries;			/* of Slot */
+static uint64 entries_generation;	/* they were read in */
+static uint64 generation;		/* counts invalidations */
+static Oid	tables[2];			/* whose invalidations count */
+
+static Entry *find_cached(const char *name);
+static void forget_stale(void);
+static void create_hash(void);
+static uint32 hash_name(const void *key, Size size);
+static int	compare_names(const void *a, const void *b, Size size);
+static void note_invalidation(Datum arg, Oid relid);
+static const DwfWorkflow *hold(Entry *entry);
+static void release(void *arg);
+static void free_unused(Entry *entry);
+static Entry *load(const char *name);
+static void read_rows(const char *name);
+static void fill_workflow(Entry *entry, const char *name);
+static void fill_input(Entry *entry, DwfInput *input, HeapTuple tuple);
+static char *keep_text(Entry *entry, HeapTuple tuple, int column,
+					   bool in_utf8);
+static bool bool_column(HeapTuple tuple, int column);
+static int	compare_input(const void *name, const void *input);
 static void push_text(JsonbParseState **state, const char *key,
 					  const char *value);
 static void push_key(JsonbParseState **state, const char *key);
 
-int
-dwf_workflow_resolve(DwfRequest *request, Oid role, DwfWorkflow *workflow,
-					 DwfFault *fault)
+const DwfWorkflow *
+dwf_workflow_find(const char *name)
 {
-	static SPIPlanPtr plan = NULL;
-	MemoryContext context = CurrentMemoryContext;
-	char	   *name = pg_any_to_server(request->workflow,
-										strlen(request->workflow), PG_UTF8);
-	Datum		values[] = {CStringGetTextDatum(name)};
-	DwfQueueScope scope;
-	int			code = 0;
+	Entry	   *entry;
+	Slot	   *slot;
+	bool		found;
 
+	/* what others committed meanwhile applies to this start */
+	AcceptInvalidationMessages();
+	entry = find_cached(name);
+	if (entry != NULL)
+		return hold(entry);
+
+	forget_stale();
+	entry = load(name);
+	if (entry == NULL)
+		return NULL;
+	name = entry->workflow.name;
+	slot = hash_search(entries, &name, HASH_ENTER, &found);
+	Assert(!found);
+	slot->entry = entry;
+	entry->is_cached = true;
+	MemoryContextSetParent(entry->context, CacheMemoryContext);
+	return hold(entry);
+}
+
+static Entry *
+find_cached(const char *name)
+{
+	Slot	   *slot;
+
+	if (entries == NULL || entries_generation != generation)
+		return NULL;
+	slot = hash_search(entries, &name, HASH_FIND, NULL);
+	return slot == NULL ? NULL : slot->entry;
+}
+
+/*
+ * Before something is read: learns the tables' oids, which are new ones after
+ * DROP and CREATE EXTENSION, and empties the hash if it is stale.  The oids
+ * first, since to look them up may bring invalidations.
+ */
+static void
+forget_stale(void)
+{
+	HASH_SEQ_STATUS scan;
+	Slot	   *slot;
+
+	if (entries == NULL)
+		create_hash();
+	tables[0] = dwf_table_oid("workflow");
+	tables[1] = dwf_table_oid("workflow_input");
+	if (entries_generation == generation)
+		return;
+	entries_generation = generation;
+	hash_seq_init(&scan, entries);
+	while ((slot = hash_seq_search(&scan)) != NULL)
+	{
+		Entry	   *entry = slot->entry;
+
+		hash_search(entries, &slot->name, HASH_REMOVE, NULL);
+		entry->is_cached = false;
+		free_unused(entry);
+	}
+}
+
+static void
+create_hash(void)
+{
+	HASHCTL		control = {
+		.keysize = sizeof(const char *),
+		.entrysize = sizeof(Slot),
+		.hash = hash_name,
+		.match = compare_names,
+		.hcxt = CacheMemoryContext,
+	};
+
+	entries = hash_create("domowf workflows", 32, &control,
+						  HASH_ELEM | HASH_FUNCTION | HASH_COMPARE |
+						  HASH_CONTEXT);
+	CacheRegisterRelcacheCallback(note_invalidation, (Datum) 0);
+}
+
+static uint32
+hash_name(const void *key, Size size)
+{
+	const char *name = *(const char *const *) key;
+
+	return hash_bytes((const unsigned char *) name, strlen(name));
+}
+
+static int
+compare_names(const void *a, const void *b, Size size)
+{
+	return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+/* Called at any time: it must only take note.  InvalidOid stands for all. */
+static void
+note_invalidation(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == tables[0] || relid == tables[1])
+		generation++;
+}
+
+/* Lets the current memory context refer to an entry. */
+static const DwfWorkflow *
+hold(Entry *entry)
+{
+	MemoryContextCallback *callback = palloc(sizeof(*callback));
+
+	callback->func = release;
+	callback->arg = entry;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	entry->users++;
+	return &entry->workflow;
+}
+
+static void
+release(void *arg)
+{
+	Entry	   *entry = arg;
+
+	entry->users--;
+	free_unused(entry);
+}
+
+static void
+free_unused(Entry *entry)
+{
+	if (entry->users == 0 && !entry->is_cached)
+		MemoryContextDelete(entry->context);
+}
+
+/*
+ * Reads a workflow.  NULL where there is none.  Until it is whole it belongs
+ * to the caller's memory context, so that an error leaves nothing behind.
+ */
+static Entry *
+load(const char *name)
+{
+	static uint64 last_serial = 0;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "domowf workflow",
+												  ALLOCSET_SMALL_SIZES);
+	Entry	   *entry = MemoryContextAllocZero(context, sizeof(Entry));
+	DwfQueueScope scope;
+
+	entry->context = context;
 	dwf_queue_enter(&scope);
 	SPI_connect();
+	read_rows(name);
+	if (SPI_processed > 0)
+		fill_workflow(entry, name);
+	SPI_finish();
+	dwf_queue_leave(&scope);
+
+	if (entry->workflow.name == NULL)
+	{
+		MemoryContextDelete(context);
+		return NULL;
+	}
+	entry->workflow.serial = ++last_serial;
+	return entry;
+}
+
+/* A row for each input, or one with nulls where there is none.  By SPI. */
+static void
+read_rows(const char *name)
+{
+	static SPIPlanPtr plan = NULL;
+	Datum		values[] = {CStringGetTextDatum(name)};
+
 	if (plan == NULL)
 	{
 		Oid			types[] = {TEXTOID};
 
-		plan = SPI_prepare("SELECT model_id, version, message_name, "
-						   "granted_to, on_doubt = 'retry', max_attempts, "
-						   "expire_after FROM domowf.workflow "
-						   "WHERE name = $1", 1, types);
+		plan = SPI_prepare("SELECT w.model_id, w.version, w.message_name, "
+						   "w.granted_to, w.on_doubt = 'retry', "
+						   "w.max_attempts, w.expire_after, "
+						   "i.name, i.type, i.is_list, i.required "
+						   "FROM domowf.workflow w "
+						   "LEFT JOIN domowf.workflow_input i "
+						   "ON i.workflow = w.name WHERE w.name = $1 "
+						   "ORDER BY i.name COLLATE \"C\"", 1, types);
 		SPI_keepplan(plan);
 	}
-	if (SPI_execute_plan(plan, values, NULL, false, 1) != SPI_OK_SELECT)
+	if (SPI_execute_snapshot(plan, values, NULL, GetLatestSnapshot(),
+							 InvalidSnapshot, true, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read domowf.workflow");
-	if (SPI_processed == 0)
+}
+
+static void
+fill_workflow(Entry *entry, const char *name)
+{
+	DwfWorkflow *workflow = &entry->workflow;
+	HeapTuple	tuple = SPI_tuptable->vals[0];
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+	Datum		value;
+	bool		isnull;
+
+	workflow->name = MemoryContextStrdup(entry->context, name);
+	workflow->model_id = keep_text(entry, tuple, COLUMN_MODEL_ID, true);
+	workflow->version = keep_text(entry, tuple, COLUMN_VERSION, true);
+	workflow->message_name = keep_text(entry, tuple, COLUMN_MESSAGE_NAME,
+									   true);
+	workflow->granted_to = keep_text(entry, tuple, COLUMN_GRANTED_TO, false);
+	workflow->retry_on_doubt = bool_column(tuple, COLUMN_RETRY_ON_DOUBT);
+	value = SPI_getbinval(tuple, desc, COLUMN_MAX_ATTEMPTS, &isnull);
+	workflow->max_attempts = isnull ? 0 : DatumGetInt32(value);
+	value = SPI_getbinval(tuple, desc, COLUMN_EXPIRE_AFTER, &isnull);
+	workflow->has_expire_after = !isnull;
+	if (!isnull)
+		workflow->expire_after = *DatumGetIntervalP(value);
+
+	SPI_getbinval(tuple, desc, COLUMN_INPUT_NAME, &isnull);
+	if (isnull)
+		return;
+	workflow->ninputs = SPI_processed;
+	workflow->inputs = MemoryContextAlloc(entry->context,
+										  sizeof(DwfInput) * SPI_processed);
+	for (int i = 0; i < workflow->ninputs; i++)
+		fill_input(entry, &workflow->inputs[i], SPI_tuptable->vals[i]);
+}
+
+static void
+fill_input(Entry *entry, DwfInput *input, HeapTuple tuple)
+{
+	char	   *type = SPI_getvalue(tuple, SPI_tuptable->tupdesc,
+									COLUMN_INPUT_TYPE);
+
+	input->name = keep_text(entry, tuple, COLUMN_INPUT_NAME, false);
+	input->is_list = bool_column(tuple, COLUMN_INPUT_IS_LIST);
+	input->required = bool_column(tuple, COLUMN_INPUT_REQUIRED);
+	if (!dwf_domo_read_type(type, &input->type))
+		elog(ERROR, "unknown type \"%s\" of input \"%s\"", type, input->name);
+}
+
+/* A copy of a text that lives as long as the entry; NULL where it is null. */
+static char *
+keep_text(Entry *entry, HeapTuple tuple, int column, bool in_utf8)
+{
+	char	   *text = SPI_getvalue(tuple, SPI_tuptable->tupdesc, column);
+
+	if (text == NULL)
+		return NULL;
+	if (in_utf8)
+		text = pg_server_to_any(text, strlen(text), PG_UTF8);
+	return MemoryContextStrdup(entry->context, text);
+}
+
+/* A column that is not null. */
+static bool
+bool_column(HeapTuple tuple, int column)
+{
+	bool		isnull;
+
+	return DatumGetBool(SPI_getbinval(tuple, SPI_tuptable->tupdesc, column,
+									  &isnull));
+}
+
+/*
+ * domowf.registry_changed() returns trigger: BEFORE, for each row, and before
+ * TRUNCATE
+ */
+Datum
+domowf_registry_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("not called by a trigger")));
+	CacheInvalidateRelcache(trigger->tg_relation);
+	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+						   trigger->tg_newtuple : trigger->tg_trigtuple);
+}
+
+bool
+dwf_workflow_is_granted(const DwfWorkflow *workflow, Oid role)
+{
+	Oid			granted;
+
+	if (workflow->granted_to == NULL)
+		return true;
+	granted = get_role_oid(workflow->granted_to, true);
+	return OidIsValid(granted) && has_privs_of_role(role, granted);
+}
+
+const DwfInput *
+dwf_workflow_input(const DwfWorkflow *workflow, const char *name)
+{
+	if (workflow->ninputs == 0)
+		return NULL;
+	return bsearch(name, workflow->inputs, workflow->ninputs,
+				   sizeof(DwfInput), compare_input);
+}
+
+static int
+compare_input(const void *name, const void *input)
+{
+	return strcmp(name, ((const DwfInput *) input)->name);
+}
+
+int
+dwf_workflow_resolve(DwfRequest *request, JsonbContainer *data, Oid role,
+					 const DwfWorkflow **workflow, DwfFault *fault)
+{
+	const DwfWorkflow *found =
+	dwf_workflow_find(pg_any_to_server(request->workflow,
+									   strlen(request->workflow), PG_UTF8));
+
+	if (found == NULL)
 	{
 		snprintf(fault->message, sizeof(fault->message),
 				 "workflow \"%.200s\" is not registered", request->workflow);
 		strlcpy(fault->hint, "Insert it into domowf.workflow.",
 				sizeof(fault->hint));
-		code = ERRCODE_UNDEFINED_OBJECT;
+		return ERRCODE_UNDEFINED_OBJECT;
 	}
-	else if (!is_granted(text_column(4), role))
+	if (!dwf_workflow_is_granted(found, role))
 	{
 		snprintf(fault->message, sizeof(fault->message),
 				 "permission denied for workflow \"%.200s\"",
 				 request->workflow);
-		code = ERRCODE_INSUFFICIENT_PRIVILEGE;
+		return ERRCODE_INSUFFICIENT_PRIVILEGE;
 	}
-	else
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		MemoryContext old = MemoryContextSwitchTo(context);
-		Datum		value;
-		bool		isnull;
-
-		workflow->model_id = text_column(1);
-		workflow->version = text_column(2);
-		workflow->message_name = text_column(3);
-		workflow->retry_on_doubt = DatumGetBool(SPI_getbinval(tuple, desc, 5,
-															  &isnull));
-		value = SPI_getbinval(tuple, desc, 6, &isnull);
-		workflow->max_attempts = isnull ? 0 : DatumGetInt32(value);
-		value = SPI_getbinval(tuple, desc, 7, &isnull);
-		workflow->has_expire_after = !isnull;
-		if (!isnull)
-			workflow->expire_after = *DatumGetIntervalP(value);
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
-	dwf_queue_leave(&scope);
-
-	if (code == 0)
-	{
-		request->id = workflow->model_id;
-		request->version = workflow->version;
-		request->message_name = workflow->message_name;
-	}
-	return code;
-}
-
-/* A text column of the row found, in UTF-8; NULL where it is. */
-static char *
-text_column(int number)
-{
-	char	   *text = SPI_getvalue(SPI_tuptable->vals[0],
-									SPI_tuptable->tupdesc, number);
-
-	return text == NULL ? NULL :
-		pg_server_to_any(text, strlen(text), PG_UTF8);
-}
-
-/* A role that is gone grants nothing. */
-static bool
-is_granted(const char *granted_to, Oid role)
-{
-	Oid			granted;
-
-	if (granted_to == NULL)
-		return true;
-	granted = get_role_oid(granted_to, true);
-	return OidIsValid(granted) && has_privs_of_role(role, granted);
+	request->id = found->model_id;
+	request->version = found->version;
+	request->message_name = found->message_name;
+	*workflow = found;
+	return 0;
 }
 
 Jsonb *
