@@ -56,11 +56,15 @@ typedef struct DwfRequest
 	bool		has_null_name;	/* an entry of the list has "name": null */
 } DwfRequest;
 
-/* Why a request is not well formed, in words for errmsg() and errhint(). */
+/*
+ * Why a request is not well formed, in words for errmsg(), errhint() and
+ * errdetail().  The message is UTF-8, the others can be shown as they are.
+ */
 typedef struct DwfFault
 {
 	char		message[512];
 	char		hint[512];		/* "" for none */
+	char	   *detail;			/* NULL for none; of whoever found the fault */
 } DwfFault;
 
 /*

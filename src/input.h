@@ -1,13 +1,20 @@
 /*
  * input.h
- *	  The declared inputs of a workflow: rows of domowf.workflow_input.
+ *	  The declared inputs of a workflow, rows of domowf.workflow_input, and
+ *	  whether data fits them.
  *
- * Knows no PostgreSQL, so that the pure files can use it.
+ * Knows PostgreSQL's structures by name only, so that pure files can use it.
  */
 #ifndef DWF_INPUT_H
 #define DWF_INPUT_H
 
 #include <stdbool.h>
+#include <stddef.h>
+
+struct DwfFault;
+struct DwfWorkflow;
+struct JsonbContainer;
+struct StringInfoData;
 
 /* Domo's input types (API.md, "Input types for data"). */
 typedef enum DwfInputType
@@ -34,5 +41,41 @@ typedef struct DwfInput
 	bool		is_list;
 	bool		required;
 } DwfInput;
+
+/* What does not fit, gathered so that all of it is told at once.  Begin zeroed. */
+typedef struct DwfInputFaults
+{
+	int			count;
+	bool		has_unknown;	/* a name that is not declared */
+	struct StringInfoData *lines;	/* palloc'd with the first */
+} DwfInputFaults;
+
+/*
+ * Checks `data`, an object, against the inputs of a workflow.  Where it does
+ * not fit, returns false and describes every fault in *fault, in the current
+ * memory context.  Always true for a workflow without declared inputs.
+ */
+extern bool dwf_input_check(const struct DwfWorkflow *workflow,
+							struct JsonbContainer *data,
+							struct DwfFault *fault);
+
+/*
+ * Notes that an input has a value that does not fit.  `found` is the value in
+ * the database's encoding, and shown cut, without control characters and, if
+ * it is a string, in quotes; NULL: the input is missing.  `element` counts from
+ * 1 in a list; 0: it is the value itself.  `why` is a phrase to follow, or
+ * empty ("there is no such day").
+ */
+extern void dwf_input_note_fault(DwfInputFaults *faults, const DwfInput *input,
+								 int element, const char *found, size_t len,
+								 bool is_string, const char *why);
+
+/*
+ * Describes the faults, of which there is at least one, in *fault: 22023 for
+ * dwf_report_fault().
+ */
+extern void dwf_input_describe(const DwfInputFaults *faults,
+							   const struct DwfWorkflow *workflow,
+							   struct DwfFault *fault);
 
 #endif							/* DWF_INPUT_H */

@@ -292,6 +292,7 @@ dwf_report_fault_as(int code, const DwfFault *fault)
 	ereport(ERROR,
 			(errcode(code),
 			 errmsg_internal("%s", message),
+			 fault->detail ? errdetail_internal("%s", fault->detail) : 0,
 			 *fault->hint ? errhint("%s", fault->hint) : 0));
 }
 

@@ -134,6 +134,7 @@ read_start(StartAll *all, int row, Jsonb *jsonb)
 	const DwfWorkflow *workflow;
 	JsonbValue	data;
 	char		message[sizeof(fault.message)];
+	char	   *error;
 
 	if (dwf_argument_read(DWF_START, jsonb, request, &fault))
 	{
@@ -145,14 +146,17 @@ read_start(StartAll *all, int row, Jsonb *jsonb)
 										GetUserId(), &workflow, &fault);
 		}
 	}
-	MemoryContextSwitchTo(old);
 	if (code != 0)
 	{
 		dwf_report_show(message, sizeof(message), fault.message);
-		fail_row(&all->rows[row], unpack_sql_state(code), message);
+		error = fault.detail == NULL ? message :
+			psprintf("%s. %s", message, fault.detail);
+		MemoryContextSwitchTo(old);
+		fail_row(&all->rows[row], unpack_sql_state(code), error);
 	}
 	else
 	{
+		MemoryContextSwitchTo(old);
 		if (request->workflow != NULL)
 			jsonb = dwf_workflow_request(workflow, data.val.binary.data);
 		dwf_argument_keep(request);

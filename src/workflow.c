@@ -25,6 +25,7 @@
 #include "postgres.h"
 
 #include "domo_type.h"
+#include "input.h"
 #include "queue.h"
 #include "table.h"
 #include "workflow.h"
@@ -432,6 +433,8 @@ dwf_workflow_resolve(DwfRequest *request, JsonbContainer *data, Oid role,
 				 request->workflow);
 		return ERRCODE_INSUFFICIENT_PRIVILEGE;
 	}
+	if (!dwf_input_check(found, data, fault))
+		return ERRCODE_INVALID_PARAMETER_VALUE;
 	request->id = found->model_id;
 	request->version = found->version;
 	request->message_name = found->message_name;

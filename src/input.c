@@ -1,0 +1,399 @@
+/*
+ * input.c
+ *	  Whether data fits the declared inputs of a workflow.
+ *
+ * What Domo does with a value of a wrong type is not known (API.md: it "may
+ * silently mis-handle" it), so it is found here, before anything is sent or
+ * queued, and all of it at once: one line for each fault.  What strings of each
+ * type look like is known to domo_type.c alone.
+ *
+ * Null stands for an input that is missing, which only an optional one may be.
+ * An element of a list is never null.
+ */
+#include "postgres.h"
+
+#include "domo.h"
+#include "domo_type.h"
+#include "input.h"
+#include "workflow.h"
+
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+
+/* Faults that are told; more are counted. */
+#define MAX_LINES	20
+
+/* The longest value or name in a line, in bytes. */
+#define MAX_SHOWN	60
+
+static void check_input(DwfInputFaults *faults, const DwfInput *input,
+						const JsonbValue *value);
+static void check_list(DwfInputFaults *faults, const DwfInput *input,
+					   const JsonbValue *value);
+static void check_value(DwfInputFaults *faults, const DwfInput *input,
+						int element, const JsonbValue *value);
+static const char *find_fault(DwfInputType type, const JsonbValue *value);
+static bool is_container(const JsonbValue *value, bool is_array);
+static void note_value(DwfInputFaults *faults, const DwfInput *input,
+					   int element, const JsonbValue *value, const char *why);
+static void note_unknown(DwfInputFaults *faults,
+						 const DwfWorkflow *workflow, JsonbContainer *data);
+static void render(StringInfo out, const JsonbValue *value);
+static bool begin_line(DwfInputFaults *faults, const char *name, size_t len);
+static void append_expected(StringInfo out, const DwfInput *input,
+							bool is_element);
+static void append_quoted(StringInfo out, const char *text, size_t len);
+static void append_cut(StringInfo out, const char *text, size_t len,
+					   bool is_string);
+static void list_inputs(const DwfWorkflow *workflow, char *out, size_t size);
+
+bool
+dwf_input_check(const DwfWorkflow *workflow, JsonbContainer *data,
+				DwfFault *fault)
+{
+	DwfInputFaults faults = {0};
+	int			known = 0;
+
+	if (workflow->ninputs == 0)
+		return true;
+	for (int i = 0; i < workflow->ninputs; i++)
+	{
+		const DwfInput *input = &workflow->inputs[i];
+		JsonbValue	buffer;
+		JsonbValue *value = getKeyJsonValueFromContainer(data, input->name,
+														 strlen(input->name),
+														 &buffer);
+
+		if (value != NULL)
+			known++;
+		check_input(&faults, input, value);
+	}
+	if (known < JsonContainerSize(data))
+		note_unknown(&faults, workflow, data);
+	if (faults.count == 0)
+		return true;
+	dwf_input_describe(&faults, workflow, fault);
+	return false;
+}
+
+/* Checks an input; a NULL value: it is missing. */
+static void
+check_input(DwfInputFaults *faults, const DwfInput *input,
+			const JsonbValue *value)
+{
+	if (value == NULL || value->type == jbvNull)
+	{
+		if (input->required)
+			note_value(faults, input, 0, value, "");
+	}
+	else if (input->is_list)
+		check_list(faults, input, value);
+	else
+		check_value(faults, input, 0, value);
+}
+
+static void
+check_list(DwfInputFaults *faults, const DwfInput *input,
+		   const JsonbValue *value)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	element;
+	int			number = 0;
+
+	if (!is_container(value, true))
+	{
+		note_value(faults, input, 0, value, "");
+		return;
+	}
+	it = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &element, true)) != WJB_DONE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (token == WJB_ELEM)
+			check_value(faults, input, ++number, &element);
+	}
+}
+
+static void
+check_value(DwfInputFaults *faults, const DwfInput *input, int element,
+			const JsonbValue *value)
+{
+	const char *why = find_fault(input->type, value);
+
+	if (why != NULL)
+		note_value(faults, input, element, value, why);
+}
+
+/* NULL where a value is one of the type, else as dwf_domo_check_string(). */
+static const char *
+find_fault(DwfInputType type, const JsonbValue *value)
+{
+	const char *why;
+	char	   *text;
+
+	switch (type)
+	{
+		case DWF_INPUT_NUMBER:
+			if (value->type != jbvNumeric)
+				return "";
+			text = DatumGetCString(DirectFunctionCall1(numeric_out,
+													   NumericGetDatum(value->val.numeric)));
+			why = dwf_domo_check_number(type, text, strlen(text));
+			pfree(text);
+			return why;
+		case DWF_INPUT_DECIMAL:
+			return value->type == jbvNumeric ? NULL : "";
+		case DWF_INPUT_BOOLEAN:
+			return value->type == jbvBool ? NULL : "";
+		case DWF_INPUT_OBJECT:
+			return is_container(value, false) ? NULL : "";
+		case DWF_INPUT_TEXT:
+		case DWF_INPUT_DATE:
+		case DWF_INPUT_DATETIME:
+		case DWF_INPUT_TIME:
+		case DWF_INPUT_DURATION:
+		case DWF_INPUT_PERSON:
+		case DWF_INPUT_GROUP:
+		case DWF_INPUT_DATASET:
+			break;
+	}
+	if (value->type != jbvString)
+		return "";
+	return dwf_domo_check_string(type, value->val.string.val,
+								 value->val.string.len);
+}
+
+/* Whether a value is an array, or an object. */
+static bool
+is_container(const JsonbValue *value, bool is_array)
+{
+	return value->type == jbvBinary &&
+		JsonContainerIsArray(value->val.binary.data) == is_array;
+}
+
+static void
+note_value(DwfInputFaults *faults, const DwfInput *input, int element,
+		   const JsonbValue *value, const char *why)
+{
+	StringInfoData text;
+
+	if (value == NULL)
+		dwf_input_note_fault(faults, input, element, NULL, 0, false, why);
+	else if (value->type == jbvString)
+		dwf_input_note_fault(faults, input, element, value->val.string.val,
+							 value->val.string.len, true, why);
+	else
+	{
+		initStringInfo(&text);
+		if (faults->count < MAX_LINES)
+			render(&text, value);
+		dwf_input_note_fault(faults, input, element, text.data, text.len,
+							 false, why);
+		pfree(text.data);
+	}
+}
+
+/* Appends any value but a string as JSON. */
+static void
+render(StringInfo out, const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvNull:
+			appendStringInfoString(out, "null");
+			break;
+		case jbvBool:
+			appendStringInfoString(out, value->val.boolean ? "true" :
+								   "false");
+			break;
+		case jbvNumeric:
+			appendStringInfoString(out,
+								   DatumGetCString(DirectFunctionCall1(numeric_out,
+																	   NumericGetDatum(value->val.numeric))));
+			break;
+		case jbvBinary:
+			JsonbToCString(out, value->val.binary.data,
+						   value->val.binary.len);
+			break;
+		case jbvString:
+		case jbvArray:
+		case jbvObject:
+		case jbvDatetime:
+			elog(ERROR, "unexpected type of a jsonb value: %d",
+				 (int) value->type);
+	}
+}
+
+/* Notes the keys of `data` that no input has. */
+static void
+note_unknown(DwfInputFaults *faults, const DwfWorkflow *workflow,
+			 JsonbContainer *data)
+{
+	JsonbIterator *it = JsonbIteratorInit(data);
+	JsonbIteratorToken token;
+	JsonbValue	key;
+
+	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+	{
+		char	   *name;
+
+		if (token != WJB_KEY)
+			continue;
+		name = pnstrdup(key.val.string.val, key.val.string.len);
+		if (dwf_workflow_input(workflow, name) == NULL)
+		{
+			faults->has_unknown = true;
+			if (begin_line(faults, key.val.string.val, key.val.string.len))
+				appendStringInfoString(faults->lines,
+									   ": the workflow has no input of this name.");
+		}
+		pfree(name);
+	}
+}
+
+void
+dwf_input_note_fault(DwfInputFaults *faults, const DwfInput *input,
+					 int element, const char *found, size_t len,
+					 bool is_string, const char *why)
+{
+	StringInfo	out;
+
+	if (!begin_line(faults, input->name, strlen(input->name)))
+		return;
+	out = faults->lines;
+	if (element > 0)
+		appendStringInfo(out, ", element %d", element);
+	appendStringInfoString(out, found == NULL ? ": missing" : ": found ");
+	if (found != NULL && is_string)
+		append_quoted(out, found, len);
+	else if (found != NULL)
+		append_cut(out, found, len, false);
+	append_expected(out, input, element > 0);
+	if (*why != '\0')
+		appendStringInfo(out, "; %s", why);
+	appendStringInfoChar(out, '.');
+}
+
+/* Counts a fault and begins its line, if it is to be told. */
+static bool
+begin_line(DwfInputFaults *faults, const char *name, size_t len)
+{
+	if (faults->count++ >= MAX_LINES)
+		return false;
+	if (faults->lines == NULL)
+		faults->lines = makeStringInfo();
+	else
+		appendStringInfoChar(faults->lines, '\n');
+	appendStringInfoString(faults->lines, "Input ");
+	append_quoted(faults->lines, name, len);
+	return true;
+}
+
+/* As in: , expected a list of date (as "2026-04-23") */
+static void
+append_expected(StringInfo out, const DwfInput *input, bool is_element)
+{
+	appendStringInfo(out, ", expected %s%s (%s)",
+					 input->is_list && !is_element ? "a list of " : "",
+					 dwf_domo_type_name(input->type),
+					 dwf_domo_type_form(input->type));
+}
+
+static void
+append_quoted(StringInfo out, const char *text, size_t len)
+{
+	appendStringInfoChar(out, '"');
+	append_cut(out, text, len, true);
+	appendStringInfoChar(out, '"');
+}
+
+/*
+ * Appends text cut between characters, control characters as JSON escapes
+ * them, in a string also what would end it.
+ */
+static void
+append_cut(StringInfo out, const char *text, size_t len, bool is_string)
+{
+	const char *end = text + len;
+	int			start = out->len;
+
+	while (text < end)
+	{
+		int			size = Min(pg_mblen(text), end - text);
+		unsigned char c = (unsigned char) *text;
+
+		if (out->len - start + Max(size, (int) strlen("\\u0000")) > MAX_SHOWN)
+		{
+			appendStringInfoString(out, "...");
+			return;
+		}
+		/* C1 in UTF-8: a terminal may take them for commands */
+		if (size == 2 && c == 0xC2 && (unsigned char) text[1] < 0xA0 &&
+			GetDatabaseEncoding() == PG_UTF8)
+			appendStringInfo(out, "\\u%04x", (unsigned char) text[1]);
+		else if (size == 1 && (c < 0x20 || c == 0x7F))
+			appendStringInfo(out, "\\u%04x", c);
+		else
+		{
+			if (is_string && (c == '"' || c == '\\'))
+				appendStringInfoChar(out, '\\');
+			appendBinaryStringInfo(out, text, size);
+		}
+		text += size;
+	}
+}
+
+void
+dwf_input_describe(const DwfInputFaults *faults, const DwfWorkflow *workflow,
+				   DwfFault *fault)
+{
+	char	   *name = pg_server_to_any(workflow->name,
+										strlen(workflow->name), PG_UTF8);
+
+	memset(fault, 0, sizeof(*fault));
+	snprintf(fault->message, sizeof(fault->message),
+			 "data does not fit the inputs of workflow \"%.200s\"", name);
+	if (faults->count > MAX_LINES)
+		appendStringInfo(faults->lines, "\nAnd %d more.",
+						 faults->count - MAX_LINES);
+	fault->detail = faults->lines->data;
+	if (faults->has_unknown)
+		list_inputs(workflow, fault->hint, sizeof(fault->hint));
+}
+
+/* A sentence with as many inputs as it has room for. */
+static void
+list_inputs(const DwfWorkflow *workflow, char *out, size_t size)
+{
+	StringInfoData list;
+	int			whole = 0;
+
+	initStringInfo(&list);
+	appendStringInfoString(&list, "Its inputs are ");
+	for (int i = 0; i < workflow->ninputs; i++)
+	{
+		const DwfInput *input = &workflow->inputs[i];
+
+		whole = list.len;
+		appendStringInfoString(&list, i == 0 ? "" : ", ");
+		append_quoted(&list, input->name, strlen(input->name));
+		appendStringInfo(&list, " (%s%s%s)",
+						 input->is_list ? "list of " : "",
+						 dwf_domo_type_name(input->type),
+						 input->required ? ", required" : "");
+		if (list.len + sizeof(", ....") > size)
+		{
+			list.len = whole;
+			appendStringInfoString(&list, ", ...");
+			break;
+		}
+	}
+	appendStringInfoChar(&list, '.');
+	strlcpy(out, list.data, size);
+	pfree(list.data);
+}
