@@ -42,13 +42,17 @@ static void note_value(DwfInputFaults *faults, const DwfInput *input,
 					   int element, const JsonbValue *value, const char *why);
 static void note_unknown(DwfInputFaults *faults,
 						 const DwfWorkflow *workflow, JsonbContainer *data);
-static void render(StringInfo out, const JsonbValue *value);
-static bool begin_line(DwfInputFaults *faults, const char *name, size_t len);
-static void append_expected(StringInfo out, const DwfInput *input,
-							bool is_element);
+static void append_unknown(StringInfo out, const JsonbValue *value);
+static void append_value(StringInfo out, const JsonbValue *value);
+static bool begin_fault(DwfInputFaults *faults, const DwfInput *input,
+						int element, bool is_missing);
+static void end_fault(DwfInputFaults *faults, const DwfInput *input,
+					  int element, const char *why);
+static bool begin_line(DwfInputFaults *faults, const char *name);
 static void append_quoted(StringInfo out, const char *text, size_t len);
 static void append_cut(StringInfo out, const char *text, size_t len,
 					   bool is_string);
+static int	char_size(const char *text, const char *end);
 static void list_inputs(const DwfWorkflow *workflow, char *out, size_t size);
 
 bool
@@ -180,44 +184,41 @@ static void
 note_value(DwfInputFaults *faults, const DwfInput *input, int element,
 		   const JsonbValue *value, const char *why)
 {
-	StringInfoData text;
-
-	if (value == NULL)
-		dwf_input_note_fault(faults, input, element, NULL, 0, false, why);
-	else if (value->type == jbvString)
-		dwf_input_note_fault(faults, input, element, value->val.string.val,
-							 value->val.string.len, true, why);
-	else
-	{
-		initStringInfo(&text);
-		if (faults->count < MAX_LINES)
-			render(&text, value);
-		dwf_input_note_fault(faults, input, element, text.data, text.len,
-							 false, why);
-		pfree(text.data);
-	}
+	if (!begin_fault(faults, input, element, value == NULL))
+		return;
+	if (value != NULL)
+		append_value(faults->lines, value);
+	end_fault(faults, input, element, why);
 }
 
-/* Appends any value but a string as JSON. */
+/* Appends a value as JSON, cut. */
 static void
-render(StringInfo out, const JsonbValue *value)
+append_value(StringInfo out, const JsonbValue *value)
 {
+	StringInfoData text;
+
+	if (value->type == jbvString)
+	{
+		append_quoted(out, value->val.string.val, value->val.string.len);
+		return;
+	}
+	initStringInfo(&text);
 	switch (value->type)
 	{
 		case jbvNull:
-			appendStringInfoString(out, "null");
+			appendStringInfoString(&text, "null");
 			break;
 		case jbvBool:
-			appendStringInfoString(out, value->val.boolean ? "true" :
-								   "false");
+			appendStringInfoString(&text,
+								   value->val.boolean ? "true" : "false");
 			break;
 		case jbvNumeric:
-			appendStringInfoString(out,
+			appendStringInfoString(&text,
 								   DatumGetCString(DirectFunctionCall1(numeric_out,
 																	   NumericGetDatum(value->val.numeric))));
 			break;
 		case jbvBinary:
-			JsonbToCString(out, value->val.binary.data,
+			JsonbToCString(&text, value->val.binary.data,
 						   value->val.binary.len);
 			break;
 		case jbvString:
@@ -227,6 +228,8 @@ render(StringInfo out, const JsonbValue *value)
 			elog(ERROR, "unexpected type of a jsonb value: %d",
 				 (int) value->type);
 	}
+	append_cut(out, text.data, text.len, false);
+	pfree(text.data);
 }
 
 /* Notes the keys of `data` that no input has. */
@@ -236,24 +239,33 @@ note_unknown(DwfInputFaults *faults, const DwfWorkflow *workflow,
 {
 	JsonbIterator *it = JsonbIteratorInit(data);
 	JsonbIteratorToken token;
-	JsonbValue	key;
+	JsonbValue	value;
+	char	   *name = NULL;
 
-	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
-		char	   *name;
-
-		if (token != WJB_KEY)
-			continue;
-		name = pnstrdup(key.val.string.val, key.val.string.len);
-		if (dwf_workflow_input(workflow, name) == NULL)
+		CHECK_FOR_INTERRUPTS();
+		if (token == WJB_KEY)
+			name = pnstrdup(value.val.string.val, value.val.string.len);
+		else if (token == WJB_VALUE)
 		{
-			faults->has_unknown = true;
-			if (begin_line(faults, key.val.string.val, key.val.string.len))
-				appendStringInfoString(faults->lines,
-									   ": the workflow has no input of this name.");
+			if (dwf_workflow_input(workflow, name) == NULL)
+			{
+				faults->has_unknown = true;
+				if (begin_line(faults, name))
+					append_unknown(faults->lines, &value);
+			}
+			pfree(name);
 		}
-		pfree(name);
 	}
+}
+
+static void
+append_unknown(StringInfo out, const JsonbValue *value)
+{
+	appendStringInfoString(out, ": found ");
+	append_value(out, value);
+	appendStringInfoString(out, ", but the workflow has no such input.");
 }
 
 void
@@ -261,27 +273,46 @@ dwf_input_note_fault(DwfInputFaults *faults, const DwfInput *input,
 					 int element, const char *found, size_t len,
 					 bool is_string, const char *why)
 {
-	StringInfo	out;
-
-	if (!begin_line(faults, input->name, strlen(input->name)))
+	if (!begin_fault(faults, input, element, found == NULL))
 		return;
-	out = faults->lines;
-	if (element > 0)
-		appendStringInfo(out, ", element %d", element);
-	appendStringInfoString(out, found == NULL ? ": missing" : ": found ");
 	if (found != NULL && is_string)
-		append_quoted(out, found, len);
+		append_quoted(faults->lines, found, len);
 	else if (found != NULL)
-		append_cut(out, found, len, false);
-	append_expected(out, input, element > 0);
+		append_cut(faults->lines, found, len, false);
+	end_fault(faults, input, element, why);
+}
+
+/* Begins a fault, if it is to be told; what was found follows, if anything. */
+static bool
+begin_fault(DwfInputFaults *faults, const DwfInput *input, int element,
+			bool is_missing)
+{
+	if (!begin_line(faults, input->name))
+		return false;
+	if (element > 0)
+		appendStringInfo(faults->lines, ", element %d", element);
+	appendStringInfoString(faults->lines, is_missing ? ": missing" :
+						   ": found ");
+	return true;
+}
+
+/* As in: , expected a list of date (as "2026-04-23"); it is empty. */
+static void
+end_fault(DwfInputFaults *faults, const DwfInput *input, int element,
+		  const char *why)
+{
+	appendStringInfo(faults->lines, ", expected %s%s (%s)",
+					 input->is_list && element == 0 ? "a list of " : "",
+					 dwf_domo_type_name(input->type),
+					 dwf_domo_type_form(input->type));
 	if (*why != '\0')
-		appendStringInfo(out, "; %s", why);
-	appendStringInfoChar(out, '.');
+		appendStringInfo(faults->lines, "; %s", why);
+	appendStringInfoChar(faults->lines, '.');
 }
 
 /* Counts a fault and begins its line, if it is to be told. */
 static bool
-begin_line(DwfInputFaults *faults, const char *name, size_t len)
+begin_line(DwfInputFaults *faults, const char *name)
 {
 	if (faults->count++ >= MAX_LINES)
 		return false;
@@ -290,18 +321,8 @@ begin_line(DwfInputFaults *faults, const char *name, size_t len)
 	else
 		appendStringInfoChar(faults->lines, '\n');
 	appendStringInfoString(faults->lines, "Input ");
-	append_quoted(faults->lines, name, len);
+	append_quoted(faults->lines, name, strlen(name));
 	return true;
-}
-
-/* As in: , expected a list of date (as "2026-04-23") */
-static void
-append_expected(StringInfo out, const DwfInput *input, bool is_element)
-{
-	appendStringInfo(out, ", expected %s%s (%s)",
-					 input->is_list && !is_element ? "a list of " : "",
-					 dwf_domo_type_name(input->type),
-					 dwf_domo_type_form(input->type));
 }
 
 static void
@@ -319,12 +340,14 @@ append_quoted(StringInfo out, const char *text, size_t len)
 static void
 append_cut(StringInfo out, const char *text, size_t len, bool is_string)
 {
+	bool		is_utf8 = GetDatabaseEncoding() == PG_UTF8 ||
+	GetDatabaseEncoding() == PG_SQL_ASCII;
 	const char *end = text + len;
 	int			start = out->len;
 
 	while (text < end)
 	{
-		int			size = Min(pg_mblen(text), end - text);
+		int			size = char_size(text, end);
 		unsigned char c = (unsigned char) *text;
 
 		if (out->len - start + Max(size, (int) strlen("\\u0000")) > MAX_SHOWN)
@@ -333,8 +356,8 @@ append_cut(StringInfo out, const char *text, size_t len, bool is_string)
 			return;
 		}
 		/* C1 in UTF-8: a terminal may take them for commands */
-		if (size == 2 && c == 0xC2 && (unsigned char) text[1] < 0xA0 &&
-			GetDatabaseEncoding() == PG_UTF8)
+		if (is_utf8 && size == 2 && c == 0xC2 &&
+			(unsigned char) text[1] < 0xA0)
 			appendStringInfo(out, "\\u%04x", (unsigned char) text[1]);
 		else if (size == 1 && (c < 0x20 || c == 0x7F))
 			appendStringInfo(out, "\\u%04x", c);
@@ -346,6 +369,16 @@ append_cut(StringInfo out, const char *text, size_t len, bool is_string)
 		}
 		text += size;
 	}
+}
+
+/* SQL_ASCII may hold anything; data that gets here is UTF-8 there. */
+static int
+char_size(const char *text, const char *end)
+{
+	int			size = GetDatabaseEncoding() == PG_SQL_ASCII ?
+	(int) dwf_json_utf8_length(text, end - text) : pg_mblen(text);
+
+	return Max(Min(size, end - text), 1);
 }
 
 void

@@ -4,11 +4,11 @@
  *
  * What was read of it is kept, so that a start costs no query: a hash of
  * entries, each a workflow with its inputs, in a memory context of its own.
- * Triggers on both tables (domowf_registry_changed()) send a relcache
- * invalidation of their table, which PostgreSQL brings to every session when
- * the change commits, to the one that made it with its next command, and again
- * where it rolls back, savepoints and PREPARE TRANSACTION included.  So an
- * entry can hold what its own transaction changed and nobody else sees yet.
+ * Triggers on both tables (registry.c) send a relcache invalidation of their
+ * table, which PostgreSQL brings to every session when the change commits, to
+ * the one that made it with its next command, and again where it rolls back,
+ * savepoints and PREPARE TRANSACTION included.  So an entry can hold what its
+ * own transaction changed and nobody else sees yet.
  *
  * Two things must not happen.  An invalidation that arrives while an entry is
  * read must not be lost: `generation` counts them, and the hash holds entries
@@ -31,21 +31,16 @@
 #include "workflow.h"
 
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
-#include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-
-PG_FUNCTION_INFO_V1(domowf_registry_changed);
 
 /* A workflow as it was read once. */
 typedef struct Entry
@@ -364,24 +359,6 @@ bool_column(HeapTuple tuple, int column)
 
 	return DatumGetBool(SPI_getbinval(tuple, SPI_tuptable->tupdesc, column,
 									  &isnull));
-}
-
-/*
- * domowf.registry_changed() returns trigger: BEFORE, for each row, and before
- * TRUNCATE
- */
-Datum
-domowf_registry_changed(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("not called by a trigger")));
-	CacheInvalidateRelcache(trigger->tg_relation);
-	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
-						   trigger->tg_newtuple : trigger->tg_trigtuple);
 }
 
 bool

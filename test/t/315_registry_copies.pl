@@ -1,0 +1,190 @@
+
+# The registry in copies of its database: dumps, as they are restored in whatever
+# order, and subscribers.  Exists because inputs that are lost on the way are
+# inputs that nobody checks.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin, "$FindBin::RealBin/../domo";
+
+use Domo;
+use Domowf;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
+my $node = Domowf->start_node('main', $domo, streaming => 'logical');
+
+# used() tells by which model id a workflow would be started, or why not; the
+# request itself is taken back.
+my $functions = <<'END';
+CREATE FUNCTION used(name text, data jsonb DEFAULT '{}') RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE request_id bigint; result text;
+BEGIN
+	request_id := domowf_enqueue(name, data);
+	DELETE FROM domowf.queue WHERE id = request_id
+		RETURNING request ->> 'modelId' INTO result;
+	RETURN result;
+EXCEPTION WHEN undefined_object OR invalid_parameter_value THEN
+	RETURN sqlerrm;
+END $$;
+END
+$node->safe_psql('postgres', "CREATE ROLE app; $functions");
+
+sub used
+{
+	my ($session, $name) = @_;
+
+	return $session->value("SELECT used('$name')");
+}
+
+my $one = Domowf->session($node);
+
+# ---- dumps
+
+# A registry whose rows were written in no helpful order.
+$one->value(<<'END');
+INSERT INTO domowf.workflow (name, model_id, version, message_name, on_doubt,
+	max_attempts, expire_after, granted_to)
+SELECT 'flow ' || g, 'm' || g, '1.0.' || g, E'Start\t"it"', 'retry', g,
+	'1 day', 'app' FROM generate_series(20, 1, -1) g;
+INSERT INTO domowf.workflow_input
+SELECT 'flow ' || g, 'input ' || type, type, g % 2 = 0, g % 3 = 0
+FROM generate_series(1, 20) g, unnest(ARRAY['text', 'number', 'decimal',
+	'boolean', 'date', 'dateTime', 'time', 'duration', 'object', 'person',
+	'group', 'dataset']) type ORDER BY random();
+UPDATE domowf.workflow SET name = 'first' WHERE name = 'flow 1'
+END
+my $content = <<'END';
+SELECT w, array_agg(i ORDER BY i.name)
+FROM domowf.workflow w LEFT JOIN domowf.workflow_input i ON i.workflow = w.name
+GROUP BY w ORDER BY w
+END
+my $whole = $node->safe_psql('postgres', $content);
+my $dir = $node->basedir;
+
+sub dump_registry
+{
+	my ($name, @option) = @_;
+
+	command_ok(
+		[ 'pg_dump', '-d', $node->connstr('postgres'), '-f', "$dir/$name",
+			@option ],
+		"a dump: $name");
+	return;
+}
+
+# Whether what was restored into a database is all there, and starts.
+sub check_restored
+{
+	my ($dbname) = @_;
+
+	is($node->safe_psql($dbname, $content),
+		$whole, "$dbname: the registry is as it was");
+	my ($code, $out, $err) =
+	  $node->psql($dbname, q{SELECT domowf_enqueue('first', '{"x": 1}')});
+	like($err, qr/Input "x": found 1, but the workflow has no such input/,
+		"$dbname: and applies");
+	return;
+}
+
+dump_registry('full.sql', '-Fp');
+dump_registry('full.custom', '-Fc');
+dump_registry('inserts.sql', '-Fp', '--column-inserts');
+dump_registry('data.sql', '-Fp', '--data-only');
+dump_registry('data_disabled.sql', '-Fp', '--data-only',
+	'--disable-triggers');
+
+foreach my $dump (qw(full inserts))
+{
+	$node->safe_psql('postgres', "CREATE DATABASE from_$dump TEMPLATE template0");
+	command_ok(
+		[
+			'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d',
+			$node->connstr("from_$dump"), '-f', "$dir/$dump.sql"
+		],
+		"$dump is restored");
+	check_restored("from_$dump");
+}
+foreach my $jobs (1, 2)
+{
+	$node->safe_psql('postgres', "CREATE DATABASE custom_$jobs TEMPLATE template0");
+	command_ok(
+		[
+			'pg_restore', '-e', '-j', $jobs, '-d',
+			$node->connstr("custom_$jobs"), "$dir/full.custom"
+		],
+		"a dump is restored by $jobs");
+	check_restored("custom_$jobs");
+}
+
+# with nobody to see to the order
+$node->safe_psql('postgres', 'CREATE DATABASE reversed TEMPLATE template0');
+$node->safe_psql('reversed', 'CREATE EXTENSION domowf');
+foreach my $table (qw(workflow_input workflow))
+{
+	command_ok(
+		[
+			'pg_restore', '-e', '--data-only', '-n', 'domowf', '-t', $table,
+			'-d', $node->connstr('reversed'), "$dir/full.custom"
+		],
+		"$table alone is restored");
+}
+check_restored('reversed');
+
+# into a database where the extension is, and a session that has used it
+foreach my $dump (qw(data data_disabled))
+{
+	$node->safe_psql('postgres', "CREATE DATABASE from_$dump TEMPLATE template0");
+	$node->safe_psql("from_$dump", "CREATE EXTENSION domowf; $functions");
+	my $session = Domowf->session($node, dbname => "from_$dump");
+	is( used($session, 'first'),
+		'workflow "first" is not registered',
+		"$dump: before it is restored");
+	command_ok(
+		[
+			'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d',
+			$node->connstr("from_$dump"), '-f', "$dir/$dump.sql"
+		],
+		"$dump is restored");
+	is(used($session, 'first'), 'm1', "$dump: a session finds what is new");
+	check_restored("from_$dump");
+	$session->quit;
+}
+
+# ---- logical replication: an apply worker fires row triggers only
+
+my $subscriber = Domowf->start_node('subscriber', $domo);
+$subscriber->safe_psql('postgres', "CREATE ROLE app; $functions");
+my $reader = Domowf->session($subscriber);
+$one->value('CREATE PUBLICATION registry'
+	  . ' FOR TABLE domowf.workflow, domowf.workflow_input');
+$subscriber->safe_psql('postgres',
+	"CREATE SUBSCRIPTION registry CONNECTION '"
+	  . $node->connstr
+	  . " dbname=postgres' PUBLICATION registry");
+$subscriber->wait_for_subscription_sync($node, 'registry');
+is($subscriber->safe_psql('postgres', $content),
+	$whole, 'a subscriber has the registry');
+is(used($reader, 'first'), 'm1', '... and uses it');
+$one->value("UPDATE domowf.workflow SET model_id = 'm2' WHERE name = 'first'");
+$node->wait_for_catchup('registry');
+is(used($reader, 'first'), 'm2', '... and changes that are applied to it');
+$one->value("INSERT INTO domowf.workflow_input VALUES"
+	  . " ('first', 'more', 'text', false, true)");
+$node->wait_for_catchup('registry');
+like(used($reader, 'first'), qr/does not fit/, '... to its inputs, too');
+$one->value('TRUNCATE domowf.workflow, domowf.workflow_input');
+$node->wait_for_catchup('registry');
+is( used($reader, 'first'),
+	'workflow "first" is not registered',
+	'... and its end');
+$subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION registry');
+
+is($domo->stats->{requests}, 0, 'nothing was sent by any of it');
+is($domo->stderr, '', 'the stand-in had no trouble');
+done_testing();
