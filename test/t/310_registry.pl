@@ -455,6 +455,27 @@ END
 	$session->quit;
 }
 
+# where the database sorts otherwise than C does
+$node->safe_psql('postgres', q{CREATE DATABASE icu ENCODING 'UTF8'
+	LOCALE_PROVIDER icu ICU_LOCALE 'en' LOCALE 'C' TEMPLATE template0});
+my $session = Domowf->session($node, dbname => 'icu');
+$session->value(<<'END');
+CREATE EXTENSION domowf;
+INSERT INTO domowf.workflow (name, model_id, version, message_name)
+VALUES ('w', 'm', '1.0.0', 'Start it');
+INSERT INTO domowf.workflow_input (workflow, name, type)
+SELECT 'w', name, 'number'
+FROM unnest(ARRAY['a', 'B', 'c', 'D', 'é', 'f', '_', '1']) name
+END
+is($session->value("SELECT min(name) FROM domowf.workflow_input"),
+	'_', 'a database that sorts in its own way');
+$got = $session->run(q{SELECT domowf_enqueue('w', '{"a": 1, "B": 1, "c": 1,
+	"D": 1, "é": 1, "f": 1, "_": 1, "1": 1, "b": 1}')});
+is( $got->{detail},
+	'Input "b": found 1, but the workflow has no such input.',
+	'... and what is known to be an input all the same');
+$session->quit;
+
 is_deeply([ map { $_->{violations} } $domo->violations ],
 	[], 'every request was as the page wants it');
 is($domo->stderr, '', 'the stand-in had no trouble');
