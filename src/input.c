@@ -24,14 +24,9 @@
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 
-/* Faults that are told; more are counted. */
-#define MAX_LINES	20
-
 /* The longest value or name in a line, in bytes. */
 #define MAX_SHOWN	60
 
-static void check_input(DwfInputFaults *faults, const DwfInput *input,
-						const JsonbValue *value);
 static void check_list(DwfInputFaults *faults, const DwfInput *input,
 					   const JsonbValue *value);
 static void check_value(DwfInputFaults *faults, const DwfInput *input,
@@ -53,7 +48,6 @@ static void append_quoted(StringInfo out, const char *text, size_t len);
 static void append_cut(StringInfo out, const char *text, size_t len,
 					   bool is_string);
 static int	char_size(const char *text, const char *end);
-static void list_inputs(const DwfWorkflow *workflow, char *out, size_t size);
 
 bool
 dwf_input_check(const DwfWorkflow *workflow, JsonbContainer *data,
@@ -74,7 +68,7 @@ dwf_input_check(const DwfWorkflow *workflow, JsonbContainer *data,
 
 		if (value != NULL)
 			known++;
-		check_input(&faults, input, value);
+		dwf_input_check_value(&faults, input, 0, value);
 	}
 	if (known < JsonContainerSize(data))
 		note_unknown(&faults, workflow, data);
@@ -84,12 +78,13 @@ dwf_input_check(const DwfWorkflow *workflow, JsonbContainer *data,
 	return false;
 }
 
-/* Checks an input; a NULL value: it is missing. */
-static void
-check_input(DwfInputFaults *faults, const DwfInput *input,
-			const JsonbValue *value)
+void
+dwf_input_check_value(DwfInputFaults *faults, const DwfInput *input,
+					  int element, const JsonbValue *value)
 {
-	if (value == NULL || value->type == jbvNull)
+	if (element > 0)
+		check_value(faults, input, element, value);
+	else if (value == NULL || value->type == jbvNull)
 	{
 		if (input->required)
 			note_value(faults, input, 0, value, "");
@@ -314,7 +309,7 @@ end_fault(DwfInputFaults *faults, const DwfInput *input, int element,
 static bool
 begin_line(DwfInputFaults *faults, const char *name)
 {
-	if (faults->count++ >= MAX_LINES)
+	if (faults->count++ >= DWF_MAX_FAULTS_TOLD)
 		return false;
 	if (faults->lines == NULL)
 		faults->lines = makeStringInfo();
@@ -391,17 +386,16 @@ dwf_input_describe(const DwfInputFaults *faults, const DwfWorkflow *workflow,
 	memset(fault, 0, sizeof(*fault));
 	snprintf(fault->message, sizeof(fault->message),
 			 "data does not fit the inputs of workflow \"%.200s\"", name);
-	if (faults->count > MAX_LINES)
+	if (faults->count > DWF_MAX_FAULTS_TOLD)
 		appendStringInfo(faults->lines, "\nAnd %d more.",
-						 faults->count - MAX_LINES);
+						 faults->count - DWF_MAX_FAULTS_TOLD);
 	fault->detail = faults->lines->data;
 	if (faults->has_unknown)
-		list_inputs(workflow, fault->hint, sizeof(fault->hint));
+		dwf_input_list(workflow, fault->hint, sizeof(fault->hint));
 }
 
-/* A sentence with as many inputs as it has room for. */
-static void
-list_inputs(const DwfWorkflow *workflow, char *out, size_t size)
+void
+dwf_input_list(const DwfWorkflow *workflow, char *out, size_t size)
 {
 	StringInfoData list;
 	int			whole = 0;

@@ -14,7 +14,11 @@
 struct DwfFault;
 struct DwfWorkflow;
 struct JsonbContainer;
+struct JsonbValue;
 struct StringInfoData;
+
+/* Faults that are told one by one; more are counted. */
+#define DWF_MAX_FAULTS_TOLD		20
 
 /* Domo's input types (API.md, "Input types for data"). */
 typedef enum DwfInputType
@@ -60,6 +64,15 @@ extern bool dwf_input_check(const struct DwfWorkflow *workflow,
 							struct DwfFault *fault);
 
 /*
+ * Checks a value, or NULL where there is none, as an input as a whole
+ * (`element` 0) or as an element of its list, counted from 1.  What does not
+ * fit is noted.
+ */
+extern void dwf_input_check_value(DwfInputFaults *faults,
+								  const DwfInput *input, int element,
+								  const struct JsonbValue *value);
+
+/*
  * Notes that an input has a value that does not fit.  `found` is the value in
  * the database's encoding, and shown cut, without control characters and, if
  * it is a string, in quotes; NULL: the input is missing.  `element` counts from
@@ -77,5 +90,9 @@ extern void dwf_input_note_fault(DwfInputFaults *faults, const DwfInput *input,
 extern void dwf_input_describe(const DwfInputFaults *faults,
 							   const struct DwfWorkflow *workflow,
 							   struct DwfFault *fault);
+
+/* Writes a sentence with as many inputs of a workflow as it has room for. */
+extern void dwf_input_list(const struct DwfWorkflow *workflow, char *out,
+						   size_t size);
 
 #endif							/* DWF_INPUT_H */
