@@ -300,6 +300,17 @@ foreach my $i (1 .. 20)
 		  . " SELECT used('w'), used('other'); ROLLBACK");
 }
 cmp_ok(kept($one), '<=', 3, '... nor do rolled back ones');
+
+# a change while what was read is still in use
+$one->value(<<'END');
+CREATE FUNCTION change_it() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+	UPDATE domowf.workflow SET version = '1.0.1' WHERE name = 'w';
+	RETURN 1;
+END $$;
+SELECT count(domowf_enqueue('w') + change_it() + domowf_enqueue('w'))
+	FROM generate_series(1, 100)
+END
+cmp_ok(kept($one), '<=', 3, '... nor do changes under a statement');
 $one->value('DELETE FROM domowf.workflow WHERE name <> '
 	  . q{'w'; SELECT used('w')});
 is(kept($one), 1, '... nor workflows that are gone');
