@@ -216,6 +216,7 @@ default_transaction_isolation = serializable
 search_path = 'evil'
 END
 $node->restart;
+$sane .= ' -c transaction_timeout=0' if grep { $_ eq 'transaction_timeout' } @known;
 $session = Domowf->session($node, options => $sane);
 is($session->value('SHOW search_path') . $session->value('SHOW row_security'),
 	'evil, publicoff', 'a session has the settings of its database');
