@@ -1,4 +1,4 @@
-"""The two that are compared: a backend with domowf, and raw libcurl."""
+"""What works for the measurements: sessions of the server, and raw libcurl."""
 
 import os
 import re
@@ -43,9 +43,9 @@ class Failed(Exception):
 class Backend:
     """One session of psql. PGHOST and the like say where."""
 
-    def __init__(self, bundle):
+    def __init__(self, bundle, dbname="postgres"):
         self.psql = subprocess.Popen(
-            ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1"],
+            ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", dbname],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -55,15 +55,29 @@ class Backend:
         self.run("SET domowf.ca_file = '%s'" % bundle)
         self.pid = int(self.run("SELECT pg_backend_pid()"))
 
-    def run(self, statement):
+    def send(self, statement):
+        """Sends a statement; finish() waits for its end."""
         self.psql.stdin.write(statement + ";\n\\echo .\n")
         self.psql.stdin.flush()
+        self.sent = statement
+
+    def finish(self):
         answer = ""
         while (line := self.psql.stdout.readline()) != ".\n":
             if line == "":
-                raise Failed("a statement failed: " + statement)
+                raise Failed("a statement failed: " + self.sent)
             answer += line
         return answer.strip()
+
+    def run(self, statement):
+        self.send(statement)
+        return self.finish()
+
+    def seconds(self, statement):
+        """How long a statement takes."""
+        start = time.monotonic()
+        self.run(statement)
+        return time.monotonic() - start
 
     def time(self, base_url, statement, count, parallel=1):
         """Seconds that `count` calls take."""
@@ -81,16 +95,25 @@ class Backend:
             raise Failed("%s of %d calls succeeded" % (answer, count))
         return seconds
 
-    def memory_kb(self):
-        """What the process has allocated, shared memory not counted."""
-        with open("/proc/%d/status" % self.pid) as status:
+    def memory_kb(self, pid=None):
+        """What a process, this one by default, has allocated, shared memory
+        not counted."""
+        with open("/proc/%d/status" % (pid or self.pid)) as status:
             for line in status:
                 if line.startswith("RssAnon:"):
                     return int(line.split()[1])
         raise Failed("no RssAnon in /proc")
 
-    def descriptors(self):
-        return len(os.listdir("/proc/%d/fd" % self.pid))
+    def descriptors(self, pid=None):
+        """Open descriptors, without the server's own files, of which every
+        process keeps some open, as it needs them."""
+        data = self.run("SHOW data_directory")
+        directory = "/proc/%d/fd" % (pid or self.pid)
+        count = 0
+        for name in os.listdir(directory):
+            file = os.readlink(os.path.join(directory, name))
+            count += not file.startswith(data)
+        return count
 
     def close(self):
         self.psql.stdin.close()

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Measures domowf against raw libcurl and prints a table.
+"""Measures domowf against yardsticks and prints a table.
 
 A machine's figures mean nothing elsewhere, so every row is a ratio of two
 things done in turns, A B B A, and what is shown is the median of the rounds.
+Where that cannot be, the yardstick is measured in the same minute.
 To be started by run, in a directory that it may write to.
 """
 
@@ -15,10 +16,32 @@ import tempfile
 
 sys.dont_write_bytecode = True
 
+from calls import make_calls
 from clients import Backend, Failed, Raw
+from delivery import make_deliveries
+from enqueue import make_enqueues
+from latency import make_latencies
 from nginx import Nginx
-from rows import make_pairs, measure_leak
+from queue_server import Queue
 from table import print_table
+
+
+class Bench:
+    """What the rows need, made once for all of them."""
+
+    def __init__(self, rounds):
+        self.rounds = rounds
+        self.directory = tempfile.mkdtemp(prefix="bench-")
+        self.nginx = Nginx(self.directory)
+        self.backend = Backend(self.nginx.bundle)
+        self.raw = Raw(self.directory, self.nginx.bundle)
+        self.queue = Queue(self.nginx.bundle)
+
+    def stop(self):
+        self.queue.close()
+        self.raw.close()
+        self.backend.close()
+        self.nginx.stop()
 
 
 def first_line(*command):
@@ -49,27 +72,30 @@ def parse_arguments():
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", default="", metavar="TEXT")
+    parser.add_argument("--full", action="store_true")
     return parser.parse_args()
 
 
 def main():
     arguments = parse_arguments()
     load = os.getloadavg()[0]
-    directory = tempfile.mkdtemp(prefix="bench-")
-    nginx = Nginx(directory)
-    backend = Backend(nginx.bundle)
-    raw = Raw(directory, nginx.bundle)
+    bench = Bench(arguments.rounds)
+    makers = (
+        make_calls(bench.nginx),
+        make_enqueues(arguments.full),
+        make_deliveries(bench.nginx, arguments.full),
+        make_latencies(),
+    )
     rows = [
-        pair.measure(backend, raw, arguments.rounds)
-        for pair in make_pairs(nginx)
-        if arguments.only in pair.name
+        row.measure(bench)
+        for maker in makers
+        for row in maker
+        if arguments.only in row.name
     ]
-    if arguments.only in "leak":
-        rows.append(measure_leak(nginx))
-    print_table(rows, describe_machine(backend, load), arguments.markdown)
-    backend.close()
-    raw.close()
-    nginx.stop()
+    print_table(
+        rows, describe_machine(bench.backend, load), arguments.markdown
+    )
+    bench.stop()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Rows of text as a table, for a terminal or for a README."""
 
 HEADINGS = (
-    *("what", "domowf", "raw libcurl", "ratio", "lowest to highest"),
+    *("what", "domowf", "yardstick", "ratio", "lowest to highest"),
     *("target", "reached"),
 )
 

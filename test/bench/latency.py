@@ -1,0 +1,189 @@
+"""The table's rows of latency: from COMMIT to the arrival of the request.
+
+A session enqueues a request in each of many transactions, with pauses, and
+notes when COMMIT began and when it came back; peer.py notes the arrivals. Both
+read the same clock. What is compared with the target counts from when COMMIT
+came back, because that is when the request is promised. The yardstick is what
+a bare request needs, sent on a kept connection at the same pace.
+"""
+
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import time
+
+from clients import BODY
+from nginx import INSTANCE, START
+from queue_server import wait_until
+
+TRAFFIC_RATE = 200
+SAMPLES = 400
+
+# Between two samples, seconds.
+PAUSE = 0.01, 0.03
+
+SAMPLE = """DO $$
+DECLARE before float8;
+BEGIN
+    FOR i IN 1..{count} LOOP
+        PERFORM domowf_enqueue('w', jsonb_build_object('n', i));
+        before := extract(epoch FROM clock_timestamp());
+        COMMIT;
+        INSERT INTO sample VALUES (i, before,
+            extract(epoch FROM clock_timestamp()));
+        COMMIT;
+        PERFORM pg_sleep({least} + random() * ({most} - {least}));
+    END LOOP;
+END $$"""
+
+TRAFFIC = "SELECT domowf_enqueue('w', '{}');\n"
+
+# Other sessions.
+SESSIONS = 4
+
+
+class Peer:
+    """peer.py, running."""
+
+    def __init__(self):
+        script = os.path.join(os.path.dirname(__file__), "peer.py")
+        self.process = subprocess.Popen(
+            [sys.executable, script, INSTANCE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.port = int(self.process.stdout.readline())
+        self.url = "http://127.0.0.1:%d" % self.port
+
+    def arrivals(self):
+        """By number, since the last time."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        found = {}
+        while (line := self.process.stdout.readline()) != "\n":
+            number, when = line.split()
+            found[int(number)] = float(when)
+        return found
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Traffic:
+    """Other sessions that enqueue, so many a second; 0: none do."""
+
+    def __init__(self, directory, rate):
+        self.process = None
+        if rate == 0:
+            return
+        path = os.path.join(directory, "traffic.sql")
+        with open(path, "w") as out:
+            out.write(TRAFFIC)
+        self.process = subprocess.Popen(
+            ["pgbench", "-n", "-M", "prepared", "-f", path, "-T", "3600"]
+            + ["-c", str(SESSIONS), "-R", str(rate)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def stop(self):
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+
+
+def percentile(values, part):
+    return sorted(values)[int(part * (len(values) - 1))]
+
+
+def show(seconds):
+    return "p50 %.2f ms, p99 %.2f ms" % tuple(
+        1000 * percentile(seconds, part) for part in (0.5, 0.99)
+    )
+
+
+def measure_loopback(peer):
+    """Seconds from a bare request's writing to its arrival."""
+    body = re.sub(r'"data":.*', '"data":{"n": %d}}', BODY)
+    sent = {}
+    with socket.create_connection(("127.0.0.1", peer.port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for i in range(SAMPLES):
+            text = body % i
+            request = "POST %s HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s"
+            request %= START, len(text), text
+            sent[i] = time.time()
+            connection.send(request.encode())
+            connection.recv(65536)
+            time.sleep(random.uniform(*PAUSE) / 10)
+    arrived = peer.arrivals()
+    return [arrived[i] - sent[i] for i in sent]
+
+
+class Latency:
+    most_p50, most_p99 = 0.001, 0.005
+
+    def __init__(self, name, rate):
+        self.name = "COMMIT to arrival, " + name
+        self.rate = rate
+
+    def sample(self, bench):
+        queue = bench.queue
+        queue.run("CREATE TABLE sample (n int, before float8, after float8)")
+        queue.resume()
+        traffic = Traffic(bench.directory, self.rate)
+        if self.rate > 0:
+            wait_until(
+                "there is traffic",
+                lambda: int(queue.run("SELECT count(*) FROM domowf.log"))
+                > self.rate,
+            )
+        queue.run(
+            SAMPLE.format(count=SAMPLES, least=PAUSE[0], most=PAUSE[1])
+        )
+        traffic.stop()
+        wait_until("all are sent", lambda: queue.length() == 0)
+        queue.pause()
+        rows = queue.run("SELECT * FROM sample").split("\n")
+        queue.run("DROP TABLE sample")
+        queue.empty()
+        return [[float(x) for x in row.split("|")] for row in rows]
+
+    def measure(self, bench):
+        peer = Peer()
+        loopback = measure_loopback(peer)
+        bench.queue.configure(peer.url)
+        samples = self.sample(bench)
+        arrived = peer.arrivals()
+        bench.queue.configure(bench.nginx.http)
+        peer.stop()
+        since_before = [arrived[n] - before for n, before, _ in samples]
+        since_after = [arrived[n] - after for n, _, after in samples]
+        commit = [after - before for _, before, after in samples]
+        reached = (
+            percentile(since_after, 0.5) < self.most_p50
+            and percentile(since_after, 0.99) < self.most_p99
+        )
+        return [
+            self.name,
+            "%s (with COMMIT itself %s)"
+            % (show(since_after), show(since_before)),
+            "a bare request %s; COMMIT %s" % (show(loopback), show(commit)),
+            *("", ""),
+            "p50 below 1 ms, p99 below 5 ms",
+            "yes" if reached else "no",
+        ]
+
+
+def make_latencies():
+    return [
+        Latency("idle", 0),
+        Latency(
+            "while others enqueue %d a second" % TRAFFIC_RATE, TRAFFIC_RATE
+        ),
+    ]
