@@ -83,14 +83,57 @@
 	create_foreignscan_path((root), (rel), NULL, 1, 0, 1, NIL, NULL, NULL, NIL)
 #endif
 
-/* Entries in all indexes of a row that was just inserted. */
+/*
+ * Entries in all indexes of a row that was just inserted; `may_conflict`: put
+ * into *conflict (a bool *) whether a unique index has one like it.
+ */
 #if PG_VERSION_NUM >= 160000
-#define dwf_insert_index_tuples(target, slot, estate) \
-	ExecInsertIndexTuples((target), (slot), (estate), false, false, NULL, NIL, \
-						  false)
+#define dwf_insert_index_tuples(target, slot, estate, may_conflict, conflict) \
+	ExecInsertIndexTuples((target), (slot), (estate), false, (may_conflict), \
+						  (conflict), NIL, false)
 #else
-#define dwf_insert_index_tuples(target, slot, estate) \
-	ExecInsertIndexTuples((target), (slot), (estate), false, false, NULL, NIL)
+#define dwf_insert_index_tuples(target, slot, estate, may_conflict, conflict) \
+	ExecInsertIndexTuples((target), (slot), (estate), false, (may_conflict), \
+						  (conflict), NIL)
+#endif
+
+/* The same for a row that was just updated, as table_tuple_update() says. */
+#if PG_VERSION_NUM >= 160000
+#define DwfUpdatedIndexes		TU_UpdateIndexes
+#define dwf_update_index_tuples(target, slot, estate, updated) \
+	do { \
+		if ((updated) != TU_None) \
+			list_free(ExecInsertIndexTuples((target), (slot), (estate), true, \
+											false, NULL, NIL, \
+											(updated) == TU_Summarizing)); \
+	} while (0)
+#else
+#define DwfUpdatedIndexes		bool
+#define dwf_update_index_tuples(target, slot, estate, updated) \
+	do { \
+		if (updated) \
+			list_free(ExecInsertIndexTuples((target), (slot), (estate), true, \
+											false, NULL, NIL)); \
+	} while (0)
+#endif
+
+/* Whether no unique index has a row like this; else its place in *tid. */
+#if PG_VERSION_NUM >= 180000
+#define dwf_check_index_constraints(target, slot, estate, tid) \
+	ExecCheckIndexConstraints((target), (slot), (estate), (tid), \
+							  &(slot)->tts_tid, NIL)
+#else
+#define dwf_check_index_constraints(target, slot, estate, tid) \
+	ExecCheckIndexConstraints((target), (slot), (estate), (tid), NIL)
+#endif
+
+/* A scan of an index with so many keys. */
+#if PG_VERSION_NUM >= 180000
+#define dwf_index_beginscan(rel, index, snapshot, nkeys) \
+	index_beginscan((rel), (index), (snapshot), NULL, (nkeys), 0)
+#else
+#define dwf_index_beginscan(rel, index, snapshot, nkeys) \
+	index_beginscan((rel), (index), (snapshot), (nkeys), 0)
 #endif
 
 #endif							/* DWF_COMPAT_H */

@@ -15,36 +15,33 @@
  * The lock is of LOCKTAG_USERLOCK, which no SQL function can take, and is kept
  * by a prepared transaction as any other.
  *
- * Keys.  (scope, key) is inserted with ON CONFLICT DO NOTHING, which waits for
- * a concurrent transaction that holds it; above READ COMMITTED, where the
- * winner cannot be seen, PostgreSQL itself raises 40001.
+ * Keys.  (scope, key) is inserted unless it is there, as by ON CONFLICT DO
+ * NOTHING: that waits for a concurrent transaction that holds it, and raises
+ * 40001 above READ COMMITTED, where the winner cannot be seen.
+ *
+ * Nothing here goes through SQL (table.c says why).
  */
 #include "postgres.h"
 
+#include "columns.h"
 #include "compat.h"
 #include "domowf.h"
 #include "guc.h"
-#include "instance.h"
+#include "log.h"
 #include "queue.h"
 #include "table.h"
 #include "xact.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "common/hashfn.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
@@ -52,92 +49,9 @@
 /* Order keys that one transaction may lock. */
 #define MAX_ORDER_KEYS	1000
 
-/* The columns of domowf.queue, in their order. */
-typedef enum QueueColumn
-{
-	QUEUE_ID,
-	QUEUE_STATE,
-	QUEUE_WAITING,
-	QUEUE_OPERATION,
-	QUEUE_WORKFLOW,
-	QUEUE_REQUEST,
-	QUEUE_ON_DOUBT,
-	QUEUE_MAX_ATTEMPTS,
-	QUEUE_ATTEMPTS,
-	QUEUE_FAILURES,
-	QUEUE_CLAIM,
-	QUEUE_OWNER,
-	QUEUE_KEY,
-	QUEUE_ORDER_KEY,
-	QUEUE_SOURCE,
-	QUEUE_REQUESTED_BY,
-	QUEUE_REQUESTED_BY_OID,
-	QUEUE_BATCH,
-	QUEUE_ENQUEUED_AT,
-	QUEUE_RUN_AT,
-	QUEUE_DUE,
-	QUEUE_EXPIRES_AT,
-	QUEUE_SENT_AT,
-	QUEUE_HTTP_STATUS,
-	QUEUE_ERROR,
-	QUEUE_ERRORS
-} QueueColumn;
-
-#define QUEUE_COLUMNS	(QUEUE_ERRORS + 1)
-
-/* The columns of domowf.log, in their order. */
-typedef enum LogColumn
-{
-	LOG_ID,
-	LOG_OPERATION,
-	LOG_WORKFLOW,
-	LOG_OUTCOME,
-	LOG_ORIGIN,
-	LOG_KEY,
-	LOG_ORDER_KEY,
-	LOG_SOURCE,
-	LOG_ATTEMPTS,
-	LOG_HTTP_STATUS,
-	LOG_INSTANCE_ID,
-	LOG_MODEL_ID,
-	LOG_MODEL_NAME,
-	LOG_MODEL_VERSION,
-	LOG_DEPLOYMENT_ID,
-	LOG_BPMN_PROCESS_ID,
-	LOG_BPMN_PROCESS_NAME,
-	LOG_CREATED_BY,
-	LOG_CREATED_ON,
-	LOG_UPDATED_BY,
-	LOG_UPDATED_ON,
-	LOG_INSTANCE_STATUS,
-	LOG_IS_TEST_RUN,
-	LOG_REQUEST,
-	LOG_RESPONSE,
-	LOG_ERROR,
-	LOG_ERRORS,
-	LOG_REQUESTED_BY,
-	LOG_REQUESTED_BY_OID,
-	LOG_ENQUEUED_AT,
-	LOG_SENT_AT,
-	LOG_SETTLED_AT,
-	LOG_BATCH,
-	LOG_ON_DOUBT,
-	LOG_MAX_ATTEMPTS,
-	LOG_EXPIRES_AT,
-	LOG_INSTANCE_FINISHED_AT
-} LogColumn;
-
-#define LOG_COLUMNS	(LOG_INSTANCE_FINISHED_AT + 1)
-
-static int64 take_key(const char *scope, const char *key, int64 id);
-static int64 find_key_holder(const char *scope, const char *key);
-static void insert_request(const DwfEnqueue *request, int64 id, bool waiting);
-static void set_text(Datum *values, bool *nulls, int column,
-					 const char *text);
-static void set_utf8(Datum *values, bool *nulls, int column,
-					 const char *text);
-static void set_time(Datum *values, bool *nulls, int column, bool present,
-					 int64 unix_usec);
+static int64 take_key(const DwfEnqueue *request, int64 id);
+static void insert_request(DwfTable *queue, const DwfEnqueue *request,
+						   int64 id, bool waiting);
 
 bool
 dwf_queue_exists(void)
@@ -183,12 +97,10 @@ dwf_queue_leave(const DwfQueueScope *scope)
 int64
 dwf_queue_enqueue(const DwfEnqueue *request)
 {
-	const char *scope_name = request->workflow != NULL ? request->workflow :
-	dwf_domo_operation_name(request->operation);
 	Oid			sequence = dwf_table_oid("request_id");
 	int64		id;
 	bool		waiting = false;
-	DwfQueueScope scope;
+	DwfTable	queue;
 
 	if (!OidIsValid(sequence))
 		ereport(ERROR,
@@ -199,22 +111,20 @@ dwf_queue_enqueue(const DwfEnqueue *request)
 	if (request->order_key != NULL)
 		dwf_queue_lock_order_key(request->order_key);
 	id = nextval_internal(sequence, false);
-
-	if (request->key != NULL || request->order_key != NULL)
+	if (request->key != NULL)
 	{
-		int64		holder = id;
+		int64		holder = take_key(request, id);
 
-		dwf_queue_enter(&scope);
-		if (request->key != NULL)
-			holder = take_key(scope_name, request->key, id);
-		if (holder == id && request->order_key != NULL)
-			waiting = dwf_queue_must_wait(request->order_key);
-		dwf_queue_leave(&scope);
 		if (holder != id)
 			return holder;
 	}
 
-	insert_request(request, id, waiting);
+	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
+	if (request->order_key != NULL)
+		waiting = dwf_table_find(&queue, QUEUE_ORDER_KEY,
+								 CStringGetTextDatum(request->order_key));
+	insert_request(&queue, request, id, waiting);
+	dwf_table_close(&queue);
 	if (waiting)
 		dwf_xact_note_waiting();
 	dwf_xact_note_enqueued(waiting ? DT_NOEND : request->run_at, 1);
@@ -226,59 +136,21 @@ dwf_queue_enqueue(const DwfEnqueue *request)
  * the key already.
  */
 static int64
-take_key(const char *scope, const char *key, int64 id)
+take_key(const DwfEnqueue *request, int64 id)
 {
-	static SPIPlanPtr insert = NULL;
-	Datum		values[] = {CStringGetTextDatum(scope),
-	CStringGetTextDatum(key), Int64GetDatum(id)};
 	int64		holder = id;
+	DwfTable	key;
 
-	SPI_connect();
-	if (insert == NULL)
-	{
-		Oid			types[] = {TEXTOID, TEXTOID, INT8OID};
-
-		insert = SPI_prepare("INSERT INTO domowf.key VALUES ($1, $2, $3) "
-							 "ON CONFLICT DO NOTHING", 3, types);
-		SPI_keepplan(insert);
-	}
-
-	/* the holder may go away between the two statements: then again */
-	do
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (SPI_execute_plan(insert, values, NULL, false, 0) != SPI_OK_INSERT)
-			elog(ERROR, "could not take a key");
-		if (SPI_processed == 0)
-			holder = find_key_holder(scope, key);
-	} while (holder == 0);
-	SPI_finish();
+	dwf_table_open(&key, "key", KEY_COLUMNS, true);
+	dwf_table_set_text(&key, KEY_SCOPE,
+					   request->workflow != NULL ? request->workflow :
+					   dwf_domo_operation_name(request->operation));
+	dwf_table_set_text(&key, KEY_KEY, request->key);
+	dwf_table_set(&key, KEY_REQUEST_ID, Int64GetDatum(id));
+	if (!dwf_table_insert_new(&key))
+		holder = DatumGetInt64(key.values[KEY_REQUEST_ID]);
+	dwf_table_close(&key);
 	return holder;
-}
-
-/* The request that holds a key; 0: none does.  SPI connected. */
-static int64
-find_key_holder(const char *scope, const char *key)
-{
-	static SPIPlanPtr select = NULL;
-	Datum		values[] = {CStringGetTextDatum(scope),
-	CStringGetTextDatum(key)};
-	bool		isnull;
-
-	if (select == NULL)
-	{
-		Oid			types[] = {TEXTOID, TEXTOID};
-
-		select = SPI_prepare("SELECT request_id FROM domowf.key "
-							 "WHERE scope = $1 AND key = $2", 2, types);
-		SPI_keepplan(select);
-	}
-	if (SPI_execute_plan(select, values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read a key");
-	if (SPI_processed == 0)
-		return 0;
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
-									   SPI_tuptable->tupdesc, 1, &isnull));
 }
 
 /*
@@ -288,24 +160,13 @@ find_key_holder(const char *scope, const char *key)
 bool
 dwf_queue_must_wait(const char *order_key)
 {
-	static SPIPlanPtr select = NULL;
-	Datum		values[] = {CStringGetTextDatum(order_key)};
+	DwfTable	queue;
 	bool		found;
 
-	SPI_connect();
-	if (select == NULL)
-	{
-		Oid			types[] = {TEXTOID};
-
-		select = SPI_prepare("SELECT FROM domowf.queue WHERE order_key = $1 "
-							 "LIMIT 1", 1, types);
-		SPI_keepplan(select);
-	}
-	if (SPI_execute_snapshot(select, values, NULL, GetLatestSnapshot(),
-							 InvalidSnapshot, true, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the queue");
-	found = SPI_processed > 0;
-	SPI_finish();
+	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
+	found = dwf_table_find(&queue, QUEUE_ORDER_KEY,
+						   CStringGetTextDatum(order_key));
+	dwf_table_close(&queue);
 	return found;
 }
 
@@ -340,72 +201,46 @@ dwf_queue_lock_order_key(const char *order_key)
 						MAX_ORDER_KEYS)));
 }
 
+/* `waiting`: an earlier request of its order key goes first. */
 static void
-insert_request(const DwfEnqueue *request, int64 id, bool waiting)
+insert_request(DwfTable *queue, const DwfEnqueue *request, int64 id,
+			   bool waiting)
 {
-	Datum		values[QUEUE_COLUMNS] = {0};
-	bool		nulls[QUEUE_COLUMNS] = {0};
 	NameData	role;
-	TimestampTz due = waiting ? DT_NOEND : request->run_at;
 
 	namestrcpy(&role, GetUserNameFromId(request->requested_by, false));
-
-	values[QUEUE_ID] = Int64GetDatum(id);
-	values[QUEUE_STATE] = CStringGetTextDatum("queued");
-	values[QUEUE_WAITING] = BoolGetDatum(waiting);
-	values[QUEUE_OPERATION] =
-		CStringGetTextDatum(dwf_domo_operation_name(request->operation));
-	set_text(values, nulls, QUEUE_WORKFLOW, request->workflow);
-	values[QUEUE_REQUEST] = JsonbPGetDatum(request->request);
-	values[QUEUE_ON_DOUBT] =
-		CStringGetTextDatum(request->retry_on_doubt ? "retry" : "hold");
-	values[QUEUE_MAX_ATTEMPTS] = Int32GetDatum(request->max_attempts);
-	values[QUEUE_ATTEMPTS] = Int32GetDatum(0);
-	values[QUEUE_FAILURES] = Int32GetDatum(0);
-	values[QUEUE_CLAIM] = Int32GetDatum(0);
-	nulls[QUEUE_OWNER] = true;
-	set_text(values, nulls, QUEUE_KEY, request->key);
-	set_text(values, nulls, QUEUE_ORDER_KEY, request->order_key);
-	set_text(values, nulls, QUEUE_SOURCE, request->source);
-	values[QUEUE_REQUESTED_BY] = NameGetDatum(&role);
-	values[QUEUE_REQUESTED_BY_OID] = ObjectIdGetDatum(request->requested_by);
-	values[QUEUE_BATCH] =
-		FullTransactionIdGetDatum(GetTopFullTransactionId());
-	values[QUEUE_ENQUEUED_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[QUEUE_RUN_AT] = TimestampTzGetDatum(request->run_at);
-	values[QUEUE_DUE] = TimestampTzGetDatum(due);
-	values[QUEUE_EXPIRES_AT] = TimestampTzGetDatum(request->expires_at);
-	nulls[QUEUE_EXPIRES_AT] = !request->has_expires_at;
-	nulls[QUEUE_SENT_AT] = true;
-	nulls[QUEUE_HTTP_STATUS] = true;
-	nulls[QUEUE_ERROR] = true;
-	nulls[QUEUE_ERRORS] = true;
-	dwf_table_insert("queue", values, nulls, QUEUE_COLUMNS);
-}
-
-static void
-set_text(Datum *values, bool *nulls, int column, const char *text)
-{
-	nulls[column] = text == NULL;
-	if (text != NULL)
-		values[column] = CStringGetTextDatum(text);
-}
-
-/* Sets a text from UTF-8; what the database cannot hold stays NULL. */
-static void
-set_utf8(Datum *values, bool *nulls, int column, const char *text)
-{
-	if (text != NULL)
-		nulls[column] = !dwf_instance_to_database(text, strlen(text), false,
-												  &values[column]);
-}
-
-static void
-set_time(Datum *values, bool *nulls, int column, bool present,
-		 int64 unix_usec)
-{
-	values[column] = TimestampTzGetDatum(dwf_instance_time(unix_usec));
-	nulls[column] = !present;
+	dwf_table_clear(queue);
+	dwf_table_set(queue, QUEUE_ID, Int64GetDatum(id));
+	dwf_table_set_text(queue, QUEUE_STATE, "queued");
+	dwf_table_set(queue, QUEUE_WAITING, BoolGetDatum(waiting));
+	dwf_table_set_text(queue, QUEUE_OPERATION,
+					   dwf_domo_operation_name(request->operation));
+	dwf_table_set_text(queue, QUEUE_WORKFLOW, request->workflow);
+	dwf_table_set(queue, QUEUE_REQUEST, JsonbPGetDatum(request->request));
+	dwf_table_set_text(queue, QUEUE_ON_DOUBT,
+					   request->retry_on_doubt ? "retry" : "hold");
+	dwf_table_set(queue, QUEUE_MAX_ATTEMPTS,
+				  Int32GetDatum(request->max_attempts));
+	dwf_table_set(queue, QUEUE_ATTEMPTS, Int32GetDatum(0));
+	dwf_table_set(queue, QUEUE_FAILURES, Int32GetDatum(0));
+	dwf_table_set(queue, QUEUE_CLAIM, Int32GetDatum(0));
+	dwf_table_set_text(queue, QUEUE_KEY, request->key);
+	dwf_table_set_text(queue, QUEUE_ORDER_KEY, request->order_key);
+	dwf_table_set_text(queue, QUEUE_SOURCE, request->source);
+	dwf_table_set(queue, QUEUE_REQUESTED_BY, NameGetDatum(&role));
+	dwf_table_set(queue, QUEUE_REQUESTED_BY_OID,
+				  ObjectIdGetDatum(request->requested_by));
+	dwf_table_set(queue, QUEUE_BATCH,
+				  FullTransactionIdGetDatum(GetTopFullTransactionId()));
+	dwf_table_set(queue, QUEUE_ENQUEUED_AT,
+				  TimestampTzGetDatum(GetCurrentTimestamp()));
+	dwf_table_set(queue, QUEUE_RUN_AT, TimestampTzGetDatum(request->run_at));
+	dwf_table_set(queue, QUEUE_DUE,
+				  TimestampTzGetDatum(waiting ? DT_NOEND : request->run_at));
+	if (request->has_expires_at)
+		dwf_table_set(queue, QUEUE_EXPIRES_AT,
+					  TimestampTzGetDatum(request->expires_at));
+	dwf_table_insert(queue, false);
 }
 
 void
@@ -413,10 +248,9 @@ dwf_queue_log_call(const DwfRequest *request, Jsonb *jsonb,
 				   const DwfInstance *instance, int http_status,
 				   NullableDatum response)
 {
-	Datum		values[LOG_COLUMNS] = {0};
-	bool		nulls[LOG_COLUMNS];
 	Oid			sequence;
 	NameData	role;
+	DwfTable	log;
 
 	if (!dwf_log_calls)
 		return;
@@ -424,46 +258,27 @@ dwf_queue_log_call(const DwfRequest *request, Jsonb *jsonb,
 	if (!OidIsValid(sequence))
 		return;
 	namestrcpy(&role, GetUserNameFromId(GetUserId(), false));
-	memset(nulls, true, sizeof(nulls));
-	values[LOG_ID] = Int64GetDatum(nextval_internal(sequence, false));
-	values[LOG_OPERATION] =
-		CStringGetTextDatum(dwf_domo_operation_name(request->operation));
-	set_utf8(values, nulls, LOG_WORKFLOW, request->workflow);
-	values[LOG_OUTCOME] = CStringGetTextDatum("done");
-	values[LOG_ORIGIN] = CStringGetTextDatum("call");
-	values[LOG_ATTEMPTS] = Int32GetDatum(1);
-	values[LOG_HTTP_STATUS] = Int32GetDatum(http_status);
-	values[LOG_REQUESTED_BY] = NameGetDatum(&role);
-	values[LOG_REQUESTED_BY_OID] = ObjectIdGetDatum(GetUserId());
-	values[LOG_SETTLED_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[LOG_BATCH] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	nulls[LOG_ID] = nulls[LOG_OPERATION] = nulls[LOG_OUTCOME] =
-		nulls[LOG_ORIGIN] = nulls[LOG_ATTEMPTS] = nulls[LOG_HTTP_STATUS] =
-		nulls[LOG_REQUESTED_BY] = nulls[LOG_REQUESTED_BY_OID] =
-		nulls[LOG_SETTLED_AT] = nulls[LOG_BATCH] = false;
-	set_utf8(values, nulls, LOG_INSTANCE_ID, instance->id);
-	set_utf8(values, nulls, LOG_MODEL_ID, instance->model_id);
-	set_utf8(values, nulls, LOG_MODEL_NAME, instance->model_name);
-	set_utf8(values, nulls, LOG_MODEL_VERSION, instance->model_version);
-	set_utf8(values, nulls, LOG_DEPLOYMENT_ID, instance->deployment_id);
-	set_utf8(values, nulls, LOG_BPMN_PROCESS_ID, instance->bpmn_process_id);
-	set_utf8(values, nulls, LOG_BPMN_PROCESS_NAME,
-			 instance->bpmn_process_name);
-	set_utf8(values, nulls, LOG_CREATED_BY, instance->created_by);
-	set_utf8(values, nulls, LOG_UPDATED_BY, instance->updated_by);
-	set_utf8(values, nulls, LOG_INSTANCE_STATUS, instance->status);
-	set_time(values, nulls, LOG_CREATED_ON, instance->has_created_on,
-			 instance->created_on);
-	set_time(values, nulls, LOG_UPDATED_ON, instance->has_updated_on,
-			 instance->updated_on);
-	values[LOG_IS_TEST_RUN] = BoolGetDatum(instance->is_test_run);
-	nulls[LOG_IS_TEST_RUN] = !instance->has_is_test_run;
-	if (dwf_log_payload)
-	{
-		values[LOG_REQUEST] = JsonbPGetDatum(jsonb);
-		nulls[LOG_REQUEST] = jsonb == NULL;
-		values[LOG_RESPONSE] = response.value;
-		nulls[LOG_RESPONSE] = response.isnull;
-	}
-	dwf_table_insert("log", values, nulls, LOG_COLUMNS);
+	dwf_table_open(&log, "log", LOG_COLUMNS, false);
+	dwf_table_set(&log, LOG_ID,
+				  Int64GetDatum(nextval_internal(sequence, false)));
+	dwf_table_set_text(&log, LOG_OPERATION,
+					   dwf_domo_operation_name(request->operation));
+	dwf_log_set_utf8(&log, LOG_WORKFLOW, request->workflow);
+	dwf_table_set_text(&log, LOG_OUTCOME, "done");
+	dwf_table_set_text(&log, LOG_ORIGIN, "call");
+	dwf_table_set(&log, LOG_ATTEMPTS, Int32GetDatum(1));
+	dwf_table_set(&log, LOG_HTTP_STATUS, Int32GetDatum(http_status));
+	dwf_table_set(&log, LOG_REQUESTED_BY, NameGetDatum(&role));
+	dwf_table_set(&log, LOG_REQUESTED_BY_OID, ObjectIdGetDatum(GetUserId()));
+	dwf_table_set(&log, LOG_SETTLED_AT,
+				  TimestampTzGetDatum(GetCurrentTimestamp()));
+	dwf_table_set(&log, LOG_BATCH,
+				  FullTransactionIdGetDatum(GetTopFullTransactionId()));
+	dwf_log_set_instance(&log, instance);
+	if (dwf_log_payload && jsonb != NULL)
+		dwf_table_set(&log, LOG_REQUEST, JsonbPGetDatum(jsonb));
+	if (dwf_log_payload && !response.isnull)
+		dwf_table_set(&log, LOG_RESPONSE, response.value);
+	dwf_table_insert(&log, false);
+	dwf_table_close(&log);
 }

@@ -101,7 +101,6 @@ extern void dwf_queue_lock_order_key(const char *order_key);
 
 /*
  * Whether another request of an order key, which is locked, is in the queue.
- * Within dwf_queue_enter().
  */
 extern bool dwf_queue_must_wait(const char *order_key);
 

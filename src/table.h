@@ -1,18 +1,98 @@
 /*
  * table.h
- *	  Rows put into domowf's own tables without going through SQL.
+ *	  Rows of domowf's own tables, read and written without going through SQL.
  */
 #ifndef DWF_TABLE_H
 #define DWF_TABLE_H
 
+#include "access/genam.h"
+#include "access/skey.h"
+#include "nodes/execnodes.h"
+
 /*
- * Inserts a row into a table of schema domowf and its indexes.  `values` are
- * in the order of the table's columns; CHECK and NOT NULL constraints are the
- * caller's to keep.  No privilege is asked for and no trigger, rule or policy
- * runs.  Raises 42P01 where the table is not there.
+ * A table of schema domowf, open with its indexes, and the row at hand: one
+ * that was found, or one to be written.  `values` and `nulls` are in the order
+ * of columns.h; what they point to must last until the row is written.  Lives
+ * in the memory context in which it was opened; closed in the same
+ * transaction, or by its end after an error.
  */
-extern void dwf_table_insert(const char *table, Datum *values, bool *nulls,
-							 int ncolumns);
+typedef struct DwfTable
+{
+	Relation	rel;
+	Datum	   *values;
+	bool	   *nulls;
+
+	/* table.c's own */
+	EState	   *estate;
+	ResultRelInfo *target;
+	TupleTableSlot *row;		/* holds values and nulls */
+	TupleTableSlot *found;		/* as it was read; NULL: nothing yet */
+	Snapshot	snapshot;		/* for all that is read; NULL: none yet */
+	IndexScanDesc scan;			/* of an index that begins with ... */
+	int			scanned;		/* ... this column; NULL: none yet */
+	ScanKeyData place[2];		/* where the scan begins */
+} DwfTable;
+
+/*
+ * Opens a table for reading and writing, with a row at hand that is all nulls.
+ * `takes_new`: dwf_table_insert_new() may be called.  Raises 42P01 where the
+ * table is not there.  Columns that somebody added stay as they are.
+ */
+extern void dwf_table_open(DwfTable *table, const char *name, int ncolumns,
+						   bool takes_new);
+extern void dwf_table_close(DwfTable *table);
+
+/* Makes the row at hand all nulls. */
+extern void dwf_table_clear(DwfTable *table);
+
+/* Sets a column of the row at hand; a text that is NULL: null. */
+extern void dwf_table_set(DwfTable *table, int column, Datum value);
+extern void dwf_table_set_text(DwfTable *table, int column, const char *text);
+
+/* Whether a text column of the row at hand has this value. */
+extern bool dwf_table_is_text(const DwfTable *table, int column,
+							  const char *expected);
+
+/*
+ * Inserts the row at hand; afterwards it is all nulls.  NOT NULL constraints
+ * are the caller's to keep, and CHECK constraints as well unless `checked`.
+ * No privilege is asked for and no trigger, rule or policy runs.
+ */
+extern void dwf_table_insert(DwfTable *table, bool checked);
+
+/*
+ * The same unless a unique index has a row like it: then returns false with
+ * that one at hand.  Waits for whoever has inserted it and has not ended.
+ * Raises 40001 where the transaction's snapshot cannot see it.
+ */
+extern bool dwf_table_insert_new(DwfTable *table);
+
+/*
+ * Looks for a row with this value (a bigint or a text) in a column that an
+ * index begins with, and takes it at hand.  Sees what was committed, and done
+ * by this transaction, before the first look since the table was opened.
+ */
+extern bool dwf_table_find(DwfTable *table, int column, Datum value);
+
+/*
+ * Goes to behind (time, number) in the order of an index that begins with a
+ * timestamptz and a bigint column; dwf_table_next() then takes row after row
+ * at hand, and returns false behind the last one.  Sees what dwf_table_find()
+ * does.
+ */
+extern void dwf_table_seek(DwfTable *table, int time_column, int64 time,
+						   int number_column, int64 number);
+extern bool dwf_table_next(DwfTable *table);
+
+/*
+ * Writes the row at hand in place of the one that was found.  Returns false
+ * where somebody holds or has changed it; with `wait`, waits for whoever holds
+ * it, and raises 40001 where it was changed.  CHECK constraints apply.
+ */
+extern bool dwf_table_update(DwfTable *table, bool wait);
+
+/* Deletes the row that was found, as dwf_table_update() with `wait`. */
+extern void dwf_table_delete(DwfTable *table);
 
 /* The oid of a relation in schema domowf; InvalidOid where it is not there. */
 extern Oid	dwf_table_oid(const char *table);
