@@ -325,7 +325,7 @@ CREATE TABLE domowf.queue (
 	http_status int,
 	error text,
 	errors jsonb
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02,
+) WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0.02,
 	autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE domowf.queue IS
 	'requests that are not settled: queued, sending or in doubt';

@@ -12,7 +12,7 @@
 #include "guc.h"
 #include "notice.h"
 #include "queue.h"
-#include "worker_queue.h"
+#include "settlement.h"
 #include "xact.h"
 
 #include "access/xact.h"
@@ -239,7 +239,7 @@ change(const char *sql, int nparams, Datum *values, const char *nulls)
 								  1, &isnull);
 		if (!isnull)
 		{
-			dwf_queue_release_next(order_key);
+			dwf_settlement_release_next(order_key);
 			dwf_xact_note_waiting();
 		}
 	}

@@ -139,20 +139,22 @@ int
 dwf_sender_room(DwfSender *sender, TimestampTz now)
 {
 	int			room;
+	ListCell   *cell;
 
 	if (!sender->is_open || dwf_sender_must_reopen(sender))
 		return 0;
 
 	/* `sending` holds what is in flight and what is not yet settled */
 	room = dwf_pause_room(&sender->pause, now, dwf_max_connections) -
-		sender->in_flight - list_length(sender->claimed) -
-		list_length(sender->ended);
+		sender->in_flight - list_length(sender->claimed);
+	foreach(cell, sender->ended)
+		room -= !((DwfAttempt *) lfirst(cell))->written;
 	return room <= 0 ? 0 :
 		dwf_rate_room(&sender->rate, dwf_rate_limit, now, room);
 }
 
 TimestampTz
-dwf_sender_room_at(DwfSender *sender, TimestampTz now)
+dwf_sender_room_at(const DwfSender *sender, TimestampTz now)
 {
 	int64		wait;
 
@@ -224,10 +226,39 @@ free_attempt(DwfAttempt *attempt)
 	MemoryContextDelete(attempt->context);
 }
 
+DwfAttempt *
+dwf_sender_find_failed(const DwfSender *sender, TimestampTz now)
+{
+	ListCell   *cell;
+
+	foreach(cell, sender->ended)
+	{
+		DwfAttempt *attempt = lfirst(cell);
+
+		if (attempt->tries > 0 && attempt->write_at <= now)
+			return attempt;
+	}
+	return NULL;
+}
+
+bool
+dwf_sender_has_fresh(const DwfSender *sender)
+{
+	ListCell   *cell;
+
+	foreach(cell, sender->ended)
+	{
+		if (((DwfAttempt *) lfirst(cell))->tries == 0)
+			return true;
+	}
+	return false;
+}
+
 void
 dwf_sender_committed(DwfSender *sender)
 {
 	ListCell   *cell;
+	int			gone = 0;
 
 	foreach(cell, sender->ended)
 	{
@@ -236,10 +267,11 @@ dwf_sender_committed(DwfSender *sender)
 		if (!attempt->written)
 			continue;
 		sender->ended = foreach_delete_current(sender->ended, cell);
-		if (attempt->result.verdict != DWF_REQUEUE)
-			dwf_shared_add_length(MyDatabaseId, -1);
+		gone += attempt->result.verdict != DWF_REQUEUE;
 		free_attempt(attempt);
 	}
+	if (gone > 0)
+		dwf_shared_add_length(MyDatabaseId, -gone);
 }
 
 void
@@ -326,11 +358,11 @@ end_unsent(DwfSender *sender, DwfAttempt *attempt, DwfVerdict verdict,
 }
 
 void
-dwf_sender_harvest(DwfSender *sender)
+dwf_sender_harvest(DwfSender *sender, bool has_news)
 {
 	const DwfExchange *exchange;
 
-	dwf_http_drive(sender->engine, true);
+	dwf_http_drive(sender->engine, has_news);
 	while ((exchange = dwf_http_harvest(sender->engine)) != NULL)
 	{
 		DwfAttempt *attempt = exchange->owner;

@@ -72,12 +72,22 @@ extern bool dwf_sender_must_reopen(const DwfSender *sender);
  */
 extern void dwf_sender_reopen(DwfSender *sender);
 
-/* How many requests may be claimed now. */
+/*
+ * How many requests may be claimed now, beside those whose results have not
+ * been written and are not being written in the transaction under way.
+ */
 extern int	dwf_sender_room(DwfSender *sender, TimestampTz now);
 
 /* Takes claims over, to be sent when their transaction has committed. */
 extern void dwf_sender_take(DwfSender *sender, const DwfClaim *claims,
 							int count);
+
+/* A result whose writing failed before and may be tried again; NULL: none. */
+extern DwfAttempt *dwf_sender_find_failed(const DwfSender *sender,
+										  TimestampTz now);
+
+/* Whether there are results that have not been tried to be written. */
+extern bool dwf_sender_has_fresh(const DwfSender *sender);
 
 /*
  * Tells how the transaction ended that wrote `written` results and took the
@@ -91,14 +101,18 @@ extern void dwf_sender_aborted(DwfSender *sender, TimestampTz now,
 /* Sends what was claimed. */
 extern void dwf_sender_send(DwfSender *sender);
 
-/* Drives the network and turns what has ended into results. */
-extern void dwf_sender_harvest(DwfSender *sender);
+/*
+ * Drives the network and turns what has ended into results.  `has_news`: the
+ * engine's descriptor is readable, or may be.
+ */
+extern void dwf_sender_harvest(DwfSender *sender, bool has_news);
 
 /* Notes the error being handled, for the worker view. */
 extern void dwf_sender_note_error(DwfSender *sender);
 
 /* When the sender has room again; DT_NOEND: when something ends. */
-extern TimestampTz dwf_sender_room_at(DwfSender *sender, TimestampTz now);
+extern TimestampTz dwf_sender_room_at(const DwfSender *sender,
+									  TimestampTz now);
 
 /*
  * Says in the server's log what is in flight and this worker will not settle,

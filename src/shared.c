@@ -4,11 +4,14 @@
  *
  * One lightweight lock guards all of it; it is held for a few instructions
  * and never across anything that may raise an error.  The one thing done at
- * each commit, dwf_shared_wake(), takes it in shared mode.
+ * each commit, dwf_shared_wake(), takes it in shared mode, and a worker takes
+ * it for news only, not for its counters: those who commit and the worker that
+ * they wake would wait for each other.
  *
  * A worker's latch is published with its pid and taken back when the process
- * exits (on_shmem_exit, so also after an error), both under the lock: nobody
- * sets the latch of a process that took over the PGPROC.
+ * exits (on_shmem_exit, so also after an error), both under the lock.  It is
+ * set after the lock was let go, and so perhaps for a process that took over
+ * the PGPROC, which wakes for nothing: all are made for that.
  *
  * Eviction.  DROP DATABASE and its like need a database without connections.
  * Who runs them puts its pid into the entry, which makes the worker leave and
@@ -43,6 +46,9 @@ typedef struct Entry
 	pg_atomic_uint64 earliest;	/* TimestampTz of the earliest new run_at */
 	pg_atomic_uint32 waiting;	/* a request that stands behind is new */
 	pg_atomic_uint64 length;	/* int64: requests that wait, about */
+	pg_atomic_uint64 in_flight; /* these three: for `status`, */
+	pg_atomic_uint64 sent;		/* written without the lock */
+	pg_atomic_uint64 failed;
 	DwfWorkerStatus status;
 } Entry;
 
@@ -106,9 +112,14 @@ start_memory(void)
 		ConditionVariableInit(&shared->left);
 		for (int i = 0; i < DWF_MAX_DATABASES; i++)
 		{
-			pg_atomic_init_u64(&shared->entries[i].earliest, DT_NOEND);
-			pg_atomic_init_u32(&shared->entries[i].waiting, 0);
-			pg_atomic_init_u64(&shared->entries[i].length, 0);
+			Entry	   *entry = &shared->entries[i];
+
+			pg_atomic_init_u64(&entry->earliest, DT_NOEND);
+			pg_atomic_init_u32(&entry->waiting, 0);
+			pg_atomic_init_u64(&entry->length, 0);
+			pg_atomic_init_u64(&entry->in_flight, 0);
+			pg_atomic_init_u64(&entry->sent, 0);
+			pg_atomic_init_u64(&entry->failed, 0);
 		}
 	}
 	LWLockRelease(AddinShmemInitLock);
@@ -151,9 +162,11 @@ find_entry(Oid database, bool make)
 }
 
 void
-dwf_shared_wake(Oid database, TimestampTz run_at)
+dwf_shared_wake(Oid database, TimestampTz run_at, int64 count,
+				bool stands_behind)
 {
 	Entry	   *entry;
+	Latch	   *latch = NULL;
 
 	if (shared == NULL)
 		return;
@@ -168,30 +181,22 @@ dwf_shared_wake(Oid database, TimestampTz run_at)
 			   !pg_atomic_compare_exchange_u64(&entry->earliest, &known,
 											   (uint64) run_at))
 			;
-		if (entry->latch != NULL)
-			SetLatch(entry->latch);
+		if (count != 0)
+			(void) pg_atomic_fetch_add_u64(&entry->length, count);
+		if (stands_behind)
+			pg_atomic_write_u32(&entry->waiting, 1);
+		if (run_at != DT_NOEND || stands_behind)
+			latch = entry->latch;
 	}
 	LWLockRelease(shared->lock);
+	if (latch != NULL)
+		SetLatch(latch);
 }
 
 TimestampTz
 dwf_shared_take_earliest(void)
 {
 	return (TimestampTz) pg_atomic_exchange_u64(&my_entry->earliest, DT_NOEND);
-}
-
-void
-dwf_shared_note_waiting(Oid database)
-{
-	Entry	   *entry;
-
-	if (shared == NULL)
-		return;
-	LWLockAcquire(shared->lock, LW_SHARED);
-	entry = find_entry(database, false);
-	if (entry != NULL)
-		pg_atomic_write_u32(&entry->waiting, 1);
-	LWLockRelease(shared->lock);
 }
 
 bool
@@ -280,7 +285,12 @@ dwf_shared_status(Oid database, DwfWorkerStatus *status)
 	LWLockAcquire(shared->lock, LW_SHARED);
 	entry = find_entry(database, false);
 	if (entry != NULL)
+	{
 		*status = entry->status;
+		status->in_flight = (int) pg_atomic_read_u64(&entry->in_flight);
+		status->sent = (int64) pg_atomic_read_u64(&entry->sent);
+		status->failed = (int64) pg_atomic_read_u64(&entry->failed);
+	}
 	LWLockRelease(shared->lock);
 	return entry != NULL;
 }
@@ -427,6 +437,9 @@ dwf_shared_attach(Oid database)
 	if (welcome)
 	{
 		memset(&entry->status, 0, sizeof(entry->status));
+		pg_atomic_write_u64(&entry->in_flight, 0);
+		pg_atomic_write_u64(&entry->sent, 0);
+		pg_atomic_write_u64(&entry->failed, 0);
 		entry->status.pid = MyProcPid;
 		entry->status.started_at = GetCurrentTimestamp();
 		entry->latch = MyLatch;
@@ -489,15 +502,22 @@ dwf_shared_is_evicted(void)
 void
 dwf_shared_publish(const DwfWorkerStatus *status)
 {
-	int			pid;
-	TimestampTz started_at;
+	DwfWorkerStatus *shown = &my_entry->status;
 
+	pg_atomic_write_u64(&my_entry->in_flight, status->in_flight);
+	pg_atomic_write_u64(&my_entry->sent, status->sent);
+	pg_atomic_write_u64(&my_entry->failed, status->failed);
+
+	/* nobody else writes it, so that it can be read without the lock */
+	if (shown->paused_until == status->paused_until &&
+		strcmp(shown->pause_reason, status->pause_reason) == 0 &&
+		strcmp(shown->last_error, status->last_error) == 0)
+		return;
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	pid = my_entry->status.pid;
-	started_at = my_entry->status.started_at;
-	my_entry->status = *status;
-	my_entry->status.pid = pid;
-	my_entry->status.started_at = started_at;
+	shown->paused_until = status->paused_until;
+	strlcpy(shown->pause_reason, status->pause_reason,
+			sizeof(shown->pause_reason));
+	strlcpy(shown->last_error, status->last_error, sizeof(shown->last_error));
 	LWLockRelease(shared->lock);
 }
 

@@ -50,17 +50,14 @@ extern void dwf_shared_request(void);
 extern bool dwf_shared_exists(void);
 
 /*
- * Wakes the worker of a database: something is due from `run_at` on.  Cheap
- * and without errors, fit for a commit callback.
+ * Tells the worker of a database what was committed: `count` requests more
+ * wait (negative: fewer), something is due from `run_at` on (DT_NOEND: nothing
+ * is, of itself), a request stands behind another one of its order key, so
+ * that the worker looks whether that one is still there.  Wakes it where one
+ * of the last two is so.  Cheap and without errors, fit for a commit callback.
  */
-extern void dwf_shared_wake(Oid database, TimestampTz run_at);
-
-/*
- * Says that a request was committed which stands behind another one of its
- * order key, so that the worker looks whether that one is still there.  Fit
- * for a commit callback; to be followed by dwf_shared_wake().
- */
-extern void dwf_shared_note_waiting(Oid database);
+extern void dwf_shared_wake(Oid database, TimestampTz run_at, int64 count,
+							bool stands_behind);
 
 /*
  * About how many requests of a database wait to be sent.  Backends add what
@@ -137,7 +134,7 @@ extern void dwf_shared_publish(const DwfWorkerStatus *status);
  */
 extern TimestampTz dwf_shared_take_earliest(void);
 
-/* Whether dwf_shared_note_waiting() was called since the last call. */
+/* Whether something that stands behind was committed since the last call. */
 extern bool dwf_shared_take_waiting(void);
 
 /*

@@ -26,12 +26,12 @@
  */
 #include "postgres.h"
 
+#include "agenda.h"
 #include "compat.h"
 #include "extension.h"
 #include "guc.h"
-#include "instance.h"
-#include "retry.h"
 #include "sender.h"
+#include "settlement.h"
 #include "shared.h"
 #include "state.h"
 #include "table.h"
@@ -52,14 +52,14 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* Due requests that are read at a time. */
-#define DUE_BATCH		1000
-
 /* Rows that one turn of looking after touches. */
 #define CARE_BATCH		1000
 
 /* A look at everything takes at most this part of the time: 1/20. */
 #define RESCAN_SHARE	20
+
+/* Looking for old rows of the log takes at most 1/100. */
+#define REMOVAL_SHARE	100
 
 typedef struct Worker
 {
@@ -68,12 +68,7 @@ typedef struct Worker
 	bool		has_orphans;	/* of dead workers, not yet recovered */
 	DwfSender	sender;			/* engine, connection, attempts in flight */
 
-	DwfCursor	cursor;			/* read up to here */
-	int64		due[DUE_BATCH]; /* read, not yet claimed */
-	int			due_count;
-	int			due_next;
-	TimestampTz next_due;		/* when something behind the cursor is due */
-
+	DwfAgenda	agenda;			/* what is due */
 	bool		read_state;		/* look into domowf.state again */
 	bool		told;			/* by domowf_pause() or domowf_resume() */
 	bool		leaves;			/* when nothing is in flight any more */
@@ -83,11 +78,12 @@ typedef struct Worker
 	TimestampTz next_care;
 	bool		may_strand;		/* a request may stand behind nobody */
 	TimestampTz next_release;	/* no look at that before */
+	TimestampTz next_removal;
 	TimestampTz next_rescan;
-	int64		last_rescan;	/* how long it took, microseconds */
 	TimestampTz claim_again;	/* no claim before, after a failure */
 	bool		locked_out;		/* it failed because somebody has a lock */
 	TimestampTz tell_lock;		/* in the server's log not before this */
+	bool		has_news;		/* the network, or it may */
 } Worker;
 
 static void recover(Worker *worker);
@@ -99,20 +95,19 @@ static void write_turn(Worker *worker);
 static bool in_transaction(void (*work) (Worker *), Worker *worker);
 static void note_failure(Worker *worker);
 static void write_all(Worker *worker);
+static void settle_fresh(Worker *worker, TimestampTz now);
 static void write_one(Worker *worker);
-static DwfAttempt *find_failed(Worker *worker, TimestampTz now);
-static bool has_fresh(Worker *worker);
-static void settle(Worker *worker, DwfAttempt *attempt, TimestampTz now);
+static void settle(DwfSettlement *settlement, DwfAttempt *attempt);
 static void read_state(Worker *worker);
 static void claim(Worker *worker, TimestampTz now);
-static int	collect_due(Worker *worker, TimestampTz now, int room,
-						int64 *ids);
 static void look_after(Worker *worker);
 static void look_after_all(Worker *worker);
+static bool remove_old(Worker *worker);
 static void leave_dropped(Worker *worker);
 static void leave_outdated(Worker *worker);
 static void publish(Worker *worker);
 static void wait_for_work(Worker *worker);
+static long find_timeout(const Worker *worker, TimestampTz now);
 static void sooner(long *timeout, TimestampTz now, TimestampTz when);
 
 void
@@ -123,8 +118,8 @@ domowf_worker_main(Datum arg)
 	worker = MemoryContextAllocZero(TopMemoryContext, sizeof(Worker));
 	worker->queue = dwf_worker_become(DatumGetObjectId(arg));
 	pg_strong_random(&worker->owner, sizeof(worker->owner));
-	worker->read_state = true;
-	worker->cursor.due = worker->next_due = DT_NOBEGIN;
+	worker->read_state = worker->has_news = true;
+	dwf_agenda_restart(&worker->agenda);
 	dwf_sender_open(&worker->sender);
 
 	if (!in_transaction(recover, worker))
@@ -136,7 +131,7 @@ domowf_worker_main(Datum arg)
 		take_interrupts(worker);
 		write_turn(worker);
 		dwf_sender_send(&worker->sender);
-		dwf_sender_harvest(&worker->sender);
+		dwf_sender_harvest(&worker->sender, worker->has_news);
 		look_after(worker);
 		publish(worker);
 		wait_for_work(worker);
@@ -186,57 +181,20 @@ take_wakeup(Worker *worker)
 	worker->may_strand |= dwf_shared_take_waiting();
 	if (earliest == DT_NOBEGIN)
 		worker->read_state = worker->told = true;
-	if (earliest <= worker->cursor.due)
-	{
-		/* rows came in behind the cursor: back to before them */
-		worker->cursor.due = earliest == DT_NOBEGIN ? earliest : earliest - 1;
-		worker->cursor.id = PG_INT64_MAX;
-	}
-	if (earliest < worker->next_due)
-		worker->next_due = earliest;
-}
-
-/* A result whose writing failed before and may be tried again. */
-static DwfAttempt *
-find_failed(Worker *worker, TimestampTz now)
-{
-	ListCell   *cell;
-
-	foreach(cell, worker->sender.ended)
-	{
-		DwfAttempt *attempt = lfirst(cell);
-
-		if (attempt->tries > 0 && attempt->write_at <= now)
-			return attempt;
-	}
-	return NULL;
-}
-
-/* Whether there are results that have not been tried to be written. */
-static bool
-has_fresh(Worker *worker)
-{
-	ListCell   *cell;
-
-	foreach(cell, worker->sender.ended)
-	{
-		if (((DwfAttempt *) lfirst(cell))->tries == 0)
-			return true;
-	}
-	return false;
+	dwf_agenda_rewind(&worker->agenda, earliest);
 }
 
 /* Whether there is a reason for a transaction, but for failed results. */
 static bool
 has_to_write(Worker *worker, TimestampTz now)
 {
-	if (worker->read_state || has_fresh(worker) ||
+	if (worker->read_state || dwf_sender_has_fresh(&worker->sender) ||
 		dwf_sender_must_reopen(&worker->sender))
 		return true;
 	if (worker->paused || now < worker->claim_again ||
 		dwf_sender_room(&worker->sender, now) <= 0)
 		return false;
-	return worker->due_next < worker->due_count || worker->next_due <= now;
+	return dwf_agenda_next(&worker->agenda, now) <= now;
 }
 
 static void
@@ -244,7 +202,7 @@ write_turn(Worker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	while (find_failed(worker, now) != NULL)
+	while (dwf_sender_find_failed(&worker->sender, now) != NULL)
 	{
 		if (!in_transaction(write_one, worker))
 			dwf_sender_aborted(&worker->sender, now, worker->locked_out);
@@ -262,8 +220,7 @@ write_turn(Worker *worker)
 		worker->claim_again = TimestampTzPlusMilliseconds(now, 1000);
 
 		/* what it had read is still in the queue */
-		worker->due_next = worker->due_count = 0;
-		worker->cursor.due = worker->next_due = DT_NOBEGIN;
+		dwf_agenda_forget(&worker->agenda);
 	}
 }
 
@@ -335,20 +292,32 @@ static void
 write_all(Worker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	ListCell   *cell;
 
 	dwf_sender_reopen(&worker->sender);
 	if (worker->read_state)
 		read_state(worker);
+	if (dwf_sender_has_fresh(&worker->sender))
+		settle_fresh(worker, now);
+	if (!worker->paused && now >= worker->claim_again)
+		claim(worker, now);
+}
+
+/* Settles what has ended and not been tried to be written. */
+static void
+settle_fresh(Worker *worker, TimestampTz now)
+{
+	DwfSettlement settlement;
+	ListCell   *cell;
+
+	dwf_settlement_begin(&settlement, worker->owner, now);
 	foreach(cell, worker->sender.ended)
 	{
 		DwfAttempt *attempt = lfirst(cell);
 
 		if (attempt->tries == 0)
-			settle(worker, attempt, now);
+			settle(&settlement, attempt);
 	}
-	if (!worker->paused && now >= worker->claim_again)
-		claim(worker, now);
+	dwf_settlement_end(&settlement);
 }
 
 /* The writing after a failure: one result, and nothing else. */
@@ -356,16 +325,19 @@ static void
 write_one(Worker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	DwfSettlement settlement;
 
-	settle(worker, find_failed(worker, now), now);
+	dwf_settlement_begin(&settlement, worker->owner, now);
+	settle(&settlement, dwf_sender_find_failed(&worker->sender, now));
+	dwf_settlement_end(&settlement);
 }
 
 static void
-settle(Worker *worker, DwfAttempt *attempt, TimestampTz now)
+settle(DwfSettlement *settlement, DwfAttempt *attempt)
 {
 	attempt->written = true;
 	DWF_TESTPOINT("before-settle");
-	if (dwf_queue_settle(&attempt->result, worker->owner, now))
+	if (dwf_settlement_write(settlement, &attempt->result))
 		dwf_xact_note_settled();
 	else
 		ereport(LOG,
@@ -404,46 +376,12 @@ claim(Worker *worker, TimestampTz now)
 	if (room <= 0)
 		return;
 	ids = palloc(sizeof(int64) * room);
-	count = collect_due(worker, now, room, ids);
+	count = dwf_agenda_take(&worker->agenda, &worker->sender.pause, now, room,
+							ids);
 	if (count == 0)
 		return;
 	count = dwf_queue_claim(ids, count, worker->owner, now, &claims);
 	dwf_sender_take(&worker->sender, claims, count);
-}
-
-/*
- * Takes up to `room` ids of due requests, reading on where none are at hand.
- * A probe is not the request that was the last one, where there is another.
- */
-static int
-collect_due(Worker *worker, TimestampTz now, int room, int64 *ids)
-{
-	DwfPause   *pause = &worker->sender.pause;
-	int			count = 0;
-
-	if (worker->due_next == worker->due_count && worker->next_due <= now)
-	{
-		bool		is_rescan = worker->cursor.due == DT_NOBEGIN;
-
-		worker->due_next = 0;
-		worker->due_count = dwf_queue_find_due(&worker->cursor, now,
-											   DUE_BATCH, worker->due);
-		if (worker->due_count < DUE_BATCH)
-			worker->next_due = dwf_queue_next_due(&worker->cursor);
-		if (is_rescan)
-			worker->last_rescan = GetCurrentTimestamp() - now;
-	}
-	if (pause->pauses > 0 && worker->due_count - worker->due_next > 1 &&
-		worker->due[worker->due_next] == pause->last_probe)
-	{
-		worker->due[worker->due_next] = worker->due[worker->due_next + 1];
-		worker->due[worker->due_next + 1] = pause->last_probe;
-	}
-	while (count < room && worker->due_next < worker->due_count)
-		ids[count++] = worker->due[worker->due_next++];
-	if (pause->pauses > 0 && count > 0)
-		pause->last_probe = ids[0];
-	return count;
 }
 
 /*
@@ -472,10 +410,10 @@ look_after(Worker *worker)
 		worker->sender.reopen = true;
 	if (now >= worker->next_rescan)
 	{
-		worker->cursor.due = worker->next_due = DT_NOBEGIN;
+		dwf_agenda_restart(&worker->agenda);
 		worker->read_state = true;
 		worker->next_rescan = now + RESCAN_SHARE *
-			(worker->last_rescan + GetCurrentTimestamp() - now);
+			(worker->agenda.last_rescan + GetCurrentTimestamp() - now);
 	}
 }
 
@@ -491,13 +429,30 @@ look_after_all(Worker *worker)
 		dwf_shared_set_length(dwf_queue_count_waiting());
 	more |= dwf_queue_expire(now, CARE_BATCH) == CARE_BATCH;
 	dwf_queue_release_waiting();
-	if (dwf_log_retention > 0)
-		more |= dwf_queue_remove_old(now - dwf_log_retention * USECS_PER_MINUTE,
-									 CARE_BATCH) == CARE_BATCH;
+	if (dwf_log_retention > 0 && now >= worker->next_removal)
+		more |= remove_old(worker);
 
 	/* a batch that was full may not have been the last: again in a turn */
 	if (more)
 		worker->next_care = now;
+}
+
+/*
+ * Removes old rows of the log; true: there may be more.  The index by time
+ * (BRIN) knows nothing of the newest rows, which are read each time, so that
+ * this is done less often where it takes long.
+ */
+static bool
+remove_old(Worker *worker)
+{
+	TimestampTz start = GetCurrentTimestamp();
+	int64		retention = dwf_log_retention * USECS_PER_MINUTE;
+
+	if (dwf_queue_remove_old(start - retention, CARE_BATCH) == CARE_BATCH)
+		return true;
+	worker->next_removal = start +
+		REMOVAL_SHARE * (GetCurrentTimestamp() - start);
+	return false;
 }
 
 /*
@@ -551,6 +506,10 @@ publish(Worker *worker)
 	dwf_shared_publish(&status);
 }
 
+/*
+ * Waits until there is something to do.  Notes whether the network has news,
+ * so that nobody asks it for nothing.
+ */
 static void
 wait_for_work(Worker *worker)
 {
@@ -558,17 +517,33 @@ wait_for_work(Worker *worker)
 	static uint32 idle = 0;
 	DwfSender  *sender = &worker->sender;
 	TimestampTz now = GetCurrentTimestamp();
-	long		timeout = dwf_http_timeout_ms(sender->engine);
-	WaitEvent	event;
-	ListCell   *cell;
+	WaitEvent	events[3];
+	int			count;
 
 	if (network == 0)
 	{
 		network = dwf_wait_event_http();
 		idle = dwf_wait_event_main();
 	}
+	worker->has_news = true;
 	if (has_to_write(worker, now))
 		return;
+	count = WaitEventSetWait(sender->wait_set, find_timeout(worker, now),
+							 events, lengthof(events),
+							 sender->in_flight > 0 ? network : idle);
+	worker->has_news = false;
+	for (int i = 0; i < count; i++)
+		worker->has_news |= (events[i].events & WL_SOCKET_READABLE) != 0;
+}
+
+/* Milliseconds until something is to be done; -1: nothing is, of itself. */
+static long
+find_timeout(const Worker *worker, TimestampTz now)
+{
+	const DwfSender *sender = &worker->sender;
+	long		timeout = dwf_http_timeout_ms(sender->engine);
+	ListCell   *cell;
+
 	foreach(cell, sender->ended)
 		sooner(&timeout, now, ((DwfAttempt *) lfirst(cell))->write_at);
 	sooner(&timeout, now, worker->next_care);
@@ -576,14 +551,12 @@ wait_for_work(Worker *worker)
 		sooner(&timeout, now, worker->next_release);
 	if (!worker->paused)
 	{
-		TimestampTz due = worker->due_next < worker->due_count ? now :
-		worker->next_due;
+		TimestampTz due = Max(dwf_agenda_next(&worker->agenda, now),
+							  worker->claim_again);
 
-		due = Max(due, worker->claim_again);
 		sooner(&timeout, now, Max(due, dwf_sender_room_at(sender, now)));
 	}
-	WaitEventSetWait(sender->wait_set, timeout, &event, 1,
-					 sender->in_flight > 0 ? network : idle);
+	return timeout;
 }
 
 /* Shortens a timeout, milliseconds or -1, so that it ends at `when`. */

@@ -20,27 +20,18 @@ typedef struct DwfCursor
 
 /*
  * Reads the ids of up to `limit` requests that are due, behind the cursor,
- * which moves on.  Returns how many.
+ * which moves on.  Returns how many; in *next when the one behind them is due,
+ * DT_NOEND where none is there.
  */
 extern int	dwf_queue_find_due(DwfCursor *cursor, TimestampTz now, int limit,
-							   int64 *ids);
-
-/* When the next request behind the cursor is due; DT_NOEND: none is there. */
-extern TimestampTz dwf_queue_next_due(const DwfCursor *cursor);
+							   int64 *ids, TimestampTz *next);
 
 /*
  * Claims those of `count` requests that still can be sent.  Returns how many;
- * *claims is palloc'd in the context that was current when SPI was connected.
+ * *claims and all it points to are palloc'd in the current context.
  */
 extern int	dwf_queue_claim(const int64 *ids, int count, int64 owner,
 							TimestampTz now, DwfClaim **claims);
-
-/*
- * Writes a result.  Returns false, with nothing written, where the row is no
- * longer as it was claimed.
- */
-extern bool dwf_queue_settle(const DwfResult *result, int64 owner,
-							 TimestampTz now);
 
 /* Settles up to `limit` requests whose time is over.  Returns how many. */
 extern int	dwf_queue_expire(TimestampTz now, int limit);
@@ -62,13 +53,8 @@ extern void dwf_queue_release_waiting(void);
 /* How many requests are queued or being sent. */
 extern int64 dwf_queue_count_waiting(void);
 
-/* Lets go the next request of an order_key, a text datum. */
-extern void dwf_queue_release_next(Datum order_key);
-
 /* Removes up to `limit` old rows of the log, and their keys. */
 extern int	dwf_queue_remove_old(TimestampTz before, int limit);
 
-/* What a verdict makes of the state: done, ..., queued, in_doubt. */
-extern const char *dwf_queue_verdict_name(DwfVerdict verdict);
 
 #endif							/* DWF_WORKER_QUEUE_H */

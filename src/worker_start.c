@@ -122,6 +122,8 @@ fix_settings(void)
 		{"application_name", "domowf worker"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_read_only", "off"},
+		/* plans are kept, and a queue that was empty then may be long now */
+		{"enable_seqscan", "off"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"jit", "off"},
 		{"lock_timeout", "100ms"},

@@ -140,12 +140,8 @@ dwf_xact_note_created(void)
 static void
 tell_others(void)
 {
-	if (enqueued != 0)
-		dwf_shared_add_length(MyDatabaseId, enqueued);
-	if (has_waiting)
-		dwf_shared_note_waiting(MyDatabaseId);
 	if (has_enqueued)
-		dwf_shared_wake(MyDatabaseId, earliest);
+		dwf_shared_wake(MyDatabaseId, earliest, enqueued, has_waiting);
 	if (has_settled)
 		dwf_shared_settled();
 	if (has_created)
