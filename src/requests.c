@@ -3,14 +3,12 @@
  *	  SQL entry points that enqueue a request, and the one that waits for it.
  *
  * A request is checked when it is enqueued, with the same errors as a call:
- * what stands in the queue can be sent.  What it needs of a registered
- * workflow is copied into it, so that later changes there do not reach it.
+ * what stands in the queue can be sent.
  */
 #include "postgres.h"
 
 #include "argument.h"
-#include "guc.h"
-#include "queue.h"
+#include "enqueue.h"
 #include "report.h"
 #include "shared.h"
 #include "workflow.h"
@@ -19,6 +17,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -40,8 +39,6 @@ static void read_request(DwfEnqueue *enqueue, Jsonb *jsonb,
 						 DwfRequest *request);
 static void resolve(DwfEnqueue *enqueue, DwfRequest *request,
 					JsonbContainer *data);
-static void set_expiry(DwfEnqueue *enqueue, const DwfWorkflow *workflow);
-static int64 enqueue_request(DwfEnqueue *enqueue);
 static bool look_at_request(int64 id, Datum *row, bool *is_own);
 
 /*
@@ -51,7 +48,7 @@ static bool look_at_request(int64 id, Datum *row, bool *is_own);
 Datum
 domowf_enqueue(PG_FUNCTION_ARGS)
 {
-	DwfEnqueue	enqueue = {.operation = DWF_START};
+	DwfEnqueue	enqueue;
 	DwfRequest	request = {.operation = DWF_START};
 	DwfFault	fault;
 	Jsonb	   *data;
@@ -63,9 +60,10 @@ domowf_enqueue(PG_FUNCTION_ARGS)
 	if (!dwf_argument_read_start(text_to_cstring(PG_GETARG_TEXT_PP(0)), data,
 								 &request, &fault))
 		dwf_report_fault(&fault);
+	dwf_enqueue_begin(&enqueue, DWF_START);
 	read_options(fcinfo, 2, &enqueue);
 	resolve(&enqueue, &request, &data->root);
-	PG_RETURN_INT64(enqueue_request(&enqueue));
+	PG_RETURN_INT64(dwf_enqueue_put(&enqueue));
 }
 
 /*
@@ -75,17 +73,17 @@ domowf_enqueue(PG_FUNCTION_ARGS)
 Datum
 domowf_enqueue_call(PG_FUNCTION_ARGS)
 {
-	DwfEnqueue	enqueue = {0};
+	DwfEnqueue	enqueue;
 	DwfRequest	request;
 
 	PreventCommandIfReadOnly("domowf_enqueue_call()");
 	dwf_argument_not_null(fcinfo, 0, "operation");
 	dwf_argument_not_null(fcinfo, 1, "request");
-	enqueue.operation =
-		read_operation(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	dwf_enqueue_begin(&enqueue,
+					  read_operation(text_to_cstring(PG_GETARG_TEXT_PP(0))));
 	read_options(fcinfo, 2, &enqueue);
 	read_request(&enqueue, PG_GETARG_JSONB_P(1), &request);
-	PG_RETURN_INT64(enqueue_request(&enqueue));
+	PG_RETURN_INT64(dwf_enqueue_put(&enqueue));
 }
 
 static DwfOperation
@@ -110,12 +108,10 @@ read_operation(const char *name)
 static void
 read_options(FunctionCallInfo fcinfo, int first, DwfEnqueue *enqueue)
 {
-	enqueue->requested_by = GetUserId();
-	enqueue->max_attempts = dwf_max_attempts;
 	enqueue->key = text_option(fcinfo, first, "key");
 	enqueue->order_key = text_option(fcinfo, first + 1, "order_key");
-	enqueue->run_at = PG_ARGISNULL(first + 2) ? GetCurrentTimestamp() :
-		PG_GETARG_TIMESTAMPTZ(first + 2);
+	if (!PG_ARGISNULL(first + 2))
+		enqueue->run_at = PG_GETARG_TIMESTAMPTZ(first + 2);
 	if (TIMESTAMP_NOT_FINITE(enqueue->run_at))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -133,16 +129,7 @@ text_option(FunctionCallInfo fcinfo, int arg, const char *name)
 	if (PG_ARGISNULL(arg))
 		return NULL;
 	value = text_to_cstring(PG_GETARG_TEXT_PP(arg));
-	if (*value == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid %s: found an empty string, expected at least one character",
-						name)));
-	if (strlen(value) > DWF_MAX_ID)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid %s: found %zu bytes, expected at most %d",
-						name, strlen(value), DWF_MAX_ID)));
+	dwf_enqueue_check_key(name, value);
 	return value;
 }
 
@@ -161,7 +148,6 @@ read_request(DwfEnqueue *enqueue, Jsonb *jsonb, DwfRequest *request)
 		resolve(enqueue, request, data.val.binary.data);
 		return;
 	}
-	set_expiry(enqueue, NULL);
 	enqueue->request = jsonb;
 	if (enqueue->operation == DWF_CANCEL)
 		enqueue->request = dwf_argument_cancel(request->id);
@@ -169,7 +155,8 @@ read_request(DwfEnqueue *enqueue, Jsonb *jsonb, DwfRequest *request)
 	/* two changes of one model must not overtake each other (API.md) */
 	if (enqueue->operation == DWF_SET_PERMISSIONS &&
 		enqueue->order_key == NULL)
-		enqueue->order_key = request->id;
+		enqueue->order_key = pg_any_to_server(request->id,
+											  strlen(request->id), PG_UTF8);
 }
 
 /* Fills in what a registered workflow says. */
@@ -184,64 +171,8 @@ resolve(DwfEnqueue *enqueue, DwfRequest *request, JsonbContainer *data)
 
 	if (code != 0)
 		dwf_report_fault_as(code, &fault);
-	enqueue->workflow = request->workflow;
-	enqueue->retry_on_doubt = workflow->retry_on_doubt;
-	if (workflow->max_attempts > 0)
-		enqueue->max_attempts = workflow->max_attempts;
+	dwf_enqueue_set_workflow(enqueue, workflow);
 	enqueue->request = dwf_workflow_request(workflow, data);
-	set_expiry(enqueue, workflow);
-}
-
-/* Sets expires_at where it was not given: from the workflow or the setting. */
-static void
-set_expiry(DwfEnqueue *enqueue, const DwfWorkflow *workflow)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (enqueue->has_expires_at)
-		return;
-	if (workflow != NULL && workflow->has_expire_after)
-	{
-		enqueue->has_expires_at = true;
-		enqueue->expires_at =
-			DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-													TimestampTzGetDatum(now),
-													IntervalPGetDatum(&workflow->expire_after)));
-	}
-	else if (dwf_expire_after > 0)
-	{
-		enqueue->has_expires_at = true;
-		enqueue->expires_at = now + dwf_expire_after * USECS_PER_SEC;
-	}
-}
-
-static int64
-enqueue_request(DwfEnqueue *enqueue)
-{
-	static bool warned = false;
-	int64		waiting;
-
-	if (!dwf_shared_exists())
-	{
-		if (!warned)
-			ereport(WARNING,
-					(errcode(ERRCODE_WARNING),
-					 errmsg("the request is stored, but no worker sends it"),
-					 errdetail("The library is not preloaded."),
-					 errhint("Add domowf to shared_preload_libraries and restart the server.")));
-		warned = true;
-	}
-	else if (dwf_max_queue_length > 0)
-	{
-		waiting = dwf_shared_queue_length(MyDatabaseId);
-		if (waiting >= dwf_max_queue_length)
-			ereport(ERROR,
-					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-					 errmsg("the queue is full"),
-					 errdetail("About %lld requests wait; domowf.max_queue_length is %d.",
-							   (long long) waiting, dwf_max_queue_length)));
-	}
-	return dwf_queue_enqueue(enqueue);
 }
 
 /*
