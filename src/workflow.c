@@ -26,6 +26,7 @@
 
 #include "domo_type.h"
 #include "input.h"
+#include "lease.h"
 #include "queue.h"
 #include "table.h"
 #include "workflow.h"
@@ -45,10 +46,8 @@
 /* A workflow as it was read once. */
 typedef struct Entry
 {
+	DwfLease	lease;			/* dropped once it is not in the hash */
 	DwfWorkflow workflow;
-	MemoryContext context;		/* holds the entry and all of it */
-	bool		is_cached;		/* in the hash */
-	int			users;			/* memory contexts that refer to it */
 } Entry;
 
 /* An element of the hash.  The key is the name in the entry. */
@@ -86,8 +85,6 @@ static uint32 hash_name(const void *key, Size size);
 static int	compare_names(const void *a, const void *b, Size size);
 static void note_invalidation(Datum arg, Oid relid);
 static const DwfWorkflow *hold(Entry *entry);
-static void release(void *arg);
-static void free_unused(Entry *entry);
 static Entry *load(const char *name);
 static void read_rows(const char *name);
 static void fill_workflow(Entry *entry, const char *name);
@@ -121,8 +118,7 @@ dwf_workflow_find(const char *name)
 	slot = hash_search(entries, &name, HASH_ENTER, &found);
 	Assert(!found);
 	slot->entry = entry;
-	entry->is_cached = true;
-	MemoryContextSetParent(entry->context, CacheMemoryContext);
+	MemoryContextSetParent(entry->lease.context, CacheMemoryContext);
 	return hold(entry);
 }
 
@@ -161,8 +157,7 @@ forget_stale(void)
 		Entry	   *entry = slot->entry;
 
 		hash_search(entries, &slot->name, HASH_REMOVE, NULL);
-		entry->is_cached = false;
-		free_unused(entry);
+		dwf_lease_drop(&entry->lease);
 	}
 }
 
@@ -205,33 +200,11 @@ note_invalidation(Datum arg, Oid relid)
 		generation++;
 }
 
-/* Lets the current memory context refer to an entry. */
 static const DwfWorkflow *
 hold(Entry *entry)
 {
-	MemoryContextCallback *callback = palloc(sizeof(*callback));
-
-	callback->func = release;
-	callback->arg = entry;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
-	entry->users++;
+	dwf_lease_hold(&entry->lease);
 	return &entry->workflow;
-}
-
-static void
-release(void *arg)
-{
-	Entry	   *entry = arg;
-
-	entry->users--;
-	free_unused(entry);
-}
-
-static void
-free_unused(Entry *entry)
-{
-	if (entry->users == 0 && !entry->is_cached)
-		MemoryContextDelete(entry->context);
 }
 
 /*
@@ -248,7 +221,7 @@ load(const char *name)
 	Entry	   *entry = MemoryContextAllocZero(context, sizeof(Entry));
 	DwfQueueScope scope;
 
-	entry->context = context;
+	entry->lease.context = context;
 	dwf_queue_enter(&scope);
 	SPI_connect();
 	read_rows(name);
@@ -301,7 +274,7 @@ fill_workflow(Entry *entry, const char *name)
 	Datum		value;
 	bool		isnull;
 
-	workflow->name = MemoryContextStrdup(entry->context, name);
+	workflow->name = MemoryContextStrdup(entry->lease.context, name);
 	workflow->model_id = keep_text(entry, tuple, COLUMN_MODEL_ID, true);
 	workflow->version = keep_text(entry, tuple, COLUMN_VERSION, true);
 	workflow->message_name = keep_text(entry, tuple, COLUMN_MESSAGE_NAME,
@@ -319,7 +292,7 @@ fill_workflow(Entry *entry, const char *name)
 	if (isnull)
 		return;
 	workflow->ninputs = SPI_processed;
-	workflow->inputs = MemoryContextAlloc(entry->context,
+	workflow->inputs = MemoryContextAlloc(entry->lease.context,
 										  sizeof(DwfInput) * SPI_processed);
 	for (int i = 0; i < workflow->ninputs; i++)
 		fill_input(entry, &workflow->inputs[i], SPI_tuptable->vals[i]);
@@ -348,7 +321,7 @@ keep_text(Entry *entry, HeapTuple tuple, int column, bool in_utf8)
 		return NULL;
 	if (in_utf8)
 		text = pg_server_to_any(text, strlen(text), PG_UTF8);
-	return MemoryContextStrdup(entry->context, text);
+	return MemoryContextStrdup(entry->lease.context, text);
 }
 
 /* A column that is not null. */
@@ -425,16 +398,23 @@ dwf_workflow_request(const DwfWorkflow *workflow, JsonbContainer *data)
 	JsonbParseState *state = NULL;
 	JsonbValue	value;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, "messageName", workflow->message_name);
-	push_text(&state, "version", workflow->version);
-	push_text(&state, "modelId", workflow->model_id);
-	push_key(&state, "data");
+	dwf_workflow_begin_request(&state, workflow);
 	value.type = jbvBinary;
 	value.val.binary.data = data;
 	value.val.binary.len = 0;
 	pushJsonbValue(&state, WJB_VALUE, &value);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+void
+dwf_workflow_begin_request(JsonbParseState **state,
+						   const DwfWorkflow *workflow)
+{
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	push_text(state, "messageName", workflow->message_name);
+	push_text(state, "version", workflow->version);
+	push_text(state, "modelId", workflow->model_id);
+	push_key(state, "data");
 }
 
 static void

@@ -80,4 +80,8 @@ extern int	dwf_workflow_resolve(DwfRequest *request, JsonbContainer *data,
 extern Jsonb *dwf_workflow_request(const DwfWorkflow *workflow,
 								   JsonbContainer *data);
 
+/* Begins the same; data is to be pushed, as WJB_VALUE, and the end. */
+extern void dwf_workflow_begin_request(JsonbParseState **state,
+									   const DwfWorkflow *workflow);
+
 #endif							/* DWF_WORKFLOW_H */
