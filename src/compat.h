@@ -8,6 +8,9 @@
 
 #include "storage/latch.h"
 #include "utils/guc.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
@@ -38,6 +41,21 @@
 #else
 #define dwf_owns_database(database, role) \
 	pg_database_ownercheck((database), (role))
+#endif
+
+/* Since 17 an interval can be infinite. */
+#if PG_VERSION_NUM >= 170000
+#define dwf_interval_is_infinite(interval)	INTERVAL_NOT_FINITE(interval)
+#else
+#define dwf_interval_is_infinite(interval)	false
+#endif
+
+/* Since 18 a generated column may be virtual: a trigger has no value of it. */
+#if PG_VERSION_NUM >= 180000
+#define dwf_is_virtual(attribute) \
+	((attribute)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+#else
+#define dwf_is_virtual(attribute)	false
 #endif
 
 /* PostgreSQL 18 has the attribute as C11 has it, before the declaration. */
