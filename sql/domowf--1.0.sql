@@ -706,6 +706,13 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION domowf_enqueue_call(text, jsonb, text, text, timestamptz, timestamptz) IS
 	'ask for a start, cancel or set_permissions, sent after COMMIT; returns the request''s id';
 
+CREATE FUNCTION domowf_trigger()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'domowf_trigger'
+LANGUAGE C;
+COMMENT ON FUNCTION domowf_trigger() IS
+	'trigger AFTER changes of a table: asks for a start of a registered workflow, with arguments ''workflow'', ''input=column'' and so on';
+
 CREATE FUNCTION domowf_wait(request_id bigint, timeout interval DEFAULT '30 s')
 RETURNS domowf.request
 AS 'MODULE_PATHNAME', 'domowf_wait'
@@ -771,6 +778,7 @@ REVOKE EXECUTE ON FUNCTION domowf.workflow_exists() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION domowf.may_see(oid, oid) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION domowf_enqueue(text, jsonb, text, text, timestamptz, timestamptz) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION domowf_enqueue_call(text, jsonb, text, text, timestamptz, timestamptz) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION domowf_trigger() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION domowf_wait(bigint, interval) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION domowf_retry(bigint) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION domowf_discard(bigint) FROM PUBLIC;

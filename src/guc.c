@@ -68,6 +68,7 @@ int			dwf_retry_base;
 int			dwf_retry_cap;
 int			dwf_timeout;
 char	   *dwf_token_file;
+bool		dwf_triggers;
 bool		dwf_worker_enabled;
 
 static const struct config_enum_entry after_promotion_options[] = {
@@ -234,6 +235,11 @@ define_m_to_z(void)
 							   "Readable by the server's user only; read again after a reload and after a 401.",
 							   &dwf_token_file, "", PGC_SIGHUP, 0,
 							   NULL, NULL, NULL);
+	DefineCustomBoolVariable("domowf.triggers",
+							 "Lets domowf_trigger ask for starts.",
+							 "off: it asks for nothing.",
+							 &dwf_triggers, true, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
 	DefineCustomBoolVariable("domowf.worker",
 							 "Sends what is enqueued.",
 							 "off: this server sends no requests.",

@@ -33,6 +33,7 @@ extern int	dwf_retry_base;		/* milliseconds */
 extern int	dwf_retry_cap;		/* milliseconds */
 extern int	dwf_timeout;		/* milliseconds */
 extern char *dwf_token_file;
+extern bool dwf_triggers;
 extern bool dwf_worker_enabled;
 
 /* Defines all settings.  To be called once, when the library is loaded. */
