@@ -450,7 +450,7 @@ note(const DwfEncoder *encoder, DwfInputFaults *faults, int element,
 	if (faults->count < DWF_MAX_FAULTS_TOLD)
 		found = dwf_sqltype_show(&encoder->sql_type, value);
 	if (encoder->path != NULL)
-		why = psprintf("in \"%s\" of the object; %s", encoder->path, why);
+		why = psprintf("in its member \"%s\": %s", encoder->path, why);
 	dwf_input_note_fault(faults, encoder->input, element, found,
 						 strlen(found),
 						 dwf_sqltype_is_string(&encoder->sql_type), why);

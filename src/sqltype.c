@@ -229,6 +229,8 @@ dwf_sqltype_is_string(const DwfSqlType *type)
 char *
 dwf_sqltype_show(const DwfSqlType *type, Datum value)
 {
+	if (type->kind == DWF_SQL_BOOLEAN)
+		return pstrdup(DatumGetBool(value) ? "true" : "false");
 	return output_pinned(unconstify(FmgrInfo *, &type->output), value);
 }
 

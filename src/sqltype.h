@@ -72,7 +72,10 @@ extern DwfInputType dwf_sqltype_natural(const DwfSqlType *type);
 extern const char *dwf_sqltype_form(const DwfSqlType *type, bool as_integer,
 									Datum value, JsonbValue *out);
 
-/* A value as its output function shows it, palloc'd, whatever the settings. */
+/*
+ * A value for people to read, palloc'd: as its output function shows it,
+ * whatever the settings, but a boolean as in JSON.
+ */
 extern char *dwf_sqltype_show(const DwfSqlType *type, Datum value);
 
 /* Whether that would be a string in JSON. */
