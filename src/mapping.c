@@ -257,6 +257,8 @@ set_column(Reading *reading, DwfMappingItem *item, const DwfInput *declared,
 		column = item->name;
 	else
 		column = skip_row_name(reading, column, &item->row);
+	if (*column == '\0')
+		refuse(reading, "it names no column", columns_of(reading));
 	item->attnum = find_column(desc, column);
 	if (item->attnum == 0)
 		refuse(reading, psprintf("there is no column \"%s\"", column),

@@ -56,6 +56,7 @@ static TupleTableSlot *begin_rows(const TriggerData *data,
 								  Tuplestorestate *rows);
 static const char *key_of(const TriggerData *data, const DwfMappingItem *item,
 						  DwfInputFaults *faults);
+static void check_least_size(const DwfEncoding *encoding);
 static void check_size(const DwfEncoding *encoding, Jsonb *request);
 
 /*
@@ -193,6 +194,7 @@ make_request(const TriggerData *data, const DwfWorkflow *workflow,
 	}
 	dwf_enqueue_check_key("key", enqueue->key);
 	dwf_enqueue_check_key("order_key", enqueue->order_key);
+	check_least_size(&encoding);
 	request = JsonbValueToJsonb(pushJsonbValue(&encoding.json, WJB_END_OBJECT,
 											   NULL));
 	check_size(&encoding, request);
@@ -331,6 +333,17 @@ key_of(const TriggerData *data, const DwfMappingItem *item,
 		key = dwf_encode_text(item->encoder, faults, value, isnull);
 	}
 	return key;
+}
+
+/* Refuses what is too long whatever the rest of it is, before it is made. */
+static void
+check_least_size(const DwfEncoding *encoding)
+{
+	if (encoding->at_least > DWF_MAX_DATA)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid data: found over %d bytes of JSON, expected at most that",
+						DWF_MAX_DATA)));
 }
 
 /*
