@@ -54,7 +54,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 /* Events taken from the kernel in one go. */
@@ -86,7 +85,6 @@ static bool is_resolving(const DwfEngine *engine);
 static int	start_resolving(void *resolver, void *reserved, void *engine);
 static bool prepare_handle(DwfEngine *engine, DwfSlot *slot);
 static void clear_slot(DwfEngine *engine, DwfSlot *slot);
-static DwfSocket *find_socket(DwfEngine *engine, int fd);
 static bool watch(DwfEngine *engine, int fd, uint32_t events, bool is_in_set);
 static int	watch_socket(CURL *easy, curl_socket_t fd, int what,
 						 void *engine, void *known);
@@ -296,17 +294,6 @@ dwf_http_timeout_ms(const DwfEngine *engine)
 	return left <= 0 ? 0 : (long) ((left + 999) / 1000);
 }
 
-static DwfSocket *
-find_socket(DwfEngine *engine, int fd)
-{
-	for (int i = 0; i < engine->sockets.count; i++)
-	{
-		if (engine->sockets.items[i].fd == fd)
-			return &engine->sockets.items[i];
-	}
-	return NULL;
-}
-
 /*
  * Whether a socket stays in the epoll set: one whose connection stands.
  * libcurl 7.88 closes one that still connects without telling anybody, and
@@ -338,7 +325,7 @@ static int
 watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 {
 	DwfEngine  *engine = arg;
-	DwfSocket  *socket = find_socket(engine, fd);
+	DwfSocket  *socket = dwf_sockets_find(&engine->sockets, fd);
 	uint32_t	events = 0;
 
 	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
@@ -381,7 +368,7 @@ set_timer(CURLM *multi, long timeout_ms, void *arg)
 static void
 handle_event(DwfEngine *engine, const struct epoll_event *event)
 {
-	DwfSocket  *socket = find_socket(engine, event->data.fd);
+	DwfSocket  *socket = dwf_sockets_find(&engine->sockets, event->data.fd);
 	int			what = 0;
 	int			running;
 
@@ -545,18 +532,7 @@ dwf_http_each_pending(DwfEngine *engine,
 void
 dwf_http_trim(DwfEngine *engine)
 {
-	for (int i = 1; i < engine->sockets.count; i++)
-	{
-		for (int j = 0; j < i; j++)
-		{
-			if (dwf_transfer_same_peer(&engine->sockets, i, j))
-			{
-				/* libcurl finds it dead when it looks for a connection */
-				shutdown(engine->sockets.items[i].fd, SHUT_RDWR);
-				break;
-			}
-		}
-	}
+	dwf_sockets_trim(&engine->sockets);
 }
 
 void

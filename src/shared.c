@@ -510,11 +510,13 @@ dwf_shared_publish(const DwfWorkerStatus *status)
 
 	/* nobody else writes it, so that it can be read without the lock */
 	if (shown->paused_until == status->paused_until &&
+		shown->is_reason_private == status->is_reason_private &&
 		strcmp(shown->pause_reason, status->pause_reason) == 0 &&
 		strcmp(shown->last_error, status->last_error) == 0)
 		return;
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	shown->paused_until = status->paused_until;
+	shown->is_reason_private = status->is_reason_private;
 	strlcpy(shown->pause_reason, status->pause_reason,
 			sizeof(shown->pause_reason));
 	strlcpy(shown->last_error, status->last_error, sizeof(shown->last_error));

@@ -9,15 +9,10 @@
  */
 #include "transfer.h"
 
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 /* Reply headers beyond this many bytes, all 1xx included, end an exchange. */
 #define MAX_HEADER_BYTES	65536
@@ -49,11 +44,6 @@ static bool set_url(DwfSlot *slot);
 static bool set_headers(DwfSlot *slot, const char *const *headers);
 static int	allow_request(void *slot, char *remote_ip, char *local_ip,
 						  int remote_port, int local_port);
-static int	note_open(void *sockets, curl_socket_t fd, curlsocktype purpose);
-static int	note_close(void *sockets, curl_socket_t fd);
-static void forget_socket(DwfSockets *sockets, curl_socket_t fd);
-static void note_port(DwfSockets *sockets, int local_port);
-static bool has_input(const DwfSockets *sockets, int local_port);
 static CURLcode note_handshake(CURL *easy, void *ssl_ctx, void *slot);
 static int	note_upload(void *slot, curl_off_t dltotal, curl_off_t dlnow,
 						curl_off_t ultotal, curl_off_t ulnow);
@@ -103,9 +93,9 @@ dwf_transfer_prepare(DwfSlot *slot, DwfSockets *sockets)
 	curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
 	curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
 
-	curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, note_open);
+	curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, dwf_sockets_note_open);
 	curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, sockets);
-	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, note_close);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, dwf_sockets_note_close);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, sockets);
 	/* not in every build of libcurl, where the sockets' callback must do */
 	curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, note_handshake);
@@ -242,8 +232,8 @@ allow_request(void *arg, char *remote_ip, char *local_ip, int remote_port,
 		return CURL_PREREQFUNC_ABORT;
 	curl_easy_getinfo(slot->easy, CURLINFO_NUM_CONNECTS, &connects);
 	if (connects > 0)
-		note_port(slot->sockets, local_port);
-	else if (has_input(slot->sockets, local_port))
+		dwf_sockets_note_port(slot->sockets, local_port);
+	else if (dwf_sockets_have_input(slot->sockets, local_port))
 	{
 		slot->stale = true;
 		return CURL_PREREQFUNC_ABORT;
@@ -252,58 +242,6 @@ allow_request(void *arg, char *remote_ip, char *local_ip, int remote_port,
 	slot->size_before = size;
 	slot->asked_at = dwf_transfer_now();
 	return CURL_PREREQFUNC_OK;
-}
-
-/* libcurl's socket option callback: a socket was made. */
-static int
-note_open(void *arg, curl_socket_t fd, curlsocktype purpose)
-{
-	DwfSockets *sockets = arg;
-
-	(void) purpose;
-
-	/* a program that is run from here (COPY) has no business with it */
-	if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
-		return CURL_SOCKOPT_ERROR;
-
-	/* libcurl 7.88 closes one that still connects without telling */
-	forget_socket(sockets, fd);
-	if (sockets->count == sockets->size)
-	{
-		int			size = sockets->size == 0 ? 8 : 2 * sockets->size;
-		DwfSocket  *items = realloc(sockets->items, size * sizeof(*items));
-
-		if (items == NULL)
-			return CURL_SOCKOPT_ERROR;
-		sockets->items = items;
-		sockets->size = size;
-	}
-	sockets->items[sockets->count++] = (DwfSocket)
-	{
-		.fd = fd
-	};
-	return CURL_SOCKOPT_OK;
-}
-
-/* libcurl's callback for closing a socket. */
-static int
-note_close(void *arg, curl_socket_t fd)
-{
-	forget_socket(arg, fd);
-	return close(fd);
-}
-
-static void
-forget_socket(DwfSockets *sockets, curl_socket_t fd)
-{
-	for (int i = 0; i < sockets->count; i++)
-	{
-		if (sockets->items[i].fd == fd)
-		{
-			sockets->items[i] = sockets->items[--sockets->count];
-			return;
-		}
-	}
 }
 
 void
@@ -315,66 +253,10 @@ dwf_transfer_note_reading(CURL *easy, curl_socket_t fd)
 	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &slot);
 	if (slot == NULL)
 		return;
-	for (int i = 0; i < slot->sockets->count; i++)
-	{
-		/* not the pair by which the resolver's thread tells that it is done */
-		if (slot->sockets->items[i].fd == fd && slot->connected_at == 0)
-			slot->connected_at = dwf_transfer_now();
-	}
-}
 
-/* Notes the local port of a connection that was just made. */
-static void
-note_port(DwfSockets *sockets, int local_port)
-{
-	for (int i = 0; i < sockets->count; i++)
-	{
-		struct sockaddr_storage address;
-		socklen_t	len = sizeof(address);
-
-		if (sockets->items[i].local_port != 0 ||
-			getsockname(sockets->items[i].fd, (struct sockaddr *) &address,
-						&len) != 0)
-			continue;
-
-		/* the port has the same place in both kinds of address */
-		if (ntohs(((struct sockaddr_in *) &address)->sin_port) == local_port)
-			sockets->items[i].local_port = local_port;
-	}
-}
-
-bool
-dwf_transfer_same_peer(const DwfSockets *sockets, int i, int j)
-{
-	struct sockaddr_storage a = {0};
-	struct sockaddr_storage b = {0};
-	socklen_t	a_len = sizeof(a);
-	socklen_t	b_len = sizeof(b);
-
-	return getpeername(sockets->items[i].fd, (struct sockaddr *) &a,
-					   &a_len) == 0 &&
-		getpeername(sockets->items[j].fd, (struct sockaddr *) &b,
-					&b_len) == 0 &&
-		a_len == b_len && memcmp(&a, &b, a_len) == 0;
-}
-
-/*
- * Whether bytes wait on a kept connection, before anything was asked: a 408
- * that announces a close, or the work of a confused proxy.  libcurl would take
- * them for the reply to the request that it is about to write.
- */
-static bool
-has_input(const DwfSockets *sockets, int local_port)
-{
-	for (int i = 0; i < sockets->count; i++)
-	{
-		struct pollfd poll_fd = {.fd = sockets->items[i].fd,.events = POLLIN};
-
-		if (sockets->items[i].local_port == local_port &&
-			poll(&poll_fd, 1, 0) > 0)
-			return true;
-	}
-	return false;
+	/* not the pair by which the resolver's thread tells that it is done */
+	if (slot->connected_at == 0 && dwf_sockets_find(slot->sockets, fd) != NULL)
+		slot->connected_at = dwf_transfer_now();
 }
 
 void

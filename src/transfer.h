@@ -9,27 +9,7 @@
 #include <curl/curl.h>
 
 #include "http.h"
-
-/*
- * The sockets that libcurl has open for an engine.  The local port of each is
- * the way from a transfer to its connection; the events are EPOLLIN and the
- * like, and http.c's own.  All zero: none.  `items` is malloc'd; freed by
- * whoever owns the engine.
- */
-typedef struct DwfSocket
-{
-	curl_socket_t fd;
-	int			local_port;		/* 0: not yet known */
-	uint32_t	wanted;			/* events that libcurl waits for; 0: idle */
-	uint32_t	watched;		/* events in the epoll set; 0: not in it */
-} DwfSocket;
-
-typedef struct DwfSockets
-{
-	int			count;
-	int			size;
-	DwfSocket  *items;
-} DwfSockets;
+#include "sockets.h"
 
 /*
  * A slot of an engine.  Owns its easy handle, and what this points to, for the
@@ -98,9 +78,6 @@ extern void dwf_transfer_close(DwfSlot *slot);
  * its own for that, but 7.88 gives it only when TLS is through.
  */
 extern void dwf_transfer_note_reading(CURL *easy, curl_socket_t fd);
-
-/* Whether two sockets are connected to the same address. */
-extern bool dwf_transfer_same_peer(const DwfSockets *sockets, int i, int j);
 
 /*
  * Makes a transfer of which nothing was sent ready to begin again, on another

@@ -18,6 +18,7 @@ static int	failing_epoll_ctl(int epoll_fd, int op, int fd,
 #define epoll_ctl	failing_epoll_ctl
 #include "../../src/http.c"
 #undef epoll_ctl
+#include "../../src/sockets.c"
 #include "../../src/transfer.c"
 
 #include <dlfcn.h>
