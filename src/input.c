@@ -398,29 +398,28 @@ void
 dwf_input_list(const DwfWorkflow *workflow, char *out, size_t size)
 {
 	StringInfoData list;
-	int			whole = 0;
+	const char *end = ".";
 
 	initStringInfo(&list);
 	appendStringInfoString(&list, "Its inputs are ");
-	for (int i = 0; i < workflow->ninputs; i++)
+	for (int i = 0; i < workflow->ninputs && *end == '.'; i++)
 	{
 		const DwfInput *input = &workflow->inputs[i];
+		int			whole = list.len;
 
-		whole = list.len;
 		appendStringInfoString(&list, i == 0 ? "" : ", ");
 		append_quoted(&list, input->name, strlen(input->name));
 		appendStringInfo(&list, " (%s%s%s)",
 						 input->is_list ? "list of " : "",
 						 dwf_domo_type_name(input->type),
 						 input->required ? ", required" : "");
-		if (list.len + sizeof(", ....") > size)
+		if (list.len + sizeof(", ...") > size)
 		{
 			list.len = whole;
-			appendStringInfoString(&list, ", ...");
-			break;
+			end = ", ...";
 		}
 	}
-	appendStringInfoChar(&list, '.');
+	appendStringInfoString(&list, end);
 	strlcpy(out, list.data, size);
 	pfree(list.data);
 }

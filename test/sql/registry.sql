@@ -148,7 +148,7 @@ SELECT domowf_enqueue('registry_order', jsonb_build_object('amount', 1,
 SELECT domowf_enqueue('registry_order', jsonb_object_agg('n' || g, g)) FROM generate_series(10, 27) g;
 -- more inputs than the hint has room for
 INSERT INTO domowf.workflow_input (workflow, name, type)
-	SELECT 'registry_one', repeat(chr(96 + g), 50), 'text' FROM generate_series(1, 26) g;
+	SELECT 'registry_one', repeat(chr(96 + g), 44), 'text' FROM generate_series(1, 26) g;
 SELECT domowf_enqueue('registry_one', '{"one": 1}');
 DELETE FROM domowf.workflow_input WHERE workflow = 'registry_one';
 
