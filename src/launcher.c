@@ -7,6 +7,8 @@
  * database is probed once, by a worker that stays where it finds the extension
  * and ends where it does not (shared.h has the states).  After that CREATE
  * EXTENSION itself tells, at its commit, that there is something to start.
+ * Shared memory has room for the databases that have the extension; the others,
+ * of which there may be more, are remembered here.
  *
  * The launcher is connected to no database, so it keeps none from being
  * dropped.  It starts on a standby already, to see a promotion; it starts
@@ -17,7 +19,9 @@
 #include "compat.h"
 #include "guc.h"
 #include "launcher.h"
+#include "roster.h"
 #include "shared.h"
+#include "testpoint.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -27,6 +31,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -38,18 +43,29 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* How long to wait for a free worker slot, milliseconds. */
+/*
+ * How long to wait for a free worker slot, milliseconds: briefly at first, for
+ * the probes that went before give theirs back soon.
+ */
 #define NO_SLOT_WAIT	60000
+#define NO_SLOT_SHORT_WAIT	200
+#define NO_SLOT_SHORT_WAITS	10
 
 /* How often new databases are looked for, and a promotion, milliseconds. */
 #define LOOK_INTERVAL	10000
 #define STANDBY_INTERVAL	500
+
+/* Databases in which no extension was found, in TopMemoryContext. */
+static List *absent;
 
 static void take_interrupts(void);
 static long look_again(void);
 static void wait_for_promotion(void);
 static int	list_databases(Oid **databases);
 static void start_workers(void);
+static void remember_absent(const Oid *databases, int count);
+static bool is_absent(Oid database);
+static bool begin_start(Oid database, TimestampTz now);
 static bool start_worker(Oid database);
 
 void
@@ -75,7 +91,7 @@ domowf_launcher_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-	dwf_shared_launcher();
+	dwf_roster_open();
 
 	if (RecoveryInProgress())
 		wait_for_promotion();
@@ -95,7 +111,7 @@ static long
 look_again(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = dwf_shared_next_start(now);
+	TimestampTz next = dwf_roster_next_start(now);
 
 	if (!dwf_worker_enabled || next == DT_NOEND)
 		return LOOK_INTERVAL;
@@ -126,7 +142,7 @@ wait_for_promotion(void)
 						 STANDBY_INTERVAL, PG_WAIT_EXTENSION);
 	}
 	if (dwf_after_promotion == DWF_PAUSE_AFTER_PROMOTION)
-		dwf_shared_set_promoted();
+		dwf_roster_set_promoted();
 }
 
 bool
@@ -180,36 +196,102 @@ static void
 start_workers(void)
 {
 	static TimestampTz no_slot_until = 0;
-	static bool told = false;
+	static int	refusals = 0;
 	Oid		   *databases;
 	int			count;
 
 	if (GetCurrentTimestamp() < no_slot_until)
 		return;
 	count = list_databases(&databases);
-	dwf_shared_forget(databases, count);
+	dwf_roster_forget(databases, count);
+	remember_absent(databases, count);
 	for (int i = 0; i < count; i++)
 	{
 		TimestampTz now = GetCurrentTimestamp();
 
-		if (!dwf_shared_begin_start(databases[i], now))
+		if (is_absent(databases[i]) || !begin_start(databases[i], now))
 			continue;
 		if (start_worker(databases[i]))
 		{
-			told = false;
+			refusals = 0;
 			continue;
 		}
-		no_slot_until = TimestampTzPlusMilliseconds(now, NO_SLOT_WAIT);
-		dwf_shared_fail_start(databases[i], no_slot_until);
-		if (!told)
+		no_slot_until =
+			TimestampTzPlusMilliseconds(now,
+										refusals < NO_SLOT_SHORT_WAITS ?
+										NO_SLOT_SHORT_WAIT :
+										DWF_TESTNUMBER("no-slot-wait",
+													   NO_SLOT_WAIT));
+		dwf_roster_fail_start(databases[i], no_slot_until);
+		if (refusals++ == NO_SLOT_SHORT_WAITS)
 			ereport(LOG,
 					(errmsg("domowf: no background worker is free for database %u",
 							databases[i]),
 					 errhint("Increase max_worker_processes. It is tried again each minute.")));
-		told = true;
 		break;
 	}
 	pfree(databases);
+}
+
+/*
+ * Takes over from shared memory which databases lack the extension, and forgets
+ * those that are not among `databases`.
+ */
+static void
+remember_absent(const Oid *databases, int count)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	List	   *known = NIL;
+	bool		probe_all = false;
+	bool		overflow;
+	Oid			database;
+
+	while (OidIsValid(database = dwf_roster_take_absent(&overflow)))
+	{
+		absent = list_append_unique_oid(absent, database);
+		probe_all |= overflow;
+	}
+	probe_all |= overflow;
+	for (int i = 0; i < count && !probe_all; i++)
+	{
+		if (list_member_oid(absent, databases[i]))
+			known = lappend_oid(known, databases[i]);
+	}
+	list_free(absent);
+	absent = known;
+	MemoryContextSwitchTo(old);
+}
+
+/* An entry in shared memory is news of a database: CREATE EXTENSION. */
+static bool
+is_absent(Oid database)
+{
+	if (!list_member_oid(absent, database))
+		return false;
+	if (!dwf_roster_knows(database))
+		return true;
+	absent = list_delete_oid(absent, database);
+	return false;
+}
+
+/* Whether to start a worker for a database, which then counts as starting. */
+static bool
+begin_start(Oid database, TimestampTz now)
+{
+	static bool told = false;
+
+	if (dwf_roster_begin_start(database, now))
+		return true;
+	if (!dwf_roster_knows(database) && !told)
+	{
+		ereport(LOG,
+				(errmsg("domowf: there is no room for the worker of database %u",
+						database),
+				 errdetail("At most %d databases can have a worker.",
+						   DWF_MAX_DATABASES)));
+		told = true;
+	}
+	return false;
 }
 
 /* Registers a worker.  False: there is no free slot. */
@@ -235,7 +317,7 @@ start_worker(Oid database)
 
 	/* it has its own state from here on, unless it never came to life */
 	if (WaitForBackgroundWorkerStartup(handle, &pid) != BGWH_STARTED)
-		dwf_shared_fail_start(database,
+		dwf_roster_fail_start(database,
 							  TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 														  1000));
 	pfree(handle);

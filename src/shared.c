@@ -22,6 +22,7 @@
 
 #include "compat.h"
 #include "shared.h"
+#include "shared_entry.h"
 
 #include "miscadmin.h"
 #include "port/atomics.h"
@@ -35,35 +36,11 @@
 /* How often an evictor looks again, milliseconds. */
 #define EVICTION_POLL	100
 
-typedef struct Entry
-{
-	Oid			database;		/* InvalidOid: free */
-	DwfPresence presence;
-	TimestampTz retry_at;		/* DWF_UNKNOWN: not started before this */
-	int			evictor;		/* pid, 0: none */
-	bool		is_told;		/* that the server was promoted */
-	Latch	   *latch;			/* of the worker; NULL: none */
-	pg_atomic_uint64 earliest;	/* TimestampTz of the earliest new run_at */
-	pg_atomic_uint32 waiting;	/* a request that stands behind is new */
-	pg_atomic_uint64 length;	/* int64: requests that wait, about */
-	pg_atomic_uint64 in_flight; /* these three: for `status`, */
-	pg_atomic_uint64 sent;		/* written without the lock */
-	pg_atomic_uint64 failed;
-	DwfWorkerStatus status;
-} Entry;
+/* The longest wait for another start after one that failed, milliseconds. */
+#define MAX_START_WAIT	60000
 
-typedef struct Shared
-{
-	LWLock	   *lock;
-	Latch	   *launcher;
-	bool		promoted;
-	ConditionVariable settled;
-	ConditionVariable left;		/* a worker has left a database */
-	Entry		entries[DWF_MAX_DATABASES];
-} Shared;
-
-static Shared *shared;
-static Entry *my_entry;
+DwfShared  *dwf_shared;
+DwfSharedEntry *dwf_shared_mine;
 static Oid	evicted = InvalidOid;	/* by this process */
 
 static shmem_request_hook_type next_request_hook;
@@ -71,10 +48,7 @@ static shmem_startup_hook_type next_startup_hook;
 
 static void request_memory(void);
 static void start_memory(void);
-static Entry *find_entry(Oid database, bool make);
-static void detach_launcher(int code, Datum arg);
 static void detach_worker(int code, Datum arg);
-static bool is_evicted(Entry *entry);
 static bool has_left(Oid database);
 
 void
@@ -91,7 +65,7 @@ request_memory(void)
 {
 	if (next_request_hook)
 		next_request_hook();
-	RequestAddinShmemSpace(MAXALIGN(sizeof(Shared)));
+	RequestAddinShmemSpace(MAXALIGN(sizeof(DwfShared)));
 	RequestNamedLWLockTranche("domowf", 1);
 }
 
@@ -103,16 +77,16 @@ start_memory(void)
 	if (next_startup_hook)
 		next_startup_hook();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared = ShmemInitStruct("domowf", sizeof(Shared), &found);
+	dwf_shared = ShmemInitStruct("domowf", sizeof(DwfShared), &found);
 	if (!found)
 	{
-		memset(shared, 0, sizeof(Shared));
-		shared->lock = &GetNamedLWLockTranche("domowf")->lock;
-		ConditionVariableInit(&shared->settled);
-		ConditionVariableInit(&shared->left);
+		memset(dwf_shared, 0, sizeof(DwfShared));
+		dwf_shared->lock = &GetNamedLWLockTranche("domowf")->lock;
+		ConditionVariableInit(&dwf_shared->settled);
+		ConditionVariableInit(&dwf_shared->left);
 		for (int i = 0; i < DWF_MAX_DATABASES; i++)
 		{
-			Entry	   *entry = &shared->entries[i];
+			DwfSharedEntry *entry = &dwf_shared->entries[i];
 
 			pg_atomic_init_u64(&entry->earliest, DT_NOEND);
 			pg_atomic_init_u32(&entry->waiting, 0);
@@ -128,18 +102,17 @@ start_memory(void)
 bool
 dwf_shared_exists(void)
 {
-	return shared != NULL;
+	return dwf_shared != NULL;
 }
 
-/* The entry of a database; NULL: none, or no room.  Lock held. */
-static Entry *
-find_entry(Oid database, bool make)
+DwfSharedEntry *
+dwf_shared_find(Oid database, bool make)
 {
-	Entry	   *spare = NULL;
+	DwfSharedEntry *spare = NULL;
 
 	for (int i = 0; i < DWF_MAX_DATABASES; i++)
 	{
-		Entry	   *entry = &shared->entries[i];
+		DwfSharedEntry *entry = &dwf_shared->entries[i];
 
 		if (entry->database == database)
 			return entry;
@@ -151,6 +124,7 @@ find_entry(Oid database, bool make)
 	spare->database = database;
 	spare->presence = DWF_UNKNOWN;
 	spare->retry_at = 0;
+	spare->failures = 0;
 	spare->evictor = 0;
 	spare->is_told = false;
 	spare->latch = NULL;
@@ -165,13 +139,13 @@ void
 dwf_shared_wake(Oid database, TimestampTz run_at, int64 count,
 				bool stands_behind)
 {
-	Entry	   *entry;
+	DwfSharedEntry *entry;
 	Latch	   *latch = NULL;
 
-	if (shared == NULL)
+	if (dwf_shared == NULL)
 		return;
-	LWLockAcquire(shared->lock, LW_SHARED);
-	entry = find_entry(database, false);
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
 	if (entry != NULL)
 	{
 		uint64		known = pg_atomic_read_u64(&entry->earliest);
@@ -188,7 +162,7 @@ dwf_shared_wake(Oid database, TimestampTz run_at, int64 count,
 		if (run_at != DT_NOEND || stands_behind)
 			latch = entry->latch;
 	}
-	LWLockRelease(shared->lock);
+	LWLockRelease(dwf_shared->lock);
 	if (latch != NULL)
 		SetLatch(latch);
 }
@@ -196,69 +170,69 @@ dwf_shared_wake(Oid database, TimestampTz run_at, int64 count,
 TimestampTz
 dwf_shared_take_earliest(void)
 {
-	return (TimestampTz) pg_atomic_exchange_u64(&my_entry->earliest, DT_NOEND);
+	return (TimestampTz) pg_atomic_exchange_u64(&dwf_shared_mine->earliest, DT_NOEND);
 }
 
 bool
 dwf_shared_take_waiting(void)
 {
-	return pg_atomic_read_u32(&my_entry->waiting) != 0 &&
-		pg_atomic_exchange_u32(&my_entry->waiting, 0) != 0;
+	return pg_atomic_read_u32(&dwf_shared_mine->waiting) != 0 &&
+		pg_atomic_exchange_u32(&dwf_shared_mine->waiting, 0) != 0;
 }
 
 int64
 dwf_shared_queue_length(Oid database)
 {
-	Entry	   *entry;
+	DwfSharedEntry *entry;
 	int64		length = 0;
 
-	LWLockAcquire(shared->lock, LW_SHARED);
-	entry = find_entry(database, false);
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
 	if (entry != NULL)
 		length = (int64) pg_atomic_read_u64(&entry->length);
-	LWLockRelease(shared->lock);
+	LWLockRelease(dwf_shared->lock);
 	return length;
 }
 
 void
 dwf_shared_add_length(Oid database, int64 count)
 {
-	Entry	   *entry;
+	DwfSharedEntry *entry;
 
-	if (shared == NULL)
+	if (dwf_shared == NULL)
 		return;
-	LWLockAcquire(shared->lock, LW_SHARED);
-	entry = find_entry(database, false);
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
 	if (entry != NULL)
 		(void) pg_atomic_fetch_add_u64(&entry->length, count);
-	LWLockRelease(shared->lock);
+	LWLockRelease(dwf_shared->lock);
 }
 
 void
 dwf_shared_set_length(int64 count)
 {
-	pg_atomic_write_u64(&my_entry->length, (uint64) count);
+	pg_atomic_write_u64(&dwf_shared_mine->length, (uint64) count);
 }
 
 void
 dwf_shared_settled(void)
 {
-	if (shared != NULL)
-		ConditionVariableBroadcast(&shared->settled);
+	if (dwf_shared != NULL)
+		ConditionVariableBroadcast(&dwf_shared->settled);
 }
 
 void
 dwf_shared_prepare_wait(void)
 {
-	if (shared != NULL)
-		ConditionVariablePrepareToSleep(&shared->settled);
+	if (dwf_shared != NULL)
+		ConditionVariablePrepareToSleep(&dwf_shared->settled);
 }
 
 void
 dwf_shared_wait_settled(long timeout)
 {
-	if (shared != NULL)
-		(void) ConditionVariableTimedSleep(&shared->settled, timeout,
+	if (dwf_shared != NULL)
+		(void) ConditionVariableTimedSleep(&dwf_shared->settled, timeout,
 										   PG_WAIT_EXTENSION);
 	else
 	{
@@ -271,19 +245,19 @@ dwf_shared_wait_settled(long timeout)
 void
 dwf_shared_cancel_wait(void)
 {
-	if (shared != NULL)
+	if (dwf_shared != NULL)
 		ConditionVariableCancelSleep();
 }
 
 bool
 dwf_shared_status(Oid database, DwfWorkerStatus *status)
 {
-	Entry	   *entry;
+	DwfSharedEntry *entry;
 
-	if (shared == NULL)
+	if (dwf_shared == NULL)
 		return false;
-	LWLockAcquire(shared->lock, LW_SHARED);
-	entry = find_entry(database, false);
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
 	if (entry != NULL)
 	{
 		*status = entry->status;
@@ -291,149 +265,19 @@ dwf_shared_status(Oid database, DwfWorkerStatus *status)
 		status->sent = (int64) pg_atomic_read_u64(&entry->sent);
 		status->failed = (int64) pg_atomic_read_u64(&entry->failed);
 	}
-	LWLockRelease(shared->lock);
+	LWLockRelease(dwf_shared->lock);
 	return entry != NULL;
-}
-
-void
-dwf_shared_launcher(void)
-{
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->launcher = MyLatch;
-
-	/* workers of a launcher that died: none is starting any more */
-	for (int i = 0; i < DWF_MAX_DATABASES; i++)
-	{
-		if (shared->entries[i].presence == DWF_STARTING)
-			shared->entries[i].presence = DWF_UNKNOWN;
-	}
-	LWLockRelease(shared->lock);
-	on_shmem_exit(detach_launcher, 0);
-}
-
-static void
-detach_launcher(int code, Datum arg)
-{
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->launcher = NULL;
-	LWLockRelease(shared->lock);
-}
-
-void
-dwf_shared_set_promoted(void)
-{
-	shared->promoted = true;
-}
-
-bool
-dwf_shared_was_promoted(void)
-{
-	return shared->promoted && !my_entry->is_told;
-}
-
-void
-dwf_shared_set_told(void)
-{
-	my_entry->is_told = true;
-}
-
-void
-dwf_shared_probe(Oid database)
-{
-	Entry	   *entry;
-
-	if (shared == NULL)
-		return;
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	entry = find_entry(database, true);
-	if (entry != NULL && entry->presence == DWF_ABSENT)
-		entry->presence = DWF_UNKNOWN;
-	if (entry != NULL)
-		entry->retry_at = 0;
-	if (shared->launcher != NULL)
-		SetLatch(shared->launcher);
-	LWLockRelease(shared->lock);
-}
-
-bool
-dwf_shared_begin_start(Oid database, TimestampTz now)
-{
-	Entry	   *entry;
-	bool		start;
-
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	entry = find_entry(database, true);
-	start = entry != NULL && entry->presence == DWF_UNKNOWN &&
-		entry->retry_at <= now && entry->status.pid == 0 &&
-		!is_evicted(entry);
-	if (start)
-		entry->presence = DWF_STARTING;
-	LWLockRelease(shared->lock);
-	return start;
-}
-
-TimestampTz
-dwf_shared_next_start(TimestampTz now)
-{
-	TimestampTz next = DT_NOEND;
-
-	LWLockAcquire(shared->lock, LW_SHARED);
-	for (int i = 0; i < DWF_MAX_DATABASES; i++)
-	{
-		Entry	   *entry = &shared->entries[i];
-
-		if (OidIsValid(entry->database) && entry->presence == DWF_UNKNOWN &&
-			entry->status.pid == 0 && entry->retry_at > now)
-			next = Min(next, entry->retry_at);
-	}
-	LWLockRelease(shared->lock);
-	return next;
-}
-
-void
-dwf_shared_fail_start(Oid database, TimestampTz retry_at)
-{
-	Entry	   *entry;
-
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	entry = find_entry(database, false);
-	if (entry != NULL && entry->presence == DWF_STARTING &&
-		entry->status.pid == 0)
-	{
-		entry->presence = DWF_UNKNOWN;
-		entry->retry_at = retry_at;
-	}
-	LWLockRelease(shared->lock);
-	ConditionVariableBroadcast(&shared->left);
-}
-
-void
-dwf_shared_forget(const Oid *databases, int count)
-{
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < DWF_MAX_DATABASES; i++)
-	{
-		Entry	   *entry = &shared->entries[i];
-		bool		known = false;
-
-		for (int j = 0; j < count && !known; j++)
-			known = databases[j] == entry->database;
-		if (!known && entry->status.pid == 0 &&
-			entry->presence != DWF_STARTING && !is_evicted(entry))
-			entry->database = InvalidOid;
-	}
-	LWLockRelease(shared->lock);
 }
 
 bool
 dwf_shared_attach(Oid database)
 {
-	Entry	   *entry;
+	DwfSharedEntry *entry;
 	bool		welcome;
 
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	entry = find_entry(database, true);
-	welcome = entry != NULL && entry->status.pid == 0 && !is_evicted(entry);
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	entry = dwf_shared_find(database, true);
+	welcome = entry != NULL && entry->status.pid == 0 && !dwf_shared_entry_is_evicted(entry);
 	if (welcome)
 	{
 		memset(&entry->status, 0, sizeof(entry->status));
@@ -443,49 +287,53 @@ dwf_shared_attach(Oid database)
 		entry->status.pid = MyProcPid;
 		entry->status.started_at = GetCurrentTimestamp();
 		entry->latch = MyLatch;
-		my_entry = entry;
+		dwf_shared_mine = entry;
 	}
 	else if (entry != NULL && entry->presence == DWF_STARTING &&
 			 entry->status.pid == 0)
 		entry->presence = DWF_UNKNOWN;
-	LWLockRelease(shared->lock);
+	LWLockRelease(dwf_shared->lock);
 	if (welcome)
 		on_shmem_exit(detach_worker, 0);
 	else
-		ConditionVariableBroadcast(&shared->left);
+		ConditionVariableBroadcast(&dwf_shared->left);
 	return welcome;
 }
 
 static void
 detach_worker(int code, Datum arg)
 {
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	my_entry->status.pid = 0;
-	my_entry->latch = NULL;
-	if (my_entry->presence != DWF_ABSENT)
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	dwf_shared_mine->status.pid = 0;
+	dwf_shared_mine->latch = NULL;
+	if (dwf_shared_mine->presence != DWF_ABSENT)
 	{
-		/* ended by itself or by force: not again at once */
-		my_entry->presence = DWF_UNKNOWN;
-		my_entry->retry_at = code == 0 ? 0 :
-			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000);
+		/* ended by force: not again at once, and later where it never works */
+		if (code == 0 || dwf_shared_mine->presence == DWF_RUNNING)
+			dwf_shared_mine->failures = 0;
+		dwf_shared_mine->retry_at = code == 0 ? 0 :
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										Min(MAX_START_WAIT,
+											1000 << Min(dwf_shared_mine->failures, 10)));
+		dwf_shared_mine->failures += code != 0;
+		dwf_shared_mine->presence = DWF_UNKNOWN;
 	}
-	if (shared->launcher != NULL)
-		SetLatch(shared->launcher);
-	LWLockRelease(shared->lock);
-	ConditionVariableBroadcast(&shared->left);
+	if (dwf_shared->launcher != NULL)
+		SetLatch(dwf_shared->launcher);
+	LWLockRelease(dwf_shared->lock);
+	ConditionVariableBroadcast(&dwf_shared->left);
 }
 
 void
 dwf_shared_set_presence(DwfPresence presence)
 {
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	my_entry->presence = presence;
-	LWLockRelease(shared->lock);
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	dwf_shared_mine->presence = presence;
+	LWLockRelease(dwf_shared->lock);
 }
 
-/* Lock held.  Takes out an evictor that is gone. */
-static bool
-is_evicted(Entry *entry)
+bool
+dwf_shared_entry_is_evicted(DwfSharedEntry *entry)
 {
 	if (entry->evictor != 0 && entry->evictor != MyProcPid &&
 		BackendPidGetProc(entry->evictor) == NULL)
@@ -496,17 +344,17 @@ is_evicted(Entry *entry)
 bool
 dwf_shared_is_evicted(void)
 {
-	return my_entry->evictor != 0;
+	return dwf_shared_mine->evictor != 0;
 }
 
 void
 dwf_shared_publish(const DwfWorkerStatus *status)
 {
-	DwfWorkerStatus *shown = &my_entry->status;
+	DwfWorkerStatus *shown = &dwf_shared_mine->status;
 
-	pg_atomic_write_u64(&my_entry->in_flight, status->in_flight);
-	pg_atomic_write_u64(&my_entry->sent, status->sent);
-	pg_atomic_write_u64(&my_entry->failed, status->failed);
+	pg_atomic_write_u64(&dwf_shared_mine->in_flight, status->in_flight);
+	pg_atomic_write_u64(&dwf_shared_mine->sent, status->sent);
+	pg_atomic_write_u64(&dwf_shared_mine->failed, status->failed);
 
 	/* nobody else writes it, so that it can be read without the lock */
 	if (shown->paused_until == status->paused_until &&
@@ -514,24 +362,24 @@ dwf_shared_publish(const DwfWorkerStatus *status)
 		strcmp(shown->pause_reason, status->pause_reason) == 0 &&
 		strcmp(shown->last_error, status->last_error) == 0)
 		return;
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
 	shown->paused_until = status->paused_until;
 	shown->is_reason_private = status->is_reason_private;
 	strlcpy(shown->pause_reason, status->pause_reason,
 			sizeof(shown->pause_reason));
 	strlcpy(shown->last_error, status->last_error, sizeof(shown->last_error));
-	LWLockRelease(shared->lock);
+	LWLockRelease(dwf_shared->lock);
 }
 
 void
 dwf_shared_evict(Oid database)
 {
-	Entry	   *entry;
+	DwfSharedEntry *entry;
 
-	if (shared == NULL)
+	if (dwf_shared == NULL)
 		return;
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	entry = find_entry(database, true);
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	entry = dwf_shared_find(database, true);
 	if (entry != NULL)
 	{
 		entry->evictor = MyProcPid;
@@ -539,11 +387,11 @@ dwf_shared_evict(Oid database)
 		if (entry->latch != NULL)
 			SetLatch(entry->latch);
 	}
-	LWLockRelease(shared->lock);
+	LWLockRelease(dwf_shared->lock);
 
-	ConditionVariablePrepareToSleep(&shared->left);
+	ConditionVariablePrepareToSleep(&dwf_shared->left);
 	while (entry != NULL && !has_left(database))
-		(void) ConditionVariableTimedSleep(&shared->left, EVICTION_POLL,
+		(void) ConditionVariableTimedSleep(&dwf_shared->left, EVICTION_POLL,
 										   PG_WAIT_EXTENSION);
 	ConditionVariableCancelSleep();
 }
@@ -551,30 +399,30 @@ dwf_shared_evict(Oid database)
 static bool
 has_left(Oid database)
 {
-	Entry	   *entry;
+	DwfSharedEntry *entry;
 	bool		left;
 
-	LWLockAcquire(shared->lock, LW_SHARED);
-	entry = find_entry(database, false);
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
 	left = entry == NULL ||
 		(entry->status.pid == 0 && entry->presence != DWF_STARTING);
-	LWLockRelease(shared->lock);
+	LWLockRelease(dwf_shared->lock);
 	return left;
 }
 
 void
 dwf_shared_readmit(void)
 {
-	Entry	   *entry;
+	DwfSharedEntry *entry;
 
-	if (shared == NULL || !OidIsValid(evicted))
+	if (dwf_shared == NULL || !OidIsValid(evicted))
 		return;
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	entry = find_entry(evicted, false);
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	entry = dwf_shared_find(evicted, false);
 	if (entry != NULL && entry->evictor == MyProcPid)
 		entry->evictor = 0;
-	if (shared->launcher != NULL)
-		SetLatch(shared->launcher);
-	LWLockRelease(shared->lock);
+	if (dwf_shared->launcher != NULL)
+		SetLatch(dwf_shared->launcher);
+	LWLockRelease(dwf_shared->lock);
 	evicted = InvalidOid;
 }

@@ -10,16 +10,21 @@
 #include "storage/latch.h"
 #include "utils/timestamp.h"
 
-/* Databases that can have a worker at a time. */
+/* Databases that can have a worker at a time; few, so that a test has more. */
+#ifdef DWF_TEST_HOOKS
+#define DWF_MAX_DATABASES	8
+#else
 #define DWF_MAX_DATABASES	128
+#endif
 
 /*
- * What the launcher knows of a database.
+ * What is known of a database.
  *
  *		DWF_UNKNOWN   -> STARTING
  *		DWF_STARTING  -> RUNNING (it has the extension), ABSENT, UNKNOWN
  *		DWF_RUNNING   -> UNKNOWN (it ended), ABSENT (extension dropped)
- *		DWF_ABSENT    -> UNKNOWN (CREATE EXTENSION was committed)
+ *		DWF_ABSENT    -> UNKNOWN (CREATE EXTENSION was committed); or its entry
+ *						 is freed, for the launcher remembers it
  */
 typedef enum DwfPresence
 {
@@ -80,39 +85,6 @@ extern void dwf_shared_cancel_wait(void);
 
 /* Copies what is known of a database's worker; false: nothing is. */
 extern bool dwf_shared_status(Oid database, DwfWorkerStatus *status);
-
-/*
- * For the launcher.  dwf_shared_launcher() makes the calling process the one
- * that is woken by the others.
- */
-extern void dwf_shared_launcher(void);
-
-/* Notes that this server was promoted since it started. */
-extern void dwf_shared_set_promoted(void);
-
-/* The same for a worker: once for each database, until it says that it knows. */
-extern bool dwf_shared_was_promoted(void);
-
-/* Says that this database's queue has been paused for it. */
-extern void dwf_shared_set_told(void);
-
-/* Wakes the launcher: a database is new, or has the extension now. */
-extern void dwf_shared_probe(Oid database);
-
-/*
- * Marks a database as starting where it is unknown, due and not evicted.
- * Returns false where there is nothing to start.
- */
-extern bool dwf_shared_begin_start(Oid database, TimestampTz now);
-
-/* When a worker that ended may be started again; DT_NOEND: there is none. */
-extern TimestampTz dwf_shared_next_start(TimestampTz now);
-
-/* Takes that back: no worker could be registered; again at `retry_at`. */
-extern void dwf_shared_fail_start(Oid database, TimestampTz retry_at);
-
-/* Frees the entries of databases that are not among `databases`. */
-extern void dwf_shared_forget(const Oid *databases, int count);
 
 /*
  * For a worker.  Attaches the calling process; false where it was evicted

@@ -19,16 +19,34 @@
 
 char	   *dwf_test_point;
 
-/* Does what the setting asks for, if it names this point. */
+static const char *find_action(const char *name);
+
+/* What the setting says behind a name; NULL: it names another one. */
+static const char *
+find_action(const char *name)
+{
+	size_t		len = strlen(name);
+
+	if (strncmp(dwf_test_point, name, len) != 0 || dwf_test_point[len] != '=')
+		return NULL;
+	return dwf_test_point + len + 1;
+}
+
+int
+dwf_testpoint_number(const char *name, int usual)
+{
+	const char *action = find_action(name);
+
+	return action == NULL ? usual : (int) strtol(action, NULL, 10);
+}
+
 void
 dwf_testpoint_reach(const char *name)
 {
-	size_t		len = strlen(name);
-	const char *action;
+	const char *action = find_action(name);
 
-	if (strncmp(dwf_test_point, name, len) != 0 || dwf_test_point[len] != '=')
+	if (action == NULL)
 		return;
-	action = dwf_test_point + len + 1;
 	if (strcmp(action, "kill") == 0)
 		kill(getpid(), SIGKILL);
 	if (strcmp(action, "error") == 0)
@@ -38,7 +56,7 @@ dwf_testpoint_reach(const char *name)
 	if (strcmp(action, "wait") != 0)
 		return;
 	ereport(LOG, (errmsg("test point \"%s\" waits", name)));
-	while (strncmp(dwf_test_point, name, len) == 0)
+	while (find_action(name) != NULL)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1,
 						 PG_WAIT_EXTENSION);

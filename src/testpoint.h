@@ -5,7 +5,8 @@
  *
  * With -DDWF_TEST_HOOKS the setting domowf.test_point, "NAME=ACTION", makes
  * the process that comes to the point NAME die (kill), raise an error (error)
- * or wait until the setting is changed (wait).
+ * or wait until the setting is changed (wait); "NAME=NUMBER" puts a number in
+ * place of that of the code.
  */
 #ifndef DWF_TESTPOINT_H
 #define DWF_TESTPOINT_H
@@ -17,8 +18,13 @@ extern char *dwf_test_point;
 /* Does what the setting asks for, if it names this point. */
 extern void dwf_testpoint_reach(const char *name);
 #define DWF_TESTPOINT(name)	dwf_testpoint_reach(name)
+
+/* The number that the setting gives, if it names this one, or else `usual`. */
+extern int	dwf_testpoint_number(const char *name, int usual);
+#define DWF_TESTNUMBER(name, usual)	dwf_testpoint_number((name), (usual))
 #else
 #define DWF_TESTPOINT(name)	((void) 0)
+#define DWF_TESTNUMBER(name, usual)	(usual)
 #endif
 
 #endif							/* DWF_TESTPOINT_H */

@@ -30,6 +30,7 @@
 #include "compat.h"
 #include "extension.h"
 #include "guc.h"
+#include "roster.h"
 #include "sender.h"
 #include "settlement.h"
 #include "shared.h"
@@ -124,7 +125,7 @@ domowf_worker_main(Datum arg)
 
 	if (!in_transaction(recover, worker))
 		proc_exit(1);			/* the launcher starts another one */
-	dwf_shared_set_told();
+	dwf_roster_set_told();
 	dwf_shared_set_presence(DWF_RUNNING);
 	for (;;)
 	{
@@ -143,7 +144,7 @@ recover(Worker *worker)
 {
 	recover_orphans(worker);
 	dwf_shared_set_length(dwf_queue_count_waiting());
-	if (dwf_shared_was_promoted())
+	if (dwf_roster_was_promoted())
 		dwf_state_pause_promoted();
 }
 

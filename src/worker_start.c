@@ -219,6 +219,7 @@ say_skew(const char *reason)
 
 	strlcpy(status.pause_reason, reason, sizeof(status.pause_reason));
 	dwf_shared_publish(&status);
+	dwf_shared_set_presence(DWF_RUNNING);
 	if (!told)
 		ereport(LOG,
 				(errmsg("domowf: nothing is sent from this database: %s",

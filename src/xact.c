@@ -17,6 +17,7 @@
 
 #include "domowf.h"
 #include "report.h"
+#include "roster.h"
 #include "shared.h"
 #include "xact.h"
 
@@ -145,7 +146,7 @@ tell_others(void)
 	if (has_settled)
 		dwf_shared_settled();
 	if (has_created)
-		dwf_shared_probe(MyDatabaseId);
+		dwf_roster_probe(MyDatabaseId);
 }
 
 static void

@@ -1,0 +1,53 @@
+/*
+ * roster.h
+ *	  Which databases have a worker, or are to be probed: what the launcher
+ *	  goes by.
+ */
+#ifndef DWF_ROSTER_H
+#define DWF_ROSTER_H
+
+#include "datatype/timestamp.h"
+
+/*
+ * Makes the calling process the launcher, which is woken by the others.
+ */
+extern void dwf_roster_open(void);
+
+/* Notes that this server was promoted since it started. */
+extern void dwf_roster_set_promoted(void);
+
+/* The same for a worker: once for each database, until it says that it knows. */
+extern bool dwf_roster_was_promoted(void);
+
+/* Says that this database's queue has been paused for it. */
+extern void dwf_roster_set_told(void);
+
+/* Wakes the launcher: a database is new, or has the extension now. */
+extern void dwf_roster_probe(Oid database);
+
+/*
+ * Marks a database as starting where it is unknown, due and not evicted.
+ * Returns false where there is nothing to start.
+ */
+extern bool dwf_roster_begin_start(Oid database, TimestampTz now);
+
+/* When a worker that ended may be started again; DT_NOEND: there is none. */
+extern TimestampTz dwf_roster_next_start(TimestampTz now);
+
+/* Takes that back: no worker could be registered; again at `retry_at`. */
+extern void dwf_roster_fail_start(Oid database, TimestampTz retry_at);
+
+/*
+ * Takes out a database without the extension, whose entry is free for another
+ * one then; InvalidOid: there is none.  In *overflow whether there was no room
+ * for one that has the extension now, since the last call.
+ */
+extern Oid	dwf_roster_take_absent(bool *overflow);
+
+/* Whether a database has an entry. */
+extern bool dwf_roster_knows(Oid database);
+
+/* Frees the entries of databases that are not among `databases`. */
+extern void dwf_roster_forget(const Oid *databases, int count);
+
+#endif							/* DWF_ROSTER_H */

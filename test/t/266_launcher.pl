@@ -1,0 +1,282 @@
+
+# The launcher where there are many databases, few slots, databases that let
+# nobody in or become templates, and workers that cannot start.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin, "$FindBin::RealBin/../domo";
+
+use Domo;
+use Domowf;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+# As many as have room in a build for tests (shared.h).
+use constant MAX_DATABASES => 8;
+
+# Far below a minute.
+use constant SOON => 30;
+
+my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
+my $node = Domowf->start_node(
+	'main', $domo,
+	preload => 1,
+	conf => <<'END');
+domowf.timeout = '10min'
+domowf.retry_base = '10ms'
+domowf.retry_cap = '50ms'
+domowf.poll_interval = '200ms'
+log_line_prefix = '%n [%p] '
+max_worker_processes = 30
+END
+my ($id, $start, $offset);
+
+sub equip
+{
+	my ($database) = @_;
+
+	$node->safe_psql($database, <<'END');
+CREATE EXTENSION domowf;
+INSERT INTO domowf.workflow (name, model_id, version, message_name)
+VALUES ('plain', 'model', '1.0.0', 'Start it')
+END
+	return;
+}
+
+sub enqueue
+{
+	my ($database, $n) = @_;
+
+	return $node->safe_psql($database,
+		"SELECT domowf_enqueue('plain', '{\"n\": \"$n\"}')");
+}
+
+sub outcome
+{
+	my ($database, $request, $timeout) = @_;
+
+	$timeout //= '170 s';
+	return $node->safe_psql($database,
+		"SELECT state FROM domowf_wait($request, '$timeout')");
+}
+
+sub works
+{
+	my ($database, $name) = @_;
+
+	$start = time;
+	is(outcome($database, enqueue($database, "$database $name")),
+		'done', $name);
+	cmp_ok(time - $start, '<', SOON, '... soon');
+	return;
+}
+
+sub until_workers
+{
+	my ($database, $number, $name) = @_;
+
+	return ok(
+		$node->poll_query_until('postgres',
+			"SELECT count(*) = $number FROM pg_stat_activity"
+			  . " WHERE backend_type = 'domowf worker' AND datname = '$database'"),
+		$name);
+}
+
+sub arrived
+{
+	my ($n) = @_;
+
+	return scalar(my @entries = $domo->record(contains => "\"n\": \"$n\""));
+}
+
+sub count_lines
+{
+	my ($pattern) = @_;
+
+	return scalar(
+		my @lines = Domowf->log_since($node, $offset) =~ /$pattern/g);
+}
+
+sub set_test_point
+{
+	my ($setting) = @_;
+
+	$node->append_conf('postgresql.auto.conf',
+		"domowf.test_point = '$setting'\n");
+	$node->reload;
+	return;
+}
+
+# ---- more databases than there is room for, most of them without it
+
+$node->safe_psql('postgres', 'DROP EXTENSION domowf');
+my @databases = map { "db$_" } 1 .. MAX_DATABASES + 3;
+$node->safe_psql('postgres', "CREATE DATABASE $_ STRATEGY file_copy")
+  foreach @databases;
+my $last = $databases[-1];
+equip($last);
+works($last, 'the last of many databases has a worker');
+
+# two slots, of which probes take one after the other
+$offset = Domowf->log_size($node);
+$node->append_conf('postgresql.conf',
+	"max_worker_processes = 3\nmax_logical_replication_workers = 0\n");
+$node->restart;
+works($last, 'also after a restart, and with few slots');
+is(count_lines(qr/no background worker is free/),
+	0, '... which nobody has to wait for');
+equip('postgres');
+works('postgres', 'the extension where there was none');
+
+# ---- no free slot
+
+$node->append_conf('postgresql.conf', "max_worker_processes = 2\n");
+$node->restart;
+set_test_point('no-slot-wait=200');
+$offset = Domowf->log_size($node);
+my ($with) = grep {
+	$node->poll_query_until('postgres',
+		q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'domowf worker'}
+	);
+	$node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity"
+		  . " WHERE backend_type = 'domowf worker' AND datname = '$_'")
+} 'postgres', $last;
+my ($without) = grep { $_ ne $with } 'postgres', $last;
+$node->wait_for_log(qr/domowf: no background worker is free for database/, 0);
+is( $node->safe_psql($without,
+		q{SELECT detail FROM domowf_check() WHERE check_name = 'worker' AND NOT ok}
+	),
+	'no worker runs: see the server\'s log, and max_worker_processes',
+	'no slot: domowf_check says so');
+works($with, '... the other database goes on') foreach 1 .. 5;
+$id = enqueue($without, 'no slot');
+is(outcome($without, $id, '1 s'), 'queued', '... without one nothing is sent');
+$node->safe_psql($with, 'DROP EXTENSION domowf');
+is(outcome($without, $id), 'done', '... it is tried again, until there is one');
+is(arrived('no slot'), 1, '... sent once');
+$offset = 0;
+is( scalar(
+		my @lines = slurp_file($node->logfile) =~ /no background worker is free/g
+	),
+	1,
+	'... and was said once');
+set_test_point('');
+
+# ---- full
+
+$node->append_conf('postgresql.conf', "max_worker_processes = 30\n");
+$node->restart;
+$node->safe_psql($without, 'DROP EXTENSION domowf');
+my @full = @databases[ 0 .. MAX_DATABASES - 1 ];
+my $one_more = $databases[MAX_DATABASES];
+equip($_) foreach @full;
+works($_, "as many as there is room for: $_") foreach @full;
+equip($one_more);
+$id = enqueue($one_more, 'one more');
+ok( $node->wait_for_log(qr/domowf: there is no room for the worker of database/)
+	  > 0, 'no room for one more: it is said');
+is(outcome($one_more, $id, '1 s'), 'queued', '... it has no worker');
+is( $node->safe_psql($one_more,
+		q{SELECT count(*) FROM domowf_check() WHERE check_name = 'worker' AND NOT ok}
+	),
+	1,
+	'... domowf_check says so');
+$node->safe_psql('postgres', "DROP DATABASE $full[0]");
+is(outcome($one_more, $id), 'done', '... until another one is gone');
+
+# ---- whom a database lets in
+
+my $db = $full[1];
+$node->safe_psql('postgres', "ALTER DATABASE $db CONNECTION LIMIT 0");
+$node->safe_psql($db,
+	'SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
+works($db, 'CONNECTION LIMIT 0 is not for a worker');
+
+foreach my $case (
+	[ 'ALLOW_CONNECTIONS false', 'ALLOW_CONNECTIONS true' ],
+	[ 'IS_TEMPLATE true', 'IS_TEMPLATE false' ])
+{
+	my ($off, $on) = @$case;
+
+	$domo->script("gate:$off", count => 1, contains => "\"$off\"");
+	my $session = Domowf->session($node, dbname => $db);
+	$id = enqueue($db, $off);
+	$domo->wait_for(held => 1);
+	$node->safe_psql('postgres', "ALTER DATABASE $db $off");
+	ok( poll_in($session,
+			q{SELECT state = 'paused' AND pause_reason ~ 'template' FROM domowf.worker}
+		),
+		"$off: the worker claims nothing more");
+	$domo->release($off);
+	until_workers($db, 0, '... and leaves');
+	is( $session->value("SELECT state FROM domowf.request WHERE id = $id"),
+		'done',
+		'... when what was in flight is settled');
+	$id = $session->value(
+		"SELECT domowf_enqueue('plain', '{\"n\": \"$off later\"}')");
+	is($session->value("SELECT state FROM domowf_wait($id, '600 ms')"),
+		'queued', '... nothing is sent');
+	$node->safe_psql('postgres', "ALTER DATABASE $db $on");
+	$session->quit;
+	is(outcome($db, $id), 'done', "$on: it is sent");
+}
+
+sub poll_in
+{
+	my ($session, $sql) = @_;
+
+	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return 1 if $session->value($sql) eq 't';
+		$session->value('SELECT pg_sleep(0.1)');
+	}
+	return 0;
+}
+
+# ---- a worker that cannot start is started at growing intervals
+
+$offset = Domowf->log_size($node);
+set_test_point('before-commit=error');
+my $pid = $node->safe_psql($db, 'SELECT pid FROM domowf.worker');
+$node->safe_psql($db, "SELECT pg_terminate_backend($pid, 100000)");
+my $oid = $node->safe_psql('postgres',
+	"SELECT oid FROM pg_database WHERE datname = '$db'");
+my @times;
+ok( poll_log(
+		sub {
+			my $log = Domowf->log_since($node, $offset);
+			my %seen;
+
+			@times = ();
+			push @times, $1
+			  while $log =~
+			  /^([\d.]+) \[\d+\] LOG:  background worker "domowf worker" \(PID \d+\) exited with exit code 1/mg;
+			return @times >= 5;
+		}),
+	'a worker that cannot start is started again');
+set_test_point('');
+my @gaps = map { $times[$_] - $times[ $_ - 1 ] } 1 .. $#times;
+note "gaps: @gaps";
+cmp_ok($gaps[0], '>', 0.9, '... not at once');
+cmp_ok($gaps[3], '>', 3.9, '... and at growing intervals');
+works($db, '... until it can');
+
+is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
+$node->stop;
+done_testing();
+
+sub poll_log
+{
+	my ($is_there) = @_;
+
+	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return 1 if $is_there->();
+		$node->safe_psql('postgres', 'SELECT pg_sleep(0.1)');
+	}
+	return 0;
+}
