@@ -24,7 +24,6 @@
 #include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "common/shortest_dec.h"
-#include "mb/pg_wchar.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -32,7 +31,6 @@
 #include "utils/numeric.h"
 
 /* Phrases, as dwf_sqltype_form() returns them. */
-#define BAD_ENCODING	"it is not valid in the database's encoding"
 #define FRACTION		"it has a fraction"
 #define NO_NUMBER		"JSON has no such number"
 
@@ -84,10 +82,8 @@ static const char *form_float(const DwfSqlType *type, Datum value,
 							  JsonbValue *out);
 static const char *form_time(const DwfSqlType *type, Datum value,
 							 JsonbValue *out);
-static const char *form_text(const DwfSqlType *type, Datum value,
-							 JsonbValue *out);
-static const char *form_other(const DwfSqlType *type, Datum value,
-							  JsonbValue *out);
+static void form_text(const DwfSqlType *type, Datum value, JsonbValue *out);
+static void form_other(const DwfSqlType *type, Datum value, JsonbValue *out);
 static int64 get_integer(Oid oid, Datum value);
 static void set_string(JsonbValue *out, char *text, int len);
 
@@ -284,9 +280,11 @@ dwf_sqltype_form(const DwfSqlType *type, bool as_integer, Datum value,
 		case DWF_SQL_INTERVAL:
 			return form_time(type, value, out);
 		case DWF_SQL_TEXT:
-			return form_text(type, value, out);
+			form_text(type, value, out);
+			return NULL;
 		case DWF_SQL_OTHER:
-			return form_other(type, value, out);
+			form_other(type, value, out);
+			return NULL;
 		case DWF_SQL_JSON:
 		case DWF_SQL_JSONB:
 		case DWF_SQL_CAST:
@@ -413,7 +411,7 @@ form_time(const DwfSqlType *type, Datum value, JsonbValue *out)
 }
 
 /* Blanks at the end of a char(n) are no part of its value. */
-static const char *
+static void
 form_text(const DwfSqlType *type, Datum value, JsonbValue *out)
 {
 	struct varlena *content = PG_DETOAST_DATUM_PACKED(value);
@@ -422,21 +420,16 @@ form_text(const DwfSqlType *type, Datum value, JsonbValue *out)
 
 	set_string(out, text,
 			   type->oid == BPCHAROID ? bpchartruelen(text, len) : len);
-	return NULL;
 }
 
-static const char *
+static void
 form_other(const DwfSqlType *type, Datum value, JsonbValue *out)
 {
 	FmgrInfo   *output = unconstify(FmgrInfo *, &type->output);
 	char	   *text = type->is_pinned ? output_pinned(output, value) :
 	OutputFunctionCall(output, value);
 
-	/* "char" holds any byte */
-	if (!pg_verifymbstr(text, strlen(text), true))
-		return BAD_ENCODING;
 	set_string(out, text, strlen(text));
-	return NULL;
 }
 
 static void
