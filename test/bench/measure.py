@@ -24,6 +24,7 @@ from latency import make_latencies
 from nginx import Nginx
 from queue_server import Queue
 from table import print_table
+from trigger import make_triggers
 
 
 class Bench:
@@ -83,6 +84,7 @@ def main():
     makers = (
         make_calls(bench.nginx),
         make_enqueues(arguments.full),
+        make_triggers(),
         make_deliveries(bench.nginx, arguments.full),
         make_latencies(),
     )
