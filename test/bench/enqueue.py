@@ -102,7 +102,8 @@ class Enqueue(Comparison):
 
 class Flat(Enqueue):
     """The rate of the last tenth of many transactions in one backend, as a
-    share of that of the first tenth; so with the yardstick."""
+    share of that of the first tenth. The yardstick's share is taken off: its
+    table and indexes grow as well."""
 
     def __init__(self, count):
         super().__init__(
@@ -124,15 +125,15 @@ class Flat(Enqueue):
             bench.queue.empty()
         self.tidy(bench)
         shown = ["{:,.0f}/s to {:,.0f}/s".format(*rates[x]) for x in rates]
-        ratio = rates["ours"][1] / rates["ours"][0]
+        first, last = (a / b for a, b in zip(rates["ours"], rates["theirs"]))
+        ratio = last / first
         return [
             self.name,
             shown[1],
             shown[0],
             self.show(ratio),
             "",
-            self.bound + self.show(self.target),
-            "yes" if self.is_reached(ratio) else "no",
+            *self.judge(ratio),
         ]
 
 
@@ -142,7 +143,7 @@ def make_enqueues(full):
         Enqueue("one row a transaction", 2000, 0.8, one_statement=False),
         Enqueue(
             "one row a transaction, synchronous_commit off",
-            *(10000, 0.8, False, False),
+            *(10000, None, False, False),
         ),
         Flat(200000 if full else 100000),
     ]

@@ -1,0 +1,206 @@
+
+# What the queue's speed and meaning must not depend on: how many requests one
+# statement enqueues, how many there are, what plans a session or the worker
+# has made before; and that a settlement and a claim share a transaction.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin, "$FindBin::RealBin/../domo";
+
+use Domo;
+use Domowf;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
+my $node = Domowf->start_node(
+	'main', $domo,
+	preload => 1,
+	conf => <<'END');
+shared_preload_libraries = 'domowf, pg_stat_statements'
+pg_stat_statements.track_planning = on
+domowf.timeout = '10min'
+domowf.poll_interval = '1h'
+autovacuum = off
+END
+my $session = Domowf->session($node);
+my $person = Domowf->session($node);
+my ($first, @ids);
+
+$session->value(q{INSERT INTO domowf.workflow (name, model_id, version,
+	message_name) VALUES ('plain', 'model', '1.0.0', 'Start it')});
+
+my $call = q{domowf_enqueue_call('start', jsonb_build_object(
+	'messageName', 'Start it', 'version', '1.0.0', 'modelId', 'model',
+	'data', jsonb_build_object('n', %s))%s)};
+
+sub enqueue
+{
+	my ($n, %option) = @_;
+	my $options = join '', map { ", $_ => $option{$_}" } sort keys %option;
+
+	return $session->value(
+		"SELECT domowf_enqueue('plain', '{\"n\": \"$n\"}'$options)");
+}
+
+sub outcome
+{
+	my ($request) = @_;
+
+	return $session->value("SELECT state FROM domowf_wait($request, '170 s')");
+}
+
+sub worker
+{
+	$node->poll_query_until('postgres',
+		'SELECT pid IS NOT NULL FROM domowf.worker');
+	return $session->value('SELECT pid FROM domowf.worker');
+}
+
+sub until_log_has
+{
+	my ($count, $condition) = @_;
+
+	return $node->poll_query_until('postgres',
+		"SELECT count(*) = $count FROM domowf.log WHERE $condition");
+}
+
+# ---- many requests of one statement
+
+$session->value('SELECT domowf_pause()');
+my $of_one_key = sprintf $call, "'in order ' || g", q{, order_key => 'o'};
+@ids = split /\n/,
+  $session->value("SELECT $of_one_key FROM generate_series(1, 5) g");
+is( $session->value(
+		'SELECT string_agg(waiting::text, \' \' ORDER BY id) FROM domowf.queue'),
+	'false true true true true',
+	'requests of one order key in one statement stand behind the first');
+$domo->script('delay:50', count => 5, contains => '"in order ');
+$session->value('SELECT domowf_resume()');
+is(outcome($_), 'done', '... they are sent') foreach @ids;
+is( $session->value(
+		q{SELECT bool_and(after) FROM (SELECT sent_at >= lag(settled_at)
+			OVER (ORDER BY id) AS after FROM domowf.log
+			WHERE order_key = 'o') l}),
+	't',
+	'... each when the one before was settled');
+
+my $keyed = sprintf $call, q{'the same'}, q{, key => 'k'};
+is( $session->value(
+		"SELECT count(DISTINCT $keyed) FROM generate_series(1, 5) g"),
+	1,
+	'requests of one key in one statement are one request');
+is( $session->value(
+		"SELECT $keyed = request_id FROM domowf.key WHERE key = 'k'"),
+	't',
+	'... which a later transaction finds');
+
+# ---- plans of the session
+
+enqueue('warm');
+$session->value('CREATE EXTENSION pg_stat_statements');
+$session->value(q{PREPARE mine (int) AS SELECT $1 + 1 AS mine});
+foreach my $i (1 .. 20)
+{
+	$session->value("EXECUTE mine ($i)");
+	enqueue("plans $i", key => "'plans $i'", order_key => "'plans $i'");
+}
+cmp_ok(
+	$session->value(
+		q{SELECT max(plans) FROM pg_stat_statements
+			WHERE query LIKE 'PREPARE mine%' AND calls >= 20}),
+	'<=', 6,
+	'an enqueue with a key and an order key leaves plans of the session alone');
+
+# ---- one transaction for a settlement and the next claim
+
+sub commits
+{
+	$node->safe_psql('postgres',
+		'SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
+	worker();
+	return $session->value(
+		q{SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'});
+}
+
+$session->value('ALTER SYSTEM SET domowf.max_connections = 1');
+$session->value('SELECT pg_reload_conf()');
+my $before = commits();
+$session->value(q{SELECT count(domowf_enqueue('plain',
+	jsonb_build_object('n', 'one by one'))) FROM generate_series(1, 300)});
+ok(until_log_has(300, q{request->'data'->>'n' = 'one by one'}),
+	'with one connection, one after the other');
+cmp_ok(commits() - $before, '<', 500,
+	'... and each is settled in the transaction that claims the next');
+$session->value('ALTER SYSTEM RESET domowf.max_connections');
+$session->value('SELECT pg_reload_conf()');
+
+# ---- a queue that grows a thousandfold after the worker has made its plans
+
+# How often the worker, from its start to its end, has read the whole queue:
+# that is known when it has ended.
+sub scans_of_worker
+{
+	my ($work) = @_;
+	my $scans = q{SELECT seq_scan FROM pg_stat_user_tables
+		WHERE relid = 'domowf.queue'::regclass};
+
+	$node->safe_psql('postgres',
+		'SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
+	my $start = $session->value($scans);
+	worker();
+	$work->();
+	$node->safe_psql('postgres',
+		'SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
+	return $session->value($scans) - $start;
+}
+
+sub deliver
+{
+	my ($name, $count) = @_;
+
+	$session->value(qq{SELECT count(domowf_enqueue('plain',
+		jsonb_build_object('n', '$name'), order_key => 'g' || g % 50,
+		expires_at => now() + interval '1 day'))
+		FROM generate_series(1, $count) g});
+	ok(until_log_has($count, "request->'data'->>'n' = '$name'"),
+		"$count requests are sent");
+	return;
+}
+
+my $idle = scans_of_worker(sub { deliver('one', 1) });
+$session->value('VACUUM ANALYZE domowf.queue');
+my $busy = scans_of_worker(sub {
+	deliver('few', 20);
+	deliver('many', 2000);
+});
+cmp_ok($busy - $idle, '<', 20,
+	'... and the worker has hardly ever read the whole queue');
+
+# ---- a row that somebody changes while it is being sent
+
+$domo->script('gate:changed', count => 2, contains => '"changed ');
+@ids = map { enqueue("changed $_") } 1 .. 2;
+$domo->wait_for(held => 2);
+$session->value("UPDATE domowf.queue SET source = 'by hand' WHERE id = $ids[0]");
+$person->run('BEGIN');
+$person->value("UPDATE domowf.queue SET source = 'later' WHERE id = $ids[1]");
+$domo->release('changed');
+is(outcome($ids[0]), 'done', 'a row that was changed by hand is settled');
+is(outcome(enqueue('beside changed')), 'done', '... others are not held up');
+$person->run('COMMIT');
+is(outcome($ids[1]), 'done', '... one that is just being changed, afterwards');
+is( $session->value(
+		"SELECT string_agg(source, ' ' ORDER BY id) FROM domowf.log"
+		  . " WHERE id IN ($ids[0], $ids[1])"),
+	'by hand later',
+	'... with what was changed');
+
+is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
+$session->quit;
+$person->quit;
+$node->stop;
+done_testing();
