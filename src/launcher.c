@@ -112,10 +112,11 @@ look_again(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = dwf_roster_next_start(now);
+	long		interval = DWF_TESTNUMBER("look-interval", LOOK_INTERVAL);
 
 	if (!dwf_worker_enabled || next == DT_NOEND)
-		return LOOK_INTERVAL;
-	return Min(LOOK_INTERVAL, TimestampDifferenceMilliseconds(now, next) + 1);
+		return interval;
+	return Min(interval, TimestampDifferenceMilliseconds(now, next) + 1);
 }
 
 static void
