@@ -98,6 +98,17 @@ is( $session->value(
 		WHERE pid = $worker GROUP BY 1"),
 	't|userlock',
 	'no transaction, snapshot or lock while the network is waited for');
+foreach my $process ('worker', 'launcher')
+{
+	my $pid = $session->value('SELECT pid FROM pg_stat_activity'
+		  . " WHERE backend_type = 'domowf $process'");
+
+	$offset = Domowf->log_size($node);
+	$start = time;
+	$session->value("SELECT pg_log_backend_memory_contexts($pid)");
+	$node->wait_for_log(qr/\[$pid\] LOG:  logging memory contexts/, $offset);
+	cmp_ok(time - $start, '<', 2, "... and the $process serves interrupts");
+}
 $domo->release('holds nothing');
 is(outcome($ids[0]), 'done', '... it ends as usual');
 

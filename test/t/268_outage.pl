@@ -1,0 +1,264 @@
+
+# A Domo that does not answer, or answers nonsense, while a long queue waits:
+# the connection pauses as a whole and probes, so that a handful of requests
+# pays for it and not the queue; what was not sent costs nothing; times that
+# are over, and attempts that are used up, end a request.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin, "$FindBin::RealBin/../domo";
+
+use Domo;
+use Domowf;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# Requests that wait, and how many of them an outage may touch: three in a row
+# pause the connection, eight may be in flight, and then one for each pause.
+use constant QUEUED => 2000;
+use constant IN_FLIGHT => 8;
+use constant PROBES => 6;
+use constant HANDFUL => 3 + 2 * IN_FLIGHT + 2 * PROBES;
+
+my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
+my $node = Domowf->start_node(
+	'main', $domo,
+	preload => 1,
+	conf => <<'END');
+domowf.retry_base = '100ms'
+domowf.retry_cap = '500ms'
+domowf.poll_interval = '200ms'
+END
+my $session = Domowf->session($node);
+my ($id, @ids, @entries);
+my $hour = q{now() + interval '1 hour'};
+
+$session->value(<<'END');
+INSERT INTO domowf.workflow (name, model_id, version, message_name, on_doubt)
+VALUES ('hold', 'model', '1.0.0', 'Start it', 'hold'),
+	('retry', 'model', '1.0.0', 'Start it', 'retry');
+INSERT INTO domowf.workflow (name, model_id, version, message_name, expire_after)
+VALUES ('short', 'model', '1.0.0', 'Start it', '100 ms'),
+	('long', 'model', '1.0.0', 'Start it', '1 day')
+END
+
+sub enqueue
+{
+	my ($workflow, $n, %option) = @_;
+	my $options = join '', map { ", $_ => $option{$_}" } sort keys %option;
+
+	return $session->value(
+		"SELECT domowf_enqueue('$workflow', '{\"n\": \"$n\"}'$options)");
+}
+
+# Enqueues many at once.
+sub enqueue_many
+{
+	my ($workflow, $what) = @_;
+
+	$session->value("SELECT count(domowf_enqueue('$workflow',"
+		  . " jsonb_build_object('n', '$what ' || g)))"
+		  . ' FROM generate_series(1, '
+		  . QUEUED
+		  . ') g');
+	return;
+}
+
+sub outcome
+{
+	my ($request, $columns) = @_;
+
+	$columns //= 'state';
+	return $session->value(
+		"SELECT $columns FROM domowf_wait($request, '170 s') w");
+}
+
+sub until_true
+{
+	my ($sql, $name) = @_;
+
+	return ok($node->poll_query_until('postgres', $sql), $name);
+}
+
+sub until_all_are
+{
+	my ($what, $outcome, $count) = @_;
+
+	return until_true(
+		"SELECT count(*) = $count FROM domowf.log WHERE outcome = '$outcome'"
+		  . " AND request->'data'->>'n' LIKE '$what %'",
+		"$what: $count are $outcome");
+}
+
+sub set_config
+{
+	my ($name, $value) = @_;
+
+	$session->value("ALTER SYSTEM SET $name = '$value'");
+	$session->value('SELECT pg_reload_conf()');
+	return until_true("SELECT current_setting('$name') = '$value'",
+		"$name = $value");
+}
+
+# ---- a gateway that answers for Domo
+
+$domo->script('status:502', count => undef, contains => '"gateway ');
+enqueue_many('hold', 'gateway');
+until_true('SELECT count(*) >= '
+	  . (IN_FLIGHT + PROBES)
+	  . q{ FROM domowf.queue WHERE state = 'in_doubt'},
+	'a gateway answers 502, for many probes');
+is( $session->value('SELECT state, pause_reason IS NOT NULL,'
+		  . " paused_until < now() + interval '1 s' FROM domowf.worker"),
+	'paused|t|t',
+	'... the worker says that it is paused, and no longer than retry_cap');
+$domo->clear_script;
+my $doubtful = q{SELECT count(*) FROM domowf.queue WHERE state = 'in_doubt'};
+until_true(
+	q{SELECT count(*) = 0 FROM domowf.queue WHERE state <> 'in_doubt'},
+	'... then Domo is back, and all the others are sent');
+my $doubt = $session->value($doubtful);
+cmp_ok($doubt, '<=', HANDFUL, "... a handful is in doubt: $doubt of " . QUEUED);
+until_all_are('gateway', 'done', QUEUED - $doubt);
+my $count = $domo->count(by => 'data.n', contains => '"gateway ');
+is_deeply([ @$count{qw(total distinct max)} ],
+	[ QUEUED, QUEUED, 1 ], '... each was sent once');
+$session->value('SELECT count(domowf_discard(id)) FROM domowf.queue');
+
+# the same where they may be repeated: not the same one twice running
+$domo->clear_record;
+$domo->script('status:502', count => undef, contains => '"repeated ');
+$session->value(q{SELECT count(domowf_enqueue('retry',
+	jsonb_build_object('n', 'repeated ' || g))) FROM generate_series(1, 20) g});
+until_true('SELECT sum(attempts) >= '
+	  . (IN_FLIGHT + 2 * PROBES)
+	  . ' FROM domowf.queue', 'repeated: many probes');
+@entries = map { $_->{data}{n} } $domo->record(contains => '"repeated ');
+my @probes = @entries[ 3 + IN_FLIGHT .. $#entries ];
+is(scalar(grep { $probes[$_] eq $probes[ $_ - 1 ] } 1 .. $#probes),
+	0, '... not the same one twice running');
+$domo->clear_script;
+until_all_are('repeated', 'done', 20);
+is( $session->value("SELECT count(*) FROM domowf.log WHERE jsonb_array_length(errors)"
+		  . " <> attempts - 1 AND request->'data'->>'n' LIKE 'repeated %'"),
+	0,
+	'... attempts are counted, errors kept');
+
+# ---- nobody there
+
+$domo->clear_record;
+$domo->stop_accepting;
+$domo->close_idle;
+$domo->wait_for(open => 0);
+enqueue_many('hold', 'nobody');
+until_true('SELECT count(*) >= '
+	  . (IN_FLIGHT + PROBES)
+	  . ' FROM domowf.queue WHERE failures > 0', 'nobody answers, for many probes');
+is($session->value('SELECT max(attempts) FROM domowf.queue'),
+	0, '... which uses no attempt');
+is($session->value($doubtful), 0, '... and leaves nothing in doubt');
+$domo->resume_accepting;
+until_all_are('nobody', 'done', QUEUED);
+$count = $domo->count(by => 'data.n', contains => '"nobody ');
+is_deeply([ @$count{qw(total distinct max)} ],
+	[ QUEUED, QUEUED, 1 ], '... each was sent once');
+is( $session->value("SELECT count(*) FROM domowf.log WHERE attempts <> 1"
+		  . " AND request->'data'->>'n' LIKE 'nobody %'"),
+	0,
+	'... with one attempt');
+
+# ---- 429: all wait, not only the one
+
+$domo->clear_record;
+$domo->script('retry-after:429:2', count => 1, contains => '"throttled 1"');
+@ids = (enqueue('hold', 'throttled 1'));
+$domo->wait_for(requests => 1);
+push @ids, map { enqueue('hold', "throttled $_") } 2 .. 5;
+is(outcome($_, 'state, attempts'), 'done|1', '429: done') foreach @ids;
+@entries = $domo->record(contains => '"throttled ');
+is(scalar @entries, 6, '... one was sent twice');
+cmp_ok($entries[1]{time} - $entries[0]{time},
+	'>=', 1.9, '... and none before Retry-After is over');
+
+# ---- times that are over
+
+$session->value(q{SELECT domowf_pause('so that nothing is sent')});
+until_true(q{SELECT state = 'paused' FROM domowf.worker}, 'paused');
+is(outcome(enqueue('short', 'x'), 'state, attempts'),
+	'expired|0', 'expire_after of the workflow');
+$id = enqueue('short', 'given', expires_at => $hour);
+set_config('domowf.expire_after', '1s');
+$session->quit;
+$session = Domowf->session($node);
+is(outcome(enqueue('hold', 'x')), 'expired', 'domowf.expire_after');
+my $long = enqueue('long', 'x');
+is(outcome($session->value(
+			q{SELECT domowf_enqueue_call('cancel', '{"id": "i"}')})),
+	'expired', '... for all operations');
+is( $session->value(
+		"SELECT string_agg(state, ' ') FROM domowf.request WHERE id IN ($id, $long)"
+	),
+	'queued queued',
+	'... but the workflow\'s own, and what was given, go before it');
+is( $session->value(
+		"SELECT error FROM domowf.request WHERE state = 'expired' ORDER BY id DESC LIMIT 1"
+	),
+	'it was not sent before it expired',
+	'... the view says why');
+$session->value('SELECT domowf_resume()');
+is(outcome($_), 'done', '... resumed') foreach $id, $long;
+set_config('domowf.expire_after', 0);
+
+# one that expires while it waits for another attempt
+$domo->script('status:502', count => undef, contains => '"expires"');
+$id = enqueue('retry', 'expires',
+	expires_at => q{clock_timestamp() + interval '2 s'});
+is(outcome($id), 'expired', 'expired between two attempts');
+cmp_ok($session->value("SELECT attempts FROM domowf.request WHERE id = $id"),
+	'>', 0, '... of which some were used');
+is( $session->value(
+		"SELECT error ~ '502' FROM domowf.request WHERE id = $id"),
+	't',
+	'... the view says what the last one met');
+$domo->clear_script;
+
+# ---- attempts that are used up
+
+set_config('domowf.max_attempts', 3);
+$session->quit;
+$session = Domowf->session($node);
+$domo->script('status:502', count => undef, contains => '"used up"');
+$id = enqueue('retry', 'used up');
+until_true(
+	"SELECT state = 'in_doubt' AND attempts = 3 FROM domowf.queue WHERE id = $id",
+	'domowf.max_attempts used up: in doubt');
+is(scalar(@entries = $domo->record(contains => '"used up"')),
+	3, '... sent so often');
+$domo->clear_script;
+is($session->value("SELECT domowf_retry($id)"), 't', '... retried by hand');
+is(outcome($id, 'state, attempts'), 'done|1', '... with attempts anew');
+
+# ---- calls and the log
+
+foreach my $case ([ 'on', 'on', '1|t|t' ], [ 'on', 'off', '1|f|f' ],
+	[ 'off', 'on', '0||' ])
+{
+	my ($calls, $payload, $expected) = @$case;
+
+	$session->value('TRUNCATE domowf.log');
+	$session->value("SET domowf.log_calls = $calls; SET domowf.log_payload = $payload");
+	$session->value(Domowf->start_sql('model', '{"n": "a call"}'));
+	is( $session->value(
+			'SELECT count(*), bool_and(request IS NOT NULL),'
+			  . ' bool_and(response IS NOT NULL) FROM domowf.log'),
+		$expected,
+		"log_calls = $calls, log_payload = $payload");
+}
+
+is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
+$session->quit;
+$node->stop;
+done_testing();
