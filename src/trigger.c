@@ -71,6 +71,8 @@ domowf_trigger(PG_FUNCTION_ARGS)
 	if (!dwf_triggers)
 		return PointerGetDatum(NULL);
 
+	/* who fires triggers for a million rows does not look */
+	CHECK_FOR_INTERRUPTS();
 	/* a temporary table can be changed in a read-only transaction */
 	PreventCommandIfReadOnly("domowf_trigger()");
 	context.callback = tell_trigger;

@@ -310,6 +310,17 @@ ALTER TABLE "trigger Order" RENAME TO trigger_order;
 DROP SCHEMA trigger_r;
 SELECT * FROM asked();
 
+-- and what is rolled back does not
+BEGIN;
+SAVEPOINT s;
+ALTER TABLE trigger_order RENAME note TO due_note;
+ALTER TABLE trigger_order RENAME due TO note;
+INSERT INTO trigger_order (id) VALUES (67);
+ROLLBACK TO s;
+INSERT INTO trigger_order (id) VALUES (68);
+COMMIT;
+SELECT data FROM asked();
+
 -- the registry
 SELECT on_order('AFTER INSERT ON trigger_order FOR EACH ROW', 'order');
 INSERT INTO trigger_order (id, total) VALUES (70, 1);
@@ -398,6 +409,28 @@ CREATE TRIGGER t AFTER INSERT ON domowf.queue FOR EACH ROW EXECUTE FUNCTION domo
 SELECT domowf_enqueue('plain') > 0 AS enqueued;
 SELECT data FROM asked();
 DROP TRIGGER t ON domowf.queue;
+
+-- a mapping that is in use when it changes: a cast that changes the registry and
+-- fires the trigger once more
+CREATE TYPE trigger_pair AS ENUM ('inner', 'outer');
+CREATE TABLE trigger_nested (a trigger_pair, b trigger_pair[], c text);
+CREATE FUNCTION trigger_pair_json(trigger_pair) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+  IF $1 = 'outer' THEN
+    UPDATE domowf.workflow SET version = '2.0.0' WHERE name = 'plain';
+    INSERT INTO trigger_nested VALUES ('inner', '{inner}', repeat('y', 10));
+  END IF;
+  RETURN jsonb_build_object('pair', $1::text);
+END $$;
+CREATE CAST (trigger_pair AS jsonb) WITH FUNCTION trigger_pair_json(trigger_pair);
+CREATE TRIGGER t AFTER INSERT ON trigger_nested FOR EACH ROW EXECUTE FUNCTION domowf_trigger('plain', 'a', 'b', 'c', 'd:=constant');
+INSERT INTO trigger_nested VALUES ('outer', '{outer,inner,outer}', repeat('x', 10));
+SELECT request->>'version' AS version, request->'data' AS data FROM domowf.queue ORDER BY id;
+SELECT count(*) FROM asked();
+DROP TABLE trigger_nested;
+DROP CAST (trigger_pair AS jsonb);
+DROP FUNCTION trigger_pair_json(trigger_pair);
+DROP TYPE trigger_pair;
 
 -- rights
 SET ROLE regress_domowf_owner;

@@ -433,6 +433,20 @@ is( $one->value(
 	),
 	'15000|15000',
 	'10,000 rows of a statement ask for as many starts');
+
+# ---- interrupted while it fires for many rows
+
+$one->value('CREATE TABLE late (id int); CREATE CONSTRAINT TRIGGER start'
+	  . ' AFTER INSERT ON late DEFERRABLE INITIALLY DEFERRED'
+	  . q{ FOR EACH ROW EXECUTE FUNCTION domowf_trigger('any')});
+my $last = $one->value('SELECT last_value FROM domowf.request_id');
+$one->run('BEGIN; INSERT INTO late SELECT generate_series(1, 100000)');
+$one->run(q{SET LOCAL statement_timeout = '50ms'});
+is($one->run('SET CONSTRAINTS ALL IMMEDIATE')->{sqlstate},
+	'57014', 'statement_timeout ends a statement while triggers fire');
+$one->run('ROLLBACK');
+cmp_ok($one->value('SELECT last_value FROM domowf.request_id') - $last,
+	'<', 100_000, '... before they have fired for all rows');
 $one->value('TRUNCATE domowf.queue; TRUNCATE domowf.key');
 
 is(scalar $domo->violations, 0, 'the stand-in saw no violation');
