@@ -74,7 +74,9 @@ dwf_roster_probe(Oid database)
 		entry->retry_at = 0;
 	else
 		dwf_shared->overflow = true;
-	if (dwf_shared->launcher != NULL)
+
+	/* where there is no room it looks soon enough by itself */
+	if (entry != NULL && dwf_shared->launcher != NULL)
 		SetLatch(dwf_shared->launcher);
 	LWLockRelease(dwf_shared->lock);
 }

@@ -135,15 +135,16 @@ dwf_shared_find(Oid database, bool make)
 	return spare;
 }
 
-void
+bool
 dwf_shared_wake(Oid database, TimestampTz run_at, int64 count,
 				bool stands_behind)
 {
 	DwfSharedEntry *entry;
 	Latch	   *latch = NULL;
+	bool		is_known = false;
 
 	if (dwf_shared == NULL)
-		return;
+		return true;
 	LWLockAcquire(dwf_shared->lock, LW_SHARED);
 	entry = dwf_shared_find(database, false);
 	if (entry != NULL)
@@ -161,10 +162,12 @@ dwf_shared_wake(Oid database, TimestampTz run_at, int64 count,
 			pg_atomic_write_u32(&entry->waiting, 1);
 		if (run_at != DT_NOEND || stands_behind)
 			latch = entry->latch;
+		is_known = entry->presence != DWF_ABSENT;
 	}
 	LWLockRelease(dwf_shared->lock);
 	if (latch != NULL)
 		SetLatch(latch);
+	return is_known;
 }
 
 TimestampTz

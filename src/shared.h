@@ -60,8 +60,9 @@ extern bool dwf_shared_exists(void);
  * is, of itself), a request stands behind another one of its order key, so
  * that the worker looks whether that one is still there.  Wakes it where one
  * of the last two is so.  Cheap and without errors, fit for a commit callback.
+ * False where nobody knows that the database has the extension.
  */
-extern void dwf_shared_wake(Oid database, TimestampTz run_at, int64 count,
+extern bool dwf_shared_wake(Oid database, TimestampTz run_at, int64 count,
 							bool stands_behind);
 
 /*

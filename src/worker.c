@@ -166,7 +166,10 @@ static void
 take_interrupts(Worker *worker)
 {
 	if (dwf_worker_take_interrupts())
+	{
 		worker->read_state = true;
+		worker->next_care = 0;	/* poll_interval may be shorter now */
+	}
 	if (worker->leaves && worker->sender.in_flight == 0 &&
 		worker->sender.ended == NIL)
 		proc_exit(0);

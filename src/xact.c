@@ -141,8 +141,10 @@ dwf_xact_note_created(void)
 static void
 tell_others(void)
 {
-	if (has_enqueued)
-		dwf_shared_wake(MyDatabaseId, earliest, enqueued, has_waiting);
+	/* a CREATE EXTENSION that was prepared has told nobody */
+	if (has_enqueued &&
+		!dwf_shared_wake(MyDatabaseId, earliest, enqueued, has_waiting))
+		has_created = true;
 	if (has_settled)
 		dwf_shared_settled();
 	if (has_created)

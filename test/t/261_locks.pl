@@ -188,6 +188,15 @@ foreach my $table (qw(queue log key state))
 }
 is(worker(), $worker, '... all by the same worker');
 
+$person->run('BEGIN; DROP EXTENSION domowf CASCADE');
+@ids = ();
+$node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_locks
+	WHERE NOT granted AND pid = } . $worker);
+$person->run('ROLLBACK');
+is(outcome(enqueue('not dropped')),
+	'done', 'DROP EXTENSION that is rolled back: the worker goes on');
+is(worker(), $worker, '... the same one');
+
 # ---- maintenance under traffic
 
 $session->value(q{SELECT count(domowf_enqueue('plain',

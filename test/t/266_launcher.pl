@@ -32,8 +32,9 @@ domowf.retry_cap = '50ms'
 domowf.poll_interval = '200ms'
 log_line_prefix = '%n [%p] '
 max_worker_processes = 30
+max_prepared_transactions = 5
 END
-my ($id, $start, $offset);
+my ($id, $pid, $start, $offset);
 
 sub equip
 {
@@ -238,11 +239,54 @@ sub poll_in
 	return 0;
 }
 
+# ---- ways in which the extension comes, and does not
+
+my $new = $full[2];
+$node->safe_psql($new, 'DROP EXTENSION domowf');
+until_workers($new, 0, 'DROP EXTENSION: the worker goes');
+$node->safe_psql($new, 'BEGIN; CREATE EXTENSION domowf; ROLLBACK');
+until_workers($new, 0, 'CREATE EXTENSION, rolled back: none comes');
+$id = $node->safe_psql($new, q{BEGIN; CREATE EXTENSION domowf;
+	INSERT INTO domowf.workflow (name, model_id, version, message_name)
+	VALUES ('plain', 'model', '1.0.0', 'Start it');
+	SELECT domowf_enqueue('plain', '{"n": "at once"}'); COMMIT});
+is(outcome($new, $id), 'done', 'a request of the transaction that creates it');
+$node->safe_psql($new, 'DROP EXTENSION domowf CASCADE');
+until_workers($new, 0, 'DROP EXTENSION once more');
+$node->safe_psql($new, q{BEGIN; CREATE EXTENSION domowf;
+	INSERT INTO domowf.workflow (name, model_id, version, message_name)
+	VALUES ('plain', 'model', '1.0.0', 'Start it'); PREPARE TRANSACTION 'new'});
+$node->safe_psql($new, q{COMMIT PREPARED 'new'});
+works($new, 'CREATE EXTENSION in a prepared transaction');
+$node->safe_psql($new, 'CREATE SCHEMA api; DROP EXTENSION domowf CASCADE;'
+	  . ' CREATE EXTENSION domowf SCHEMA api;'
+	  . q{ INSERT INTO domowf.workflow (name, model_id, version, message_name)
+	VALUES ('plain', 'model', '1.0.0', 'Start it')});
+$id = $node->safe_psql($new,
+	q{SELECT api.domowf_enqueue('plain', '{"n": "in api"}', key => 'k', order_key => 'o')});
+is( $node->safe_psql($new, "SELECT state FROM api.domowf_wait($id, '170 s')"),
+	'done', 'its functions in another schema');
+is( $node->safe_psql($new,
+		'SELECT count(*) FROM api.domowf_check() WHERE NOT ok'),
+	0,
+	'... api.domowf_check finds nothing wrong');
+
+# ---- the launcher ends
+
+$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid, 100000)
+	FROM pg_stat_activity WHERE backend_type = 'domowf launcher'});
+$pid = $node->safe_psql($db, 'SELECT pid FROM domowf.worker');
+works($db, 'without a launcher the workers go on');
+is($node->safe_psql($db, 'SELECT pid FROM domowf.worker'),
+	$pid, '... the same ones');
+$node->safe_psql($db, "SELECT pg_terminate_backend($pid, 100000)");
+works($db, 'a new launcher comes, and starts workers');
+
 # ---- a worker that cannot start is started at growing intervals
 
 $offset = Domowf->log_size($node);
 set_test_point('before-commit=error');
-my $pid = $node->safe_psql($db, 'SELECT pid FROM domowf.worker');
+$pid = $node->safe_psql($db, 'SELECT pid FROM domowf.worker');
 $node->safe_psql($db, "SELECT pg_terminate_backend($pid, 100000)");
 my $oid = $node->safe_psql('postgres',
 	"SELECT oid FROM pg_database WHERE datname = '$db'");

@@ -241,6 +241,18 @@ $domo->clear_script;
 is($session->value("SELECT domowf_retry($id)"), 't', '... retried by hand');
 is(outcome($id, 'state, attempts'), 'done|1', '... with attempts anew');
 
+# ---- settings that a worker takes over
+
+set_config('domowf.poll_interval', '1h');
+$session->value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
+until_true(q{SELECT state = 'idle' FROM domowf.worker}, 'a worker that seldom polls');
+is(outcome(enqueue('hold', 'seldom')), 'done', '... sends when it is woken');
+$id = enqueue('hold', 'x', run_at => $hour, expires_at => 'clock_timestamp()');
+is($session->value("SELECT state FROM domowf_wait($id, '600 ms')"),
+	'queued', '... and sees no time that is over');
+set_config('domowf.poll_interval', '200ms');
+is(outcome($id), 'expired', '... until it polls more often');
+
 # ---- calls and the log
 
 foreach my $case ([ 'on', 'on', '1|t|t' ], [ 'on', 'off', '1|f|f' ],
