@@ -62,6 +62,19 @@ class Comparison:
             *self.judge(median),
         ]
 
+    def make_flat_row(self, ours, theirs):
+        """The row of rates at the beginning and at the end of something."""
+        first, last = (a / b for a, b in zip(ours, theirs))
+        ratio = last / first
+        return [
+            self.name,
+            "{:,.0f}/s to {:,.0f}/s".format(*ours),
+            "{:,.0f}/s to {:,.0f}/s".format(*theirs),
+            self.show(ratio),
+            "",
+            *self.judge(ratio),
+        ]
+
     def judge(self, ratio):
         if self.target is None:
             return ["", ""]

@@ -114,17 +114,7 @@ class Flat(Trigger):
             rates[whose] = [self.count / 10 / float(x) for x in tenths]
         bench.queue.run("RESET synchronous_commit")
         self.tidy(bench)
-        shown = ["{:,.0f}/s to {:,.0f}/s".format(*rates[x]) for x in rates]
-        first, last = (a / b for a, b in zip(rates["ours"], rates["theirs"]))
-        ratio = last / first
-        return [
-            self.name,
-            shown[1],
-            shown[0],
-            self.show(ratio),
-            "",
-            *self.judge(ratio),
-        ]
+        return self.make_flat_row(rates["ours"], rates["theirs"])
 
 
 def make_triggers():
