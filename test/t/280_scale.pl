@@ -1,7 +1,8 @@
 
 # What the queue's speed and meaning must not depend on: how many requests one
 # statement enqueues, how many there are, what plans a session or the worker
-# has made before; and that a settlement and a claim share a transaction.
+# has made before; that a settlement and a claim share a transaction; and that
+# a settlement finds the row as it was claimed, or leaves it alone.
 
 use strict;
 use warnings;
@@ -31,7 +32,8 @@ my $person = Domowf->session($node);
 my ($first, @ids);
 
 $session->value(q{INSERT INTO domowf.workflow (name, model_id, version,
-	message_name) VALUES ('plain', 'model', '1.0.0', 'Start it')});
+	message_name) VALUES ('plain', 'model', '1.0.0', 'Start it'),
+	('poisoned', 'model', '1.0.0', 'Start it')});
 
 my $call = q{domowf_enqueue_call('start', jsonb_build_object(
 	'messageName', 'Start it', 'version', '1.0.0', 'modelId', 'model',
@@ -198,6 +200,74 @@ is( $session->value(
 		  . " WHERE id IN ($ids[0], $ids[1])"),
 	'by hand later',
 	'... with what was changed');
+
+# ---- a reply to an attempt that is no longer the one that counts
+
+# Waits until a reply was dropped.
+sub dropped
+{
+	my ($request, $offset) = @_;
+
+	return $node->wait_for_log(
+		qr/request $request is no longer what was sent; its outcome is dropped/,
+		$offset);
+}
+
+my $offset = Domowf->log_size($node);
+$domo->script('gate:first', count => 1, contains => '"claimed again"');
+$domo->script('gate:second', count => 1, contains => '"claimed again"');
+@ids = (enqueue('claimed again'));
+$domo->wait_for(held => 1);
+$session->value(qq{UPDATE domowf.queue SET state = 'queued', owner = NULL
+	WHERE id = $ids[0]});
+$session->value('SELECT domowf_resume()');
+$domo->wait_for(held => 2);
+$domo->release('first');
+dropped($ids[0], $offset);
+is( $session->value("SELECT state, claim FROM domowf.queue WHERE id = $ids[0]"),
+	'sending|2',
+	'a late reply does not settle a request that is being sent again');
+$domo->release('second');
+is(outcome($ids[0]), 'done', '... the reply to that does');
+
+$offset = Domowf->log_size($node);
+$domo->script('gate:owner', count => 1, contains => '"of another"');
+@ids = (enqueue('of another'));
+$domo->wait_for(held => 1);
+$session->value("UPDATE domowf.queue SET owner = 1 WHERE id = $ids[0]");
+$domo->release('owner');
+dropped($ids[0], $offset);
+is( $session->value("SELECT state FROM domowf.queue WHERE id = $ids[0]"),
+	'sending', 'nor one that is another worker\'s');
+$session->value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
+is(outcome($ids[0]), 'in_doubt', '... which the next worker takes as in doubt');
+$session->value("SELECT domowf_discard($ids[0])");
+
+# ---- results that cannot be written make no room
+
+$session->value(q{ALTER TABLE domowf.log ADD CONSTRAINT poison
+	CHECK (workflow IS DISTINCT FROM 'poisoned')});
+$session->value('ALTER SYSTEM SET domowf.max_connections = 2');
+$session->value('SELECT pg_reload_conf()');
+worker();
+$session->value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
+worker();
+$offset = Domowf->log_size($node);
+$session->value(q{SELECT count(domowf_enqueue('poisoned', '{"n": "no room"}'))
+	FROM generate_series(1, 5)});
+
+# each once among the others, and each alone
+$node->wait_for_log(qr/(?:violates check constraint.*){4}/s, $offset);
+is( scalar(my @sent = $domo->record(contains => '"no room"')),
+	2, 'no more are sent while results cannot be written');
+is( $session->value(
+		q{SELECT count(*) FROM domowf.queue WHERE state = 'sending'}),
+	2,
+	'... than may be in flight');
+$session->value('ALTER TABLE domowf.log DROP CONSTRAINT poison');
+ok(until_log_has(5, q{workflow = 'poisoned'}), '... all are, when they can');
+is(scalar(@sent = $domo->record(contains => '"no room"')),
+	5, '... each was sent once');
 
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $session->quit;
