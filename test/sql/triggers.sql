@@ -96,6 +96,7 @@ SELECT refused(:'row', 'order', 'tags');
 SELECT refused(:'row', 'order', 'total=');
 SELECT refused(:'row', 'order', 'total=gone');
 SELECT refused(:'row', 'order', 'total=ctid');
+SELECT refused(:'row', 'order', 'total=........pg.dropped.1........');
 SELECT refused(:'row', 'order', 'Total');
 SELECT refused(:'row', 'order', 'price=total');
 SELECT refused(:'row', 'plain', 'price');
