@@ -56,7 +56,7 @@ my %hostile = (
 	quote_all_identifiers => 'on',
 	role => 'nobody',
 	row_security => 'off',
-	search_path => 'evil, public',
+	search_path => 'evil, pg_catalog, public',
 	session_authorization => 'nobody',
 	session_replication_role => 'origin',
 	standard_conforming_strings => 'off',
@@ -128,10 +128,13 @@ $session->value(q{INSERT INTO domowf.workflow (name, model_id, version,
 # ---- a claim is on disk before anything is sent
 
 $domo->script('hang', count => 1, contains => 'on disk');
+$session->value('SELECT domowf_pause()');
 $id = enqueue('on disk');
 
-# this waits for the request's own commit to be on disk
+# the request's own commit is on disk, and nothing after it but by the claim
 $session->value('SET synchronous_commit = on; CREATE TABLE flushed ()');
+$session->value('RESET synchronous_commit');
+$session->value('SELECT domowf_resume()');
 $domo->wait_for(held => 1);
 $session->quit;
 $node->stop('immediate');
@@ -219,7 +222,7 @@ $node->restart;
 $sane .= ' -c transaction_timeout=0' if grep { $_ eq 'transaction_timeout' } @known;
 $session = Domowf->session($node, options => $sane);
 is($session->value('SHOW search_path') . $session->value('SHOW row_security'),
-	'evil, publicoff', 'a session has the settings of its database');
+	'evil, pg_catalog, publicoff', 'a session has the settings of its database');
 
 # above READ COMMITTED a request cannot be waited for
 sub relax
