@@ -68,26 +68,7 @@ sub executed
 	return scalar(my @entries = $domo->executed(contains => "\"n\": \"$n\""));
 }
 
-# Columns of a request, when there is nothing to wait for any more.
-sub outcome
-{
-	my ($request, $columns) = @_;
-
-	$columns //= 'state';
-	return $session->value(
-		"SELECT $columns FROM domowf_wait($request, '170 s') w");
-}
-
 # Columns of a request as it stands.
-sub now_is
-{
-	my ($request, $columns) = @_;
-
-	$columns //= 'state';
-	return $session->value(
-		"SELECT $columns FROM domowf.request WHERE id = $request");
-}
-
 sub until_state
 {
 	my ($request, $state) = @_;
@@ -101,7 +82,7 @@ sub drain
 {
 	our $drains;
 
-	return outcome(enqueue('plain', 'drain-' . ++$drains));
+	return $session->outcome(enqueue('plain', 'drain-' . ++$drains));
 }
 
 # ---- done
@@ -109,12 +90,12 @@ sub drain
 my $data = '{"n": "first", "d": 0.10, "big": 9007199254740993,'
   . ' "e": 1e400, "tiny": 1e-30, "text": "\u00e9\u6d41"}';
 $id = $session->value("SELECT domowf_enqueue('plain', '$data')");
-is(outcome($id, 'state, attempts, http_status'), 'done|1|200',
+is($session->outcome($id, 'state, attempts, http_status'), 'done|1|200',
 	'a request is sent after COMMIT and done');
 ($entry) = $domo->executed(contains => '"n": "first"');
 is($entry->{data_text}, $session->value("SELECT '$data'::jsonb::text"),
 	'data arrives digit for digit');
-is(now_is($id, 'instance_id'), $entry->{instance},
+is($session->request($id, 'instance_id'), $entry->{instance},
 	'the instance id is in the view request');
 is( $session->value(
 		"SELECT outcome, origin, workflow, model_id, requested_by = current_user,"
@@ -156,8 +137,8 @@ $killed->value(enqueue_sql('plain', 'backend killed'));
 $session->value('SELECT pg_terminate_backend(' . $killed->pid . ', 100000)');
 $killed->quit;
 
-is(outcome($kept), 'done', 'what a savepoint does not cover is sent');
-is(outcome($kept_too), 'done', 'what comes after the savepoint is sent');
+is($session->outcome($kept), 'done', 'what a savepoint does not cover is sent');
+is($session->outcome($kept_too), 'done', 'what comes after the savepoint is sent');
 is(drain(), 'done', 'all is sent');
 is(executed($_), 1, "$_: executed once")
   foreach 'first', 'kept', 'kept too', 'block kept';
@@ -184,10 +165,10 @@ is_deeply([ @$count{qw(total distinct max)} ],
 
 # ---- cancel and set_permissions
 
-my $instance = outcome(enqueue('plain', 'to cancel'), 'instance_id');
+my $instance = $session->outcome(enqueue('plain', 'to cancel'), 'instance_id');
 $id = $session->value(
 	"SELECT domowf_enqueue_call('cancel', '{\"instanceId\": \"$instance\"}')");
-is(outcome($id, 'operation, state, instance_id, instance_status, workflow'),
+is($session->outcome($id, 'operation, state, instance_id, instance_status, workflow'),
 	"cancel|done|$instance|IN_PROGRESS|",
 	'a cancel request is done');
 is($domo->instance($instance)->{status}, 'CANCELED', '... in Domo');
@@ -195,7 +176,7 @@ is($domo->instance($instance)->{status}, 'CANCELED', '... in Domo');
 $id = $session->value(q{SELECT domowf_enqueue_call('set_permissions',
 	'{"modelId": "m1", "permissions": [{"id": "7", "type": "USER",
 	"permissions": ["READ"]}]}')});
-is(outcome($id, 'operation, state, order_key'),
+is($session->outcome($id, 'operation, state, order_key'),
 	'set_permissions|done|m1', 'a set_permissions request is done');
 is_deeply(
 	[ map { $_->{id} } @{ $domo->permissions('m1') } ],
@@ -204,13 +185,13 @@ is_deeply(
 $id = $session->value(q{SELECT domowf_enqueue_call('start',
 	'{"messageName": "m", "version": "1.0.0", "modelId": "m2",
 	"data": {"n": "by call"}}')});
-is(outcome($id), 'done', 'a start by domowf_enqueue_call is done');
+is($session->outcome($id), 'done', 'a start by domowf_enqueue_call is done');
 is(executed('by call'), 1, '... once');
 
 $domo->script('status:502', count => 2, operation => 'cancel');
 $id = $session->value(
 	"SELECT domowf_enqueue_call('cancel', '{\"id\": \"$instance\"}')");
-is(outcome($id, 'state, attempts'),
+is($session->outcome($id, 'state, attempts'),
 	'done|3', 'a cancel is sent again when it is in doubt');
 
 # ---- the same errors as the calls, when it is enqueued
@@ -237,7 +218,7 @@ is($session->run('BEGIN READ ONLY; SELECT domowf_enqueue(\'plain\'); ROLLBACK')
 # ---- the evidence table
 
 $id = enqueue('refused', 'refused');
-is(outcome($id, 'state, attempts, http_status'),
+is($session->outcome($id, 'state, attempts, http_status'),
 	'rejected|1|404', '404: rejected');
 is(arrived('refused'), 1, '... and sent once');
 is( $session->value("SELECT jsonb_array_length(errors),"
@@ -248,7 +229,7 @@ is( $session->value("SELECT jsonb_array_length(errors),"
 
 $domo->script('retry-after:429:1', count => 1, contains => 'throttled');
 $id = enqueue('plain', 'throttled');
-is(outcome($id, 'state, attempts'), 'done|1', '429: sent again, and counted once');
+is($session->outcome($id, 'state, attempts'), 'done|1', '429: sent again, and counted once');
 my @entries = $domo->record(contains => 'throttled');
 is(scalar @entries, 2, '... it was sent twice');
 cmp_ok($entries[1]{time} - $entries[0]{time},
@@ -262,12 +243,12 @@ ok( $node->poll_query_until('postgres',
 is($session->value('SELECT count(*) FROM domowf.worker WHERE paused_until IS NOT NULL'),
 	1, '... and the worker says that it is paused');
 $domo->accept_tokens(Domowf::TOKEN);
-is(outcome($id, 'state, attempts'),
+is($session->outcome($id, 'state, attempts'),
 	'done|1', '... done when the token is good again');
 is(executed('unauthorized'), 1, '... once');
 
 $id = enqueue('doubtful', 'doubtful');
-is(outcome($id, 'state, attempts, http_status'),
+is($session->outcome($id, 'state, attempts, http_status'),
 	'in_doubt|1|502', '502: in doubt');
 is(drain(), 'done', 'others go on');
 is(arrived('doubtful'), 1, '... and the doubtful one is held');
@@ -276,20 +257,20 @@ $domo->script($_, count => 1, contains => $_) foreach 'reset-after', 'half-body'
 foreach my $scenario ('reset-after', 'half-body')
 {
 	$id = enqueue('plain', $scenario);
-	is(outcome($id, 'state, attempts'), 'in_doubt|1', "$scenario: in doubt");
+	is($session->outcome($id, 'state, attempts'), 'in_doubt|1', "$scenario: in doubt");
 	is(executed($scenario), 1, '... and it was executed');
 }
 
 $domo->script([ ('status:502') x 2, 'reset-after' ], contains => 'repeated');
 $id = enqueue('again', 'repeated');
-is(outcome($id, 'state, attempts'), 'done|4', 'on_doubt = retry: sent again');
+is($session->outcome($id, 'state, attempts'), 'done|4', 'on_doubt = retry: sent again');
 is(executed('repeated'), 2, '... so that it may be executed twice');
 is( $session->value("SELECT jsonb_array_length(errors) FROM domowf.log"
 		  . " WHERE id = $id"),
 	3, '... the log has each failure');
 
 $id = enqueue('few', 'few');
-is(outcome($id, 'state, attempts'),
+is($session->outcome($id, 'state, attempts'),
 	'in_doubt|2', 'max_attempts used up: in doubt');
 is(arrived('few'), 2, '... it was sent so often');
 
@@ -302,10 +283,10 @@ ok( $node->poll_query_until('postgres',
 		"SELECT jsonb_array_length(errors) > 2 FROM domowf.queue"
 		  . " WHERE id = $id"),
 	'no connection: tried again');
-is( now_is($id, 'state, attempts') =~ /^(?:queued|sending)\|0$/ ? 1 : 0,
+is( $session->request($id, 'state, attempts') =~ /^(?:queued|sending)\|0$/ ? 1 : 0,
 	1, '... and no attempt is used');
 $domo->resume_accepting;
-is(outcome($id, 'state, attempts'), 'done|1', '... done when it can be sent');
+is($session->outcome($id, 'state, attempts'), 'done|1', '... done when it can be sent');
 is(executed('unsent'), 1, '... once');
 
 # ---- run_at and expires_at
@@ -314,15 +295,15 @@ $id = enqueue('plain', 'later', run_at => q{now() + interval '1500 ms'});
 my $run_at = $session->value(
 	"SELECT extract(epoch FROM run_at) FROM domowf.queue WHERE id = $id");
 is(drain(), 'done', 'others go first');
-is(now_is($id), 'queued', 'run_at: queued until then');
-is(outcome($id), 'done', '... and then sent');
+is($session->request($id), 'queued', 'run_at: queued until then');
+is($session->outcome($id), 'done', '... and then sent');
 ($entry) = $domo->executed(contains => '"n": "later"');
 cmp_ok($entry->{time}, '>=', $run_at, '... not before');
 
 $session->value(q{SELECT domowf_pause('for a test')});
 $id = enqueue('plain', 'expired',
 	expires_at => q{clock_timestamp() + interval '100 ms'});
-is(outcome($id, 'state, attempts'),
+is($session->outcome($id, 'state, attempts'),
 	'expired|0', 'expires_at: expired where it could not be sent before');
 $session->value('SELECT domowf_resume()');
 is(drain(), 'done', 'resumed');
@@ -370,7 +351,7 @@ sub request_in
 	my $request = $by{$state}->();
 
 	until_state($request, $state)
-	  or die "request $request is " . now_is($request) . ", not $state";
+	  or die "request $request is " . $session->request($request) . ", not $state";
 	return $request;
 }
 
@@ -403,11 +384,11 @@ foreach my $state (sort keys %expected)
 				"SELECT settled_at IS NOT NULL OR state = 'in_doubt'"
 				  . " FROM domowf.request WHERE id = $request");
 		}
-		is(now_is($request), $after // $state, "... it is then "
+		is($session->request($request), $after // $state, "... it is then "
 			  . ($after // $state));
 		is(arrived($n), $before + ($retried ? 1 : 0),
 			$retried ? '... sent once more' : '... nothing was sent');
-		is(now_is($request, 'instance_id'),
+		is($session->request($request, 'instance_id'),
 			'by hand', '... with the instance given')
 		  if $name eq 'resolve' && defined $after;
 	}
@@ -416,7 +397,7 @@ foreach my $state (sort keys %expected)
 $domo->script('gate:hold', count => 1, contains => 'in flight');
 $id = enqueue('plain', 'in flight');
 $domo->wait_for(held => 1);
-is(now_is($id), 'sending', 'a request is being sent');
+is($session->request($id), 'sending', 'a request is being sent');
 is( $session->value(
 		"SELECT domowf_retry($id), domowf_discard($id), domowf_resolve($id, 'x')"
 	),
@@ -425,7 +406,7 @@ is( $session->value(
 is($session->value('SELECT state, in_flight FROM domowf.worker'),
 	'sending|1', '... the worker says so');
 $domo->release('hold');
-is(outcome($id), 'done', '... it ends as usual');
+is($session->outcome($id), 'done', '... it ends as usual');
 is($session->value('SELECT domowf_retry(987654321)'),
 	'f', 'no such request: false');
 foreach my $call ('domowf_retry(NULL)', 'domowf_discard(NULL)',
@@ -435,17 +416,17 @@ foreach my $call ('domowf_retry(NULL)', 'domowf_discard(NULL)',
 }
 
 my $old = enqueue('refused', 'key 1', key => q{'k'});
-is(outcome($old), 'rejected', 'a request with a key is rejected');
+is($session->outcome($old), 'rejected', 'a request with a key is rejected');
 my $new = enqueue('refused', 'key 2', key => q{'k'},
 	run_at => q{now() + interval '1 hour'});
 isnt($new, $old, '... and has given its key back');
 is($session->run("SELECT domowf_retry($old)")->{sqlstate},
 	'23505', '... so that it cannot be sent again');
-is(now_is($old), 'rejected', '... it stays as it was');
+is($session->request($old), 'rejected', '... it stays as it was');
 $session->value("SELECT domowf_discard($new)");
 is($session->value("SELECT domowf_retry($old)"),
 	't', '... but when the other one has given up the key');
-is(outcome($old), 'rejected', '... it is sent again');
+is($session->outcome($old), 'rejected', '... it is sent again');
 is(arrived('key 1'), 2, '... once more');
 
 # ---- who sees what
@@ -476,10 +457,10 @@ sub as_role
 }
 
 $id = as_role('alice', enqueue_sql('refused', 'of alice'))->{out};
-is(outcome($id, 'state, requested_by'),
+is($session->outcome($id, 'state, requested_by'),
 	'rejected|alice', 'a request has the role that asked');
 my $bobs = as_role('bob', enqueue_sql('plain', 'of bob'))->{out};
-outcome($bobs);
+$session->outcome($bobs);
 my $see = 'SELECT count(*) FROM domowf.request WHERE id = ';
 my $waits = as_role('alice',
 	enqueue_sql('plain', 'waits', run_at => q{now() + interval '1 hour'}))
@@ -542,7 +523,7 @@ is(as_role('bob', $see . $bobs)->{out},
 
 $session->value('DROP OWNED BY alice; DROP ROLE alice');
 $session->value("SELECT domowf_retry($waits)");
-is(outcome($waits), 'rejected', 'a role dropped since: rejected');
+is($session->outcome($waits), 'rejected', 'a role dropped since: rejected');
 is(arrived('waits'), 0, '... and nothing is sent');
 
 # ---- pause survives a restart; notify; log_payload
@@ -568,7 +549,7 @@ is(arrived('paused'), 0, '... as Domo knows');
 my $listener = Domowf->session($node);
 $listener->value('LISTEN domowf');
 $session->value('SELECT domowf_resume()');
-is(outcome($id), 'done', 'resumed');
+is($session->outcome($id), 'done', 'resumed');
 
 # psql shows a notification after the statement during which it came
 my $out = '';

@@ -45,21 +45,6 @@ sub enqueue
 		"SELECT domowf_enqueue('plain', '{\"n\": \"$n\"}'$options)");
 }
 
-sub outcome
-{
-	my ($request) = @_;
-
-	return $session->value("SELECT state FROM domowf_wait($request, '170 s')");
-}
-
-sub now_is
-{
-	my ($request) = @_;
-
-	return $session->value(
-		"SELECT state FROM domowf.request WHERE id = $request");
-}
-
 sub arrived
 {
 	my ($n) = @_;
@@ -110,7 +95,7 @@ foreach my $process ('worker', 'launcher')
 	cmp_ok(time - $start, '<', 2, "... and the $process serves interrupts");
 }
 $domo->release('holds nothing');
-is(outcome($ids[0]), 'done', '... it ends as usual');
+is($session->outcome($ids[0]), 'done', '... it ends as usual');
 
 # ---- rows in `sending` that a person has locked
 
@@ -123,14 +108,14 @@ is( $person->value(
 	5,
 	'a person locks rows that are being sent');
 $domo->release('locked');
-is(outcome($ids[5]), 'done', '... the one that is not locked is settled');
+is($session->outcome($ids[5]), 'done', '... the one that is not locked is settled');
 $start = time;
-is(outcome(enqueue("beside $_")), 'done', '... others are sent meanwhile')
+is($session->outcome(enqueue("beside $_")), 'done', '... others are sent meanwhile')
   foreach 1 .. 10;
 cmp_ok(time - $start, '<', 2 * SOON, '... without much delay');
-is(now_is($_), 'sending', '... the locked ones wait') foreach @ids[ 0 .. 4 ];
+is($session->request($_), 'sending', '... the locked ones wait') foreach @ids[ 0 .. 4 ];
 $person->run('COMMIT');
-is(outcome($_), 'done', '... until they are let go') foreach @ids[ 0 .. 4 ];
+is($session->outcome($_), 'done', '... until they are let go') foreach @ids[ 0 .. 4 ];
 is(arrived("locked $_"), 1, '... each was sent once') foreach 1 .. 6;
 is(worker(), $worker, '... by the same worker');
 is( scalar(
@@ -146,11 +131,11 @@ $domo->wait_for(held => 1);
 $person->run('BEGIN');
 $person->value("SELECT id FROM domowf.queue WHERE id = $ids[1] FOR UPDATE");
 $domo->release('order');
-is(outcome($ids[0]), 'done', 'a locked row does not hold up the one before it');
+is($session->outcome($ids[0]), 'done', 'a locked row does not hold up the one before it');
 $id = enqueue('expires', run_at => $hour, expires_at => 'clock_timestamp()');
-is(outcome($id), 'expired', '... nor what is done at times');
+is($session->outcome($id), 'expired', '... nor what is done at times');
 $person->run('COMMIT');
-is(outcome($ids[1]), 'done', '... and it goes when it is let go');
+is($session->outcome($ids[1]), 'done', '... and it goes when it is let go');
 
 # ---- a worker that starts while rows in `sending` are locked
 
@@ -158,11 +143,11 @@ is(outcome($ids[1]), 'done', '... and it goes when it is let go');
 $person->run('BEGIN');
 $person->value("SELECT id FROM domowf.queue WHERE id = $ids[0] FOR UPDATE");
 $session->value("SELECT pg_terminate_backend($worker, 100000)");
-is(outcome($ids[1]), 'in_doubt', 'a new worker recovers what it can');
-is(outcome(enqueue('beside recovered')), 'done', '... and sends');
-is(now_is($ids[0]), 'sending', '... what is locked waits');
+is($session->outcome($ids[1]), 'in_doubt', 'a new worker recovers what it can');
+is($session->outcome(enqueue('beside recovered')), 'done', '... and sends');
+is($session->request($ids[0]), 'sending', '... what is locked waits');
 $person->run('COMMIT');
-is(outcome($ids[0]), 'in_doubt', '... and is recovered when it is let go');
+is($session->outcome($ids[0]), 'in_doubt', '... and is recovered when it is let go');
 $domo->close_all;
 is(arrived("recovered $_"), 1, '... each was sent once') foreach 1, 2;
 $worker = worker();
@@ -183,7 +168,7 @@ foreach my $table (qw(queue log key state))
 		  . ($table =~ /queue|log/ ? 'waits' : 'goes on'));
 	$session->value('SELECT pg_reload_conf()') if $table eq 'state';
 	$person->run('COMMIT');
-	is(outcome($ids[0]), 'done', '... and goes on afterwards');
+	is($session->outcome($ids[0]), 'done', '... and goes on afterwards');
 	is(arrived("table $table 1"), 1, '... it was sent once');
 }
 is(worker(), $worker, '... all by the same worker');
@@ -193,7 +178,7 @@ $person->run('BEGIN; DROP EXTENSION domowf CASCADE');
 $node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_locks
 	WHERE NOT granted AND pid = } . $worker);
 $person->run('ROLLBACK');
-is(outcome(enqueue('not dropped')),
+is($session->outcome(enqueue('not dropped')),
 	'done', 'DROP EXTENSION that is rolled back: the worker goes on');
 is(worker(), $worker, '... the same one');
 
@@ -246,7 +231,7 @@ $node->wait_for_log(
 	qr/domowf: request $_ is no longer what was sent; its outcome is dropped/,
 	$offset)
   foreach @ids;
-is(outcome(enqueue('after TRUNCATE')), 'done', '... and the worker goes on');
+is($session->outcome(enqueue('after TRUNCATE')), 'done', '... and the worker goes on');
 is(worker(), $worker, '... the same one');
 
 # ---- those who need it to leave
@@ -286,7 +271,7 @@ cmp_ok(time - $start, '<', SOON + 2, '... and so is a shutdown');
 $person->quit;
 $node->start;
 $session = Domowf->session($node);
-is(outcome($_), 'in_doubt', '... what was not settled is in doubt')
+is($session->outcome($_), 'in_doubt', '... what was not settled is in doubt')
   foreach @ids;
 is(arrived("shutdown $_"), 1, '... and was sent once') foreach 1 .. 8;
 

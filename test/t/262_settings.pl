@@ -104,15 +104,6 @@ sub enqueue
 		"SELECT domowf_enqueue('plain', '{\"n\": \"$n\"}'$options)");
 }
 
-sub outcome
-{
-	my ($request, $columns) = @_;
-
-	$columns //= 'state';
-	return $session->value(
-		"SELECT $columns FROM domowf_wait($request, '170 s') w");
-}
-
 sub arrived
 {
 	my ($n) = @_;
@@ -140,7 +131,7 @@ $session->quit;
 $node->stop('immediate');
 $node->start;
 $session = Domowf->session($node);
-is(outcome($id), 'in_doubt',
+is($session->outcome($id), 'in_doubt',
 	'synchronous_commit = off: what was being sent is known after a crash');
 is(arrived('on disk'), 1, '... and not sent again');
 $domo->close_all;
@@ -235,36 +226,36 @@ sub relax
 relax();
 is($session->value('SELECT current_user <> $$nobody$$'), 't', 'it is itself');
 $id = enqueue('hostile', key => q{'k'}, order_key => q{'o'});
-is(outcome($id, 'state, attempts'),
+is($session->outcome($id, 'state, attempts'),
 	'done|1', 'a request is done, by a worker with the rights that it needs');
 is(arrived('hostile'), 1, '... sent once');
 is(enqueue('hostile', key => q{'k'}), $id, '... its key is held');
 $domo->script([ 'status:502', 'reset-after' ], contains => 'repeated');
 $id = $session->value(q{SELECT domowf_enqueue('again', '{"n": "repeated"}')});
-is(outcome($id, 'state, attempts'), 'done|3', 'one that is repeated is done');
+is($session->outcome($id, 'state, attempts'), 'done|3', 'one that is repeated is done');
 @ids = map { enqueue("ordered $_", order_key => q{'o'}) } 1 .. 3;
-is(outcome($ids[2]), 'done', 'those of an order key are done');
+is($session->outcome($ids[2]), 'done', 'those of an order key are done');
 is_deeply(
 	[ map { $_->{data}{n} } $domo->record(contains => '"ordered') ],
 	[ map { "ordered $_" } 1 .. 3 ],
 	'... in order');
 $id = enqueue('expires', run_at => 'pg_catalog.' . $hour,
 	expires_at => 'clock_timestamp()');
-is(outcome($id), 'expired', 'one expires');
+is($session->outcome($id), 'expired', 'one expires');
 $domo->script('hang', count => 1, contains => 'recovered');
 $id = enqueue('recovered');
 $domo->wait_for(held => 1);
 $session->value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
-is(outcome($id), 'in_doubt', 'a new worker recovers');
+is($session->outcome($id), 'in_doubt', 'a new worker recovers');
 is($session->value("SELECT domowf_retry($id)"), 't', '... retried');
-is(outcome($id), 'done', '... done');
+is($session->outcome($id), 'done', '... done');
 my $old = $id;
 $session->value(q{SELECT domowf_pause('hostile')});
 ok(poll(q{SELECT state OPERATOR(pg_catalog.=) 'paused' FROM domowf.worker}),
 	'paused');
 $id = enqueue('paused');
 $session->value('SELECT domowf_resume()');
-is(outcome($id), 'done', '... resumed');
+is($session->outcome($id), 'done', '... resumed');
 is($session->value('SELECT domowf_discard(' . enqueue('later',
 			run_at => 'pg_catalog.' . $hour) . ')'),
 	't', 'discarded');
@@ -290,7 +281,7 @@ $got = $session->run(q{SELECT domowf_wait(1)});
 is($got->{sqlstate}, '25001', 'domowf_wait says why it cannot wait');
 $id = enqueue('serializable', key => q{'s'}, order_key => q{'o'});
 $session->value('SET default_transaction_isolation = "read committed"');
-is(outcome($id), 'done', 'a serializable transaction can enqueue');
+is($session->outcome($id), 'done', 'a serializable transaction can enqueue');
 is(arrived('serializable'), 1, '... once');
 unlike(Domowf->log_since($node), qr/\Q@{[Domowf::TOKEN]}\E/,
 	'the token is not in the log');

@@ -55,24 +55,6 @@ sub enqueue
 		"SELECT domowf_enqueue('$workflow', '{\"n\": \"$n\"}'$options)");
 }
 
-sub outcome
-{
-	my ($request, $columns) = @_;
-
-	$columns //= 'state';
-	return $session->value(
-		"SELECT $columns FROM domowf_wait($request, '170 s') w");
-}
-
-sub now_is
-{
-	my ($request, $columns) = @_;
-
-	$columns //= 'state';
-	return $session->value(
-		"SELECT $columns FROM domowf.request WHERE id = $request");
-}
-
 sub until_true
 {
 	my ($sql, $name) = @_;
@@ -144,12 +126,12 @@ $domo->script([ 'status:502', 'reset-after' ], contains => 'n1 again');
 		expires_at => 'clock_timestamp()'),
 	discarded => enqueue('plain', 'n1', run_at => $hour),
 	'resolved by hand' => enqueue('doubtful', 'n1'));
-outcome($ids{$_}) foreach grep { $_ ne 'discarded' } keys %ids;
+$session->outcome($ids{$_}) foreach grep { $_ ne 'discarded' } keys %ids;
 $session->value("SELECT domowf_discard($ids{discarded})");
 $session->value(
 	"SELECT domowf_resolve($ids{'resolved by hand'}, E'by \"hand\" \\u00e9')");
-my $instance = now_is($ids{done}, 'instance_id');
-my $again = now_is($ids{again}, 'instance_id');
+my $instance = $session->request($ids{done}, 'instance_id');
+my $again = $session->request($ids{again}, 'instance_id');
 is_told($ids{done}, ["done $instance"], 'notify: done');
 is_told($ids{rejected}, ['rejected'], '... rejected');
 is_told($ids{in_doubt}, ['in_doubt'], '... in doubt');
@@ -164,7 +146,7 @@ $session->run('BEGIN');
 $id = enqueue('plain', 'n2', run_at => $hour);
 $session->run('COMMIT');
 $session->run("BEGIN; SELECT domowf_discard($id); ROLLBACK");
-is_told(outcome(enqueue('plain', 'n3'), 'id'),
+is_told($session->outcome(enqueue('plain', 'n3'), 'id'),
 	[ 'done ' . $session->value(
 			q{SELECT instance_id FROM domowf.log ORDER BY id DESC LIMIT 1}) ],
 	'... at the commit');
@@ -173,7 +155,7 @@ set_config('domowf.notify', 'off');
 until_true(q{SELECT setting = 'off' FROM pg_settings WHERE name = 'domowf.notify'},
 	'notify is off');
 $session->value("SELECT domowf_discard($id)");
-outcome(enqueue('plain', 'n4'));
+$session->outcome(enqueue('plain', 'n4'));
 my $count = @told;
 told(0);
 is(scalar @told, $count, '... nothing is told');
@@ -203,7 +185,7 @@ push @ids, $session->value(q{SELECT domowf_enqueue_call('set_permissions',
 	"permissions": ["READ"]}]}')});
 $session->run('COMMIT');
 $session->value("SELECT domowf_discard($ids[7])");
-outcome($_) foreach @ids[ 0 .. 7, 9 ];
+$session->outcome($_) foreach @ids[ 0 .. 7, 9 ];
 $domo->script('gate:stats', count => 1, contains => 's gated');
 my $gated = enqueue('plain', 's gated');
 $domo->wait_for(held => 1);
@@ -231,7 +213,7 @@ is( $session->value("SELECT state, in_flight, sent > 0, failed > 0,"
 	'worker: every column');
 my $before = $session->value('SELECT sent, failed FROM domowf.worker');
 $domo->release('stats');
-is(outcome($gated), 'done', '... the last one');
+is($session->outcome($gated), 'done', '... the last one');
 my ($sent, $failed) = split /\|/, $before;
 until_true("SELECT sent = $sent + 1 AND failed = $failed AND in_flight = 0"
 	  . ' FROM domowf.worker', 'worker: counts each attempt');
@@ -283,11 +265,11 @@ is( $session->value(
 	'f|t',
 	'... domowf_check tells of it');
 $session->value('SELECT domowf_resume()');
-is(outcome(enqueue('plain', 'resumed')), 'done',
+is($session->outcome(enqueue('plain', 'resumed')), 'done',
 	'domowf_resume ends an automatic pause');
-is(now_is($id), 'queued', '... the request itself waits as long as Domo said');
+is($session->request($id), 'queued', '... the request itself waits as long as Domo said');
 is($session->value("SELECT domowf_retry($id)"), 't', '... or is retried');
-is(outcome($id, 'state, attempts'), 'done|1', '... and done');
+is($session->outcome($id, 'state, attempts'), 'done|1', '... and done');
 $session->value(q{SELECT domowf_pause(repeat(E'\u00e9', 300))});
 until_true(q{SELECT pause_reason = repeat(E'\u00e9', 127) FROM domowf.worker},
 	'a long reason is cut between characters');
@@ -299,9 +281,9 @@ $session->value('SELECT domowf_resume()');
 
 $session->value('TRUNCATE domowf.queue, domowf.log, domowf.key');
 $id = enqueue('doubtful', 'kept', key => q{'kept'});
-is(outcome($id), 'in_doubt', 'a request is in doubt');
+is($session->outcome($id), 'in_doubt', 'a request is in doubt');
 @ids = map { enqueue('plain', "kept $_", key => "'kept $_'") } 1 .. 3;
-outcome($_) foreach @ids;
+$session->outcome($_) foreach @ids;
 $session->value("UPDATE domowf.queue SET enqueued_at = now() - interval '10 years',"
 	  . " sent_at = now() - interval '10 years'");
 $session->value("UPDATE domowf.log SET settled_at = now() - interval '$_->[1]'"
@@ -310,8 +292,8 @@ $session->value("UPDATE domowf.log SET settled_at = now() - interval '$_->[1]'"
 set_config('domowf.log_retention', q{'1h'});
 until_true("SELECT count(*) = 0 FROM domowf.log WHERE id = $ids[0]",
 	'what is older than log_retention is removed');
-is(now_is($ids[1]) . now_is($ids[2]), 'donedone', '... and nothing else');
-is(now_is($id), 'in_doubt', '... in doubt least of all');
+is($session->request($ids[1]) . $session->request($ids[2]), 'donedone', '... and nothing else');
+is($session->request($id), 'in_doubt', '... in doubt least of all');
 is(enqueue('doubtful', 'kept', key => q{'kept'}), $id,
 	'... which keeps its key');
 is(enqueue('plain', 'kept 2', key => q{'kept 2'}),
@@ -325,12 +307,12 @@ $session->value("UPDATE domowf.log SET settled_at = now() - interval '10 years'"
 	  . " WHERE id = $ids[1]");
 
 # what expires does at a poll
-is( outcome(
+is( $session->outcome(
 		enqueue('plain', "poll $_", run_at => $hour,
 			expires_at => 'clock_timestamp()')),
 	'expired', '... after a poll')
   foreach 1 .. 2;
-is(now_is($ids[1]), 'done', '... keeps all');
+is($session->request($ids[1]), 'done', '... keeps all');
 set_config('domowf.log_retention', q{'30d'});
 
 # ---- pauses
@@ -346,14 +328,14 @@ $node->start;
 $session = Domowf->session($node);
 until_true(q{SELECT state = 'paused' FROM domowf.worker},
 	'... also after a crash');
-is(now_is($id), 'queued', '... nothing is sent');
+is($session->request($id), 'queued', '... nothing is sent');
 $session->run('BEGIN; SELECT domowf_resume(); ROLLBACK');
 is($session->value("SELECT state FROM domowf_wait($id, '600 ms')"),
 	'queued', '... nor when resuming is rolled back');
 $session->value('SELECT domowf_resume()');
-is(outcome($id), 'done', '... until it is resumed');
+is($session->outcome($id), 'done', '... until it is resumed');
 $session->value('SELECT domowf_resume()');
-is(outcome(enqueue('plain', 'resumed twice')), 'done', '... twice is once');
+is($session->outcome(enqueue('plain', 'resumed twice')), 'done', '... twice is once');
 is(as_role('watcher', 'SELECT domowf_pause()')->{sqlstate},
 	'42501', 'whoever may not pause cannot');
 
@@ -393,7 +375,7 @@ foreach my $case (
 }
 $node->restart;
 $session = Domowf->session($node);
-is(outcome(enqueue('plain', 'all is well again')), 'done', 'all is well again');
+is($session->outcome(enqueue('plain', 'all is well again')), 'done', 'all is well again');
 is($session->value($wrong), '', '... domowf_check finds so');
 $session->value('ALTER TABLE domowf.state RENAME TO status');
 is($session->value("SELECT ok FROM domowf_check() WHERE check_name = 'tables'"),
@@ -420,12 +402,12 @@ END
 } 1 .. 2;
 $session->value('REASSIGN OWNED BY carol TO dave; DROP OWNED BY carol');
 $session->value("SELECT domowf_retry($ids[0])");
-is(outcome($ids[0], 'state, requested_by'),
+is($session->outcome($ids[0], 'state, requested_by'),
 	'done|carol', 'REASSIGN OWNED, DROP OWNED: who asked is who asked');
 $session->value('ALTER ROLE carol RENAME TO caroline');
 is(as_role('caroline', 'SELECT 1')->{out}, 1, 'a role is renamed');
 $session->value("SELECT domowf_retry($ids[1])");
-is(outcome($ids[1]), 'done', '... what it asked for is sent');
+is($session->outcome($ids[1]), 'done', '... what it asked for is sent');
 
 # the whole extension goes to somebody else
 $session->value('CREATE ROLE keeper');
@@ -448,7 +430,7 @@ END $$;
 ALTER SCHEMA domowf OWNER TO keeper
 END
 $session->value('GRANT EXECUTE ON FUNCTION domowf.may_see TO keeper');
-is(outcome(enqueue('plain', 'of a keeper', key => q{'keeper'},
+is($session->outcome(enqueue('plain', 'of a keeper', key => q{'keeper'},
 			order_key => q{'keeper'}), 'state, attempts'),
 	'done|1', 'tables that another role owns');
 is( as_role('keeper',

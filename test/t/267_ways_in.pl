@@ -41,13 +41,6 @@ CREATE TRIGGER ask AFTER INSERT OR UPDATE ON orders
 END
 $session->value($setup);
 
-sub outcome
-{
-	my ($request) = @_;
-
-	return $session->value("SELECT state FROM domowf_wait($request, '170 s')");
-}
-
 sub arrived
 {
 	my ($n) = @_;
@@ -140,7 +133,7 @@ foreach my $end ('COMMIT', 'ROLLBACK')
 }
 $id = $session->value(
 	q{SELECT domowf_enqueue('plain', '{"n": "beside prepared"}')});
-is(outcome($id), 'done', '... others go on');
+is($session->outcome($id), 'done', '... others go on');
 $session->value("$_ PREPARED '$_'") foreach 'COMMIT', 'ROLLBACK';
 ok( $node->poll_query_until('postgres',
 		q{SELECT count(*) = 1 FROM domowf.log
@@ -161,7 +154,7 @@ END
 ok( $node->poll_query_until('postgres',
 		q{SELECT state <> 'paused' FROM domowf.worker}), 'resumed');
 $id = $session->value(q{SELECT domowf_enqueue('plain', '{"n": "later one"}')});
-is(outcome($id), 'done', '... later ones go');
+is($session->outcome($id), 'done', '... later ones go');
 $session->value('INSERT INTO domowf.queue SELECT * FROM moved');
 are_sent('INSERT INTO domowf.queue', 'to move');
 $file = PostgreSQL::Test::Utils::tempdir . '/queue';
@@ -174,7 +167,7 @@ are_sent('COPY domowf.queue', 'copied');
 $id = $session->value(q{SELECT domowf_enqueue('plain', '{"n": "brought forward"}',
 	run_at => now() + interval '1 day')});
 $session->value("UPDATE domowf.queue SET run_at = now(), due = now() WHERE id = $id");
-is(outcome($id), 'done', 'UPDATE domowf.queue: found by a poll');
+is($session->outcome($id), 'done', 'UPDATE domowf.queue: found by a poll');
 
 # ---- an apply worker
 

@@ -67,15 +67,6 @@ sub enqueue_many
 	return;
 }
 
-sub outcome
-{
-	my ($request, $columns) = @_;
-
-	$columns //= 'state';
-	return $session->value(
-		"SELECT $columns FROM domowf_wait($request, '170 s') w");
-}
-
 sub until_true
 {
 	my ($sql, $name) = @_;
@@ -177,7 +168,7 @@ $domo->script('retry-after:429:2', count => 1, contains => '"throttled 1"');
 @ids = (enqueue('hold', 'throttled 1'));
 $domo->wait_for(requests => 1);
 push @ids, map { enqueue('hold', "throttled $_") } 2 .. 5;
-is(outcome($_, 'state, attempts'), 'done|1', '429: done') foreach @ids;
+is($session->outcome($_, 'state, attempts'), 'done|1', '429: done') foreach @ids;
 @entries = $domo->record(contains => '"throttled ');
 is(scalar @entries, 6, '... one was sent twice');
 cmp_ok($entries[1]{time} - $entries[0]{time},
@@ -187,15 +178,15 @@ cmp_ok($entries[1]{time} - $entries[0]{time},
 
 $session->value(q{SELECT domowf_pause('so that nothing is sent')});
 until_true(q{SELECT state = 'paused' FROM domowf.worker}, 'paused');
-is(outcome(enqueue('short', 'x'), 'state, attempts'),
+is($session->outcome(enqueue('short', 'x'), 'state, attempts'),
 	'expired|0', 'expire_after of the workflow');
 $id = enqueue('short', 'given', expires_at => $hour);
 set_config('domowf.expire_after', '1s');
 $session->quit;
 $session = Domowf->session($node);
-is(outcome(enqueue('hold', 'x')), 'expired', 'domowf.expire_after');
+is($session->outcome(enqueue('hold', 'x')), 'expired', 'domowf.expire_after');
 my $long = enqueue('long', 'x');
-is(outcome($session->value(
+is($session->outcome($session->value(
 			q{SELECT domowf_enqueue_call('cancel', '{"id": "i"}')})),
 	'expired', '... for all operations');
 is( $session->value(
@@ -209,14 +200,14 @@ is( $session->value(
 	'it was not sent before it expired',
 	'... the view says why');
 $session->value('SELECT domowf_resume()');
-is(outcome($_), 'done', '... resumed') foreach $id, $long;
+is($session->outcome($_), 'done', '... resumed') foreach $id, $long;
 set_config('domowf.expire_after', 0);
 
 # one that expires while it waits for another attempt
 $domo->script('status:502', count => undef, contains => '"expires"');
 $id = enqueue('retry', 'expires',
 	expires_at => q{clock_timestamp() + interval '2 s'});
-is(outcome($id), 'expired', 'expired between two attempts');
+is($session->outcome($id), 'expired', 'expired between two attempts');
 cmp_ok($session->value("SELECT attempts FROM domowf.request WHERE id = $id"),
 	'>', 0, '... of which some were used');
 is( $session->value(
@@ -239,19 +230,19 @@ is(scalar(@entries = $domo->record(contains => '"used up"')),
 	3, '... sent so often');
 $domo->clear_script;
 is($session->value("SELECT domowf_retry($id)"), 't', '... retried by hand');
-is(outcome($id, 'state, attempts'), 'done|1', '... with attempts anew');
+is($session->outcome($id, 'state, attempts'), 'done|1', '... with attempts anew');
 
 # ---- settings that a worker takes over
 
 set_config('domowf.poll_interval', '1h');
 $session->value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
 until_true(q{SELECT state = 'idle' FROM domowf.worker}, 'a worker that seldom polls');
-is(outcome(enqueue('hold', 'seldom')), 'done', '... sends when it is woken');
+is($session->outcome(enqueue('hold', 'seldom')), 'done', '... sends when it is woken');
 $id = enqueue('hold', 'x', run_at => $hour, expires_at => 'clock_timestamp()');
 is($session->value("SELECT state FROM domowf_wait($id, '600 ms')"),
 	'queued', '... and sees no time that is over');
 set_config('domowf.poll_interval', '200ms');
-is(outcome($id), 'expired', '... until it polls more often');
+is($session->outcome($id), 'expired', '... until it polls more often');
 
 # ---- calls and the log
 

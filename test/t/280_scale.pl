@@ -48,13 +48,6 @@ sub enqueue
 		"SELECT domowf_enqueue('plain', '{\"n\": \"$n\"}'$options)");
 }
 
-sub outcome
-{
-	my ($request) = @_;
-
-	return $session->value("SELECT state FROM domowf_wait($request, '170 s')");
-}
-
 sub worker
 {
 	$node->poll_query_until('postgres',
@@ -82,7 +75,7 @@ is( $session->value(
 	'requests of one order key in one statement stand behind the first');
 $domo->script('delay:50', count => 5, contains => '"in order ');
 $session->value('SELECT domowf_resume()');
-is(outcome($_), 'done', '... they are sent') foreach @ids;
+is($session->outcome($_), 'done', '... they are sent') foreach @ids;
 is( $session->value(
 		q{SELECT bool_and(after) FROM (SELECT sent_at >= lag(settled_at)
 			OVER (ORDER BY id) AS after FROM domowf.log
@@ -191,10 +184,10 @@ $session->value("UPDATE domowf.queue SET source = 'by hand' WHERE id = $ids[0]")
 $person->run('BEGIN');
 $person->value("UPDATE domowf.queue SET source = 'later' WHERE id = $ids[1]");
 $domo->release('changed');
-is(outcome($ids[0]), 'done', 'a row that was changed by hand is settled');
-is(outcome(enqueue('beside changed')), 'done', '... others are not held up');
+is($session->outcome($ids[0]), 'done', 'a row that was changed by hand is settled');
+is($session->outcome(enqueue('beside changed')), 'done', '... others are not held up');
 $person->run('COMMIT');
-is(outcome($ids[1]), 'done', '... one that is just being changed, afterwards');
+is($session->outcome($ids[1]), 'done', '... one that is just being changed, afterwards');
 is( $session->value(
 		"SELECT string_agg(source, ' ' ORDER BY id) FROM domowf.log"
 		  . " WHERE id IN ($ids[0], $ids[1])"),
@@ -228,7 +221,7 @@ is( $session->value("SELECT state, claim FROM domowf.queue WHERE id = $ids[0]"),
 	'sending|2',
 	'a late reply does not settle a request that is being sent again');
 $domo->release('second');
-is(outcome($ids[0]), 'done', '... the reply to that does');
+is($session->outcome($ids[0]), 'done', '... the reply to that does');
 
 $offset = Domowf->log_size($node);
 $domo->script('gate:owner', count => 1, contains => '"of another"');
@@ -240,7 +233,7 @@ dropped($ids[0], $offset);
 is( $session->value("SELECT state FROM domowf.queue WHERE id = $ids[0]"),
 	'sending', 'nor one that is another worker\'s');
 $session->value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
-is(outcome($ids[0]), 'in_doubt', '... which the next worker takes as in doubt');
+is($session->outcome($ids[0]), 'in_doubt', '... which the next worker takes as in doubt');
 $session->value("SELECT domowf_discard($ids[0])");
 
 # ---- results that cannot be written make no room

@@ -221,6 +221,26 @@ sub value
 	return $got->{out};
 }
 
+# Waits until a request is settled or in doubt; its state, or other columns.
+sub outcome
+{
+	my ($self, $request, $columns) = @_;
+
+	$columns //= 'state';
+	return $self->value(
+		"SELECT $columns FROM domowf_wait($request, '170 s') w");
+}
+
+# The same of a request as it stands.
+sub request
+{
+	my ($self, $request, $columns) = @_;
+
+	$columns //= 'state';
+	return $self->value(
+		"SELECT $columns FROM domowf.request WHERE id = $request");
+}
+
 sub quit
 {
 	my ($self) = @_;
