@@ -196,7 +196,7 @@ COMMENT ON COLUMN domowf.workflow.message_name IS
 COMMENT ON COLUMN domowf.workflow.on_doubt IS
 	'when a start may or may not have been executed: hold it for a person, or retry (it may then run twice)';
 COMMENT ON COLUMN domowf.workflow.track IS
-	'whether its instances are polled until they end (domowf.track_instances)';
+	'whether its instances are polled until they end; without effect yet';
 COMMENT ON COLUMN domowf.workflow.max_attempts IS
 	'attempts that a request may use; NULL: domowf.max_attempts';
 COMMENT ON COLUMN domowf.workflow.expire_after IS
@@ -204,7 +204,7 @@ COMMENT ON COLUMN domowf.workflow.expire_after IS
 COMMENT ON COLUMN domowf.workflow.granted_to IS
 	'role whose members may start it; NULL: whoever may execute the function';
 COMMENT ON COLUMN domowf.workflow.server IS
-	'server that names the Domo instance; NULL: the settings';
+	'server that names the Domo instance; without effect yet: the settings do';
 SELECT pg_catalog.pg_extension_config_dump('domowf.workflow', '');
 
 CREATE TABLE domowf.workflow_input (
