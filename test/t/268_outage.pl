@@ -166,7 +166,8 @@ is( $session->value("SELECT count(*) FROM domowf.log WHERE attempts <> 1"
 $domo->clear_record;
 $domo->script('retry-after:429:2', count => 1, contains => '"throttled 1"');
 @ids = (enqueue('hold', 'throttled 1'));
-$domo->wait_for(requests => 1);
+until_true("SELECT failures = 1 FROM domowf.queue WHERE id = $ids[0]",
+	'429: the worker knows');
 push @ids, map { enqueue('hold', "throttled $_") } 2 .. 5;
 is($session->outcome($_, 'state, attempts'), 'done|1', '429: done') foreach @ids;
 @entries = $domo->record(contains => '"throttled ');
