@@ -66,7 +66,7 @@ struct DwfEngine
 {
 	CURLM	   *multi;
 	int			epoll_fd;
-	int64_t		deadline;		/* microseconds, monotonic; -1: none */
+	int64_t		deadline;		/* microseconds, monotonic; -1: none; 0: now */
 	bool		is_blind;		/* the kernel refused to watch a socket */
 	int			in_use;
 	DwfSockets	sockets;
@@ -283,13 +283,26 @@ dwf_http_fd(const DwfEngine *engine)
 	return engine->epoll_fd;
 }
 
+int
+dwf_http_socket(const DwfEngine *engine, uint64_t *number)
+{
+	const DwfSocket *only = &engine->sockets.items[0];
+
+	if (engine->resolving || engine->sockets.count != 1 || !stays(only) ||
+		only->watched != EPOLLIN ||
+		only->wanted != (engine->in_use > 0 ? EPOLLIN : 0))
+		return -1;
+	*number = only->number;
+	return only->fd;
+}
+
 long
 dwf_http_timeout_ms(const DwfEngine *engine)
 {
 	int64_t		left;
 
-	if (engine->deadline < 0)
-		return -1;
+	if (engine->deadline <= 0)
+		return (long) engine->deadline;
 	left = engine->deadline - dwf_transfer_now();
 	return left <= 0 ? 0 : (long) ((left + 999) / 1000);
 }
@@ -359,7 +372,7 @@ set_timer(CURLM *multi, long timeout_ms, void *arg)
 	DwfEngine  *engine = arg;
 
 	(void) multi;
-	engine->deadline = timeout_ms < 0 ? -1 :
+	engine->deadline = timeout_ms <= 0 ? timeout_ms :
 		dwf_transfer_now() + (int64_t) timeout_ms * 1000;
 	return 0;
 }
@@ -388,24 +401,22 @@ handle_event(DwfEngine *engine, const struct epoll_event *event)
 }
 
 /*
- * What the epoll set, which is readable, has to tell.  Where libcurl has one
- * socket and waits to read from it, that is known without asking: the system
- * call would be a tenth of what a call costs here.  Being wrong is harmless,
- * for then there is nothing to read.
+ * What the epoll set, or the socket waited for in its place, has to tell.
+ * Where there is one socket, that is known without asking: the system call
+ * would be a tenth of what a call costs here.  Being wrong is harmless, for
+ * then there is nothing to read.
  */
 static int
 look_for_events(DwfEngine *engine, struct epoll_event *events)
 {
-	const DwfSocket *only = &engine->sockets.items[0];
+	uint64_t	number;
+	int			fd = dwf_http_socket(engine, &number);
 
-	if (!engine->resolving && engine->sockets.count == 1 && stays(only) &&
-		only->wanted == EPOLLIN && only->watched == EPOLLIN)
-	{
-		events[0].events = EPOLLIN;
-		events[0].data.fd = only->fd;
-		return 1;
-	}
-	return epoll_wait(engine->epoll_fd, events, MAX_EVENTS, 0);
+	if (fd == -1)
+		return epoll_wait(engine->epoll_fd, events, MAX_EVENTS, 0);
+	events[0].events = EPOLLIN;
+	events[0].data.fd = fd;
+	return 1;
 }
 
 void
@@ -420,7 +431,7 @@ dwf_http_drive(DwfEngine *engine, bool readable)
 		count = look_for_events(engine, events);
 	for (int i = 0; i < count; i++)
 		handle_event(engine, &events[i]);
-	if (engine->deadline >= 0 && engine->deadline <= dwf_transfer_now())
+	if (dwf_http_timeout_ms(engine) == 0)
 	{
 		engine->deadline = -1;
 		curl_multi_socket_action(engine->multi, CURL_SOCKET_TIMEOUT, 0,

@@ -102,6 +102,14 @@ extern int	dwf_http_in_use(const DwfEngine *engine);
 extern int	dwf_http_fd(const DwfEngine *engine);
 
 /*
+ * The one socket that can be waited for in its place, which saves the kernel a
+ * detour; -1 where there is more to wait for.  While nothing is in use, the
+ * one that a next request may wait for.  *number, which is not 0, tells it
+ * from a later socket with the same descriptor.
+ */
+extern int	dwf_http_socket(const DwfEngine *engine, uint64_t *number);
+
+/*
  * Milliseconds until dwf_http_drive() has to be called even though nothing
  * happens on the descriptor; -1: no such time.
  */

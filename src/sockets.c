@@ -55,7 +55,8 @@ dwf_sockets_note_open(void *arg, curl_socket_t fd, curlsocktype purpose)
 	}
 	sockets->items[sockets->count++] = (DwfSocket)
 	{
-		.fd = fd
+		.fd = fd,
+			.number = ++sockets->opened
 	};
 	return CURL_SOCKOPT_OK;
 }

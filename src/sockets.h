@@ -20,6 +20,7 @@
 typedef struct DwfSocket
 {
 	curl_socket_t fd;
+	uint64_t	number;			/* no other has it, nor had it */
 	int			local_port;		/* 0: not yet known */
 	uint32_t	wanted;			/* events that libcurl waits for; 0: idle */
 	uint32_t	watched;		/* events in the epoll set; 0: not in it */
@@ -29,6 +30,7 @@ typedef struct DwfSockets
 {
 	int			count;
 	int			size;
+	uint64_t	opened;			/* so many were */
 	DwfSocket  *items;
 } DwfSockets;
 
