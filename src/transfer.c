@@ -42,6 +42,9 @@ static const HeaderRule header_rules[] = {
 
 static bool set_url(DwfSlot *slot);
 static bool set_headers(DwfSlot *slot, const char *const *headers);
+static bool set_proxy(DwfSlot *slot, const char *proxy);
+static bool set_ca_file(DwfSlot *slot, const char *ca_file);
+static bool is_kept(char **kept, const char *text);
 static int	allow_request(void *slot, char *remote_ip, char *local_ip,
 						  int remote_port, int local_port);
 static CURLcode note_handshake(CURL *easy, void *ssl_ctx, void *slot);
@@ -116,28 +119,24 @@ bool
 dwf_transfer_set_request(DwfSlot *slot, const DwfHttpRequest *request)
 {
 	CURL	   *easy = slot->easy;
-	const char *ca_file = request->ca_file;
 
 	slot->started_at = dwf_transfer_now();
 	slot->max_response = request->max_response;
 	slot->exchange.owner = request->owner;
-	if (*ca_file == '\0')
-		ca_file = curl_version_info(CURLVERSION_NOW)->cainfo;
 
 	/*
 	 * Without a body there is nothing to stop sending, but libcurl 8.14
 	 * closes the connection where a refusal comes before it has noticed that.
 	 */
 	return set_url(slot) && set_headers(slot, request->headers) &&
+		set_proxy(slot, request->proxy) &&
+		set_ca_file(slot, request->ca_file) &&
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
 						 (curl_off_t) slot->body_len) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDS,
 						 slot->body == NULL ? "" : slot->body) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_KEEP_SENDING_ON_ERROR,
 						 slot->body_len == 0 ? 1L : 0L) == CURLE_OK &&
-		curl_easy_setopt(easy, CURLOPT_PROXY, request->proxy) == CURLE_OK &&
-		curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file) == CURLE_OK &&
-		curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, ca_file) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
 						 (long) request->connect_timeout) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
@@ -157,10 +156,8 @@ set_url(DwfSlot *slot)
 {
 	CURL	   *easy = slot->easy;
 
-	if (slot->kept_url != NULL && strcmp(slot->url, slot->kept_url) == 0)
+	if (is_kept(&slot->kept_url, slot->url))
 		return true;
-	free(slot->kept_url);
-	slot->kept_url = NULL;
 	if (slot->parsed_url == NULL && (slot->parsed_url = curl_url()) == NULL)
 		return false;
 
@@ -203,6 +200,40 @@ set_headers(DwfSlot *slot, const char *const *headers)
 							slot->headers) == CURLE_OK;
 }
 
+static bool
+set_proxy(DwfSlot *slot, const char *proxy)
+{
+	return is_kept(&slot->kept_proxy, proxy) ||
+		(curl_easy_setopt(slot->easy, CURLOPT_PROXY, proxy) == CURLE_OK &&
+		 (slot->kept_proxy = strdup(proxy)) != NULL);
+}
+
+static bool
+set_ca_file(DwfSlot *slot, const char *ca_file)
+{
+	const char *file = ca_file;
+
+	if (is_kept(&slot->kept_ca_file, ca_file))
+		return true;
+	if (*file == '\0')
+		file = curl_version_info(CURLVERSION_NOW)->cainfo;
+	return curl_easy_setopt(slot->easy, CURLOPT_CAINFO, file) == CURLE_OK &&
+		curl_easy_setopt(slot->easy, CURLOPT_PROXY_CAINFO,
+						 file) == CURLE_OK &&
+		(slot->kept_ca_file = strdup(ca_file)) != NULL;
+}
+
+/* Whether an option has this text already; if not, *kept is none any more. */
+static bool
+is_kept(char **kept, const char *text)
+{
+	if (*kept != NULL && strcmp(*kept, text) == 0)
+		return true;
+	free(*kept);
+	*kept = NULL;
+	return false;
+}
+
 void
 dwf_transfer_close(DwfSlot *slot)
 {
@@ -210,6 +241,8 @@ dwf_transfer_close(DwfSlot *slot)
 	curl_url_cleanup(slot->parsed_url);
 	curl_slist_free_all(slot->headers);
 	free(slot->kept_url);
+	free(slot->kept_proxy);
+	free(slot->kept_ca_file);
 }
 
 /*
@@ -347,7 +380,9 @@ take_header_line(DwfSlot *slot, const char *line, size_t len)
 		size_t		end = len;
 		char	   *value = (char *) slot + rule->offset;
 
-		if (len < at || strncasecmp(line, rule->name, at) != 0)
+		/* most differ in the first letter */
+		if ((line[0] | 0x20) != rule->name[0] || len < at ||
+			strncasecmp(line, rule->name, at) != 0)
 			continue;
 		while (at < end && (line[at] == ' ' || line[at] == '\t'))
 			at++;

@@ -21,6 +21,8 @@ typedef struct DwfSlot
 	CURLU	   *parsed_url;		/* what the handle's options point to ... */
 	struct curl_slist *headers;
 	char	   *kept_url;		/* ... and the text that was parsed */
+	char	   *kept_proxy;		/* what they were last set to */
+	char	   *kept_ca_file;
 
 	DwfSockets *sockets;		/* the engine's */
 	bool		busy;			/* submitted, not yet released */
