@@ -111,6 +111,7 @@ typedef struct DwfReply
 	char	   *message;		/* Domo's words, valid UTF-8, one line */
 	char	   *toe;			/* the id that Domo's support asks for */
 	const char *nonsense;		/* what is wrong with a 2xx reply, constant */
+	DwfJsonNode *root;			/* the body; NULL: it is not JSON */
 	bool		blocked;		/* the page for addresses not allow-listed */
 } DwfReply;
 

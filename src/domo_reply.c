@@ -52,7 +52,7 @@ static void classify_reply(DwfOperation operation,
 						   DwfReply *reply);
 static const char *read_success(DwfOperation operation,
 								const DwfExchange *exchange,
-								DwfInstance *instance);
+								DwfReply *reply);
 static char *copy_text(const DwfJsonNode *node);
 static void fix_status(DwfInstance *instance);
 static void free_instance(DwfInstance *instance);
@@ -138,7 +138,7 @@ dwf_domo_read_reply(DwfOperation operation, const DwfExchange *exchange,
 	if (exchange->http_status >= 200 && exchange->http_status <= 299 &&
 		(exchange->phase == DWF_PHASE_COMPLETE || exchange->oversize))
 	{
-		reply->nonsense = read_success(operation, exchange, &reply->instance);
+		reply->nonsense = read_success(operation, exchange, reply);
 		classify_reply(operation, exchange, reply->nonsense == NULL, reply);
 		if (reply->nonsense == NULL)
 			return;
@@ -166,9 +166,8 @@ classify_reply(DwfOperation operation, const DwfExchange *exchange,
  */
 static const char *
 read_success(DwfOperation operation, const DwfExchange *exchange,
-			 DwfInstance *instance)
+			 DwfReply *reply)
 {
-	DwfJsonNode *root;
 	const char *fault;
 
 	if (exchange->oversize)
@@ -181,14 +180,10 @@ read_success(DwfOperation operation, const DwfExchange *exchange,
 	if (is_html(exchange))
 		return "it is an HTML page";
 
-	root = dwf_json_parse(exchange->body, exchange->body_len, &fault);
-	if (root == NULL)
+	reply->root = dwf_json_parse(exchange->body, exchange->body_len, &fault);
+	if (reply->root == NULL || operation == DWF_SET_PERMISSIONS)
 		return fault;
-	fault = NULL;
-	if (operation != DWF_SET_PERMISSIONS)
-		fault = dwf_domo_read_instance(root, instance);
-	dwf_json_free(root);
-	return fault;
+	return dwf_domo_read_instance(reply->root, &reply->instance);
 }
 
 const char *
@@ -282,6 +277,8 @@ dwf_domo_free_reply(DwfReply *reply)
 	free(reply->toe);
 	reply->message = NULL;
 	reply->toe = NULL;
+	dwf_json_free(reply->root);
+	reply->root = NULL;
 }
 
 /*
@@ -291,7 +288,6 @@ dwf_domo_free_reply(DwfReply *reply)
 static void
 read_error(const DwfExchange *exchange, DwfReply *reply)
 {
-	DwfJsonNode *root;
 	const char *fault;
 
 	/* the page for addresses that are not allow-listed (API.md) */
@@ -306,10 +302,11 @@ read_error(const DwfExchange *exchange, DwfReply *reply)
 		reply->message = html_title(exchange->body, exchange->body_len);
 		return;
 	}
-	root = dwf_json_parse(exchange->body, exchange->body_len, &fault);
-	if (dwf_json_type(root) == DWF_JSON_OBJECT)
-		read_error_object(root, reply);
-	dwf_json_free(root);
+	if (reply->root == NULL)
+		reply->root = dwf_json_parse(exchange->body, exchange->body_len,
+									 &fault);
+	if (dwf_json_type(reply->root) == DWF_JSON_OBJECT)
+		read_error_object(reply->root, reply);
 
 	/* a success that is cut off is no message */
 	if (reply->message == NULL &&

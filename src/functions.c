@@ -207,7 +207,8 @@ settle_instance(void *arg, int index, const DwfExchange *exchange,
 
 	if (reply->outcome == DWF_DONE)
 	{
-		response = dwf_instance_response(exchange->body, exchange->body_len);
+		response = dwf_instance_response(reply->root, exchange->body,
+										 exchange->body_len);
 		call->tuple = dwf_instance_form(call->desc, &reply->instance,
 										response);
 		dwf_queue_log_call(call->request, call->jsonb, &reply->instance,
@@ -310,7 +311,7 @@ settle_permissions(void *arg, int index, const DwfExchange *exchange,
 	{
 		dwf_queue_log_call(call->request, call->jsonb, &reply->instance,
 						   exchange->http_status,
-						   dwf_instance_response(exchange->body,
+						   dwf_instance_response(reply->root, exchange->body,
 												 exchange->body_len));
 		return;
 	}

@@ -15,6 +15,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 /* The columns of domowf_instance, in their order. */
@@ -42,6 +43,22 @@ typedef enum Column
 #define EPOCH_OFFSET \
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
+/* Something of a reply on its way to a datum. */
+typedef struct Conversion
+{
+	const DwfJsonNode *root;	/* what was parsed of the text; NULL: nothing */
+	const char *text;			/* UTF-8, not terminated */
+	size_t		len;
+	Datum		value;
+} Conversion;
+
+static bool convert(Conversion *conversion);
+static void convert_text(Conversion *conversion);
+static bool convert_tree(Conversion *conversion);
+static JsonbValue *push_container(JsonbParseState **state,
+								  const DwfJsonNode *container);
+static void set_string(JsonbValue *value, const char *text);
+
 HeapTuple
 dwf_instance_form(TupleDesc desc, const DwfInstance *instance,
 				  NullableDatum response)
@@ -68,8 +85,7 @@ dwf_instance_form(TupleDesc desc, const DwfInstance *instance,
 	for (int i = 0; i < NCOLUMNS; i++)
 	{
 		if (texts[i] != NULL)
-			nulls[i] = !dwf_instance_to_database(texts[i], strlen(texts[i]), false,
-												 &values[i]);
+			nulls[i] = !dwf_instance_text(texts[i], &values[i]);
 	}
 	values[COLUMN_RESPONSE] = response.value;
 	nulls[COLUMN_RESPONSE] = response.isnull;
@@ -86,41 +102,52 @@ dwf_instance_form(TupleDesc desc, const DwfInstance *instance,
 }
 
 NullableDatum
-dwf_instance_response(const char *body, size_t len)
+dwf_instance_response(const DwfJsonNode *root, const char *body, size_t len)
 {
-	NullableDatum response = {0};
+	Conversion	conversion = {.root = root,.text = body,.len = len};
+	NullableDatum response = {.isnull = true};
 
-	response.isnull = len == 0 ||
-		!dwf_instance_to_database(body, len, true, &response.value);
+	if (root != NULL && convert(&conversion))
+	{
+		response.value = conversion.value;
+		response.isnull = false;
+	}
 	return response;
 }
 
-/*
- * The conversions hold no resources when they raise, so that the error can be
- * dropped without a subtransaction.
- */
 bool
-dwf_instance_to_database(const char *text, size_t len, bool as_jsonb, Datum *value)
+dwf_instance_text(const char *text, Datum *value)
+{
+	Conversion	conversion = {.text = text,.len = strlen(text)};
+
+	/* domo_reply.c has checked the encoding: nothing can fail */
+	if (GetDatabaseEncoding() == PG_UTF8)
+	{
+		*value = PointerGetDatum(cstring_to_text_with_len(text,
+														  conversion.len));
+		return true;
+	}
+	if (!convert(&conversion))
+		return false;
+	*value = conversion.value;
+	return true;
+}
+
+/*
+ * Converts; false, after a WARNING, where that raises an error.  What is done
+ * holds no resources, so that the error can be dropped without a
+ * subtransaction.
+ */
+static bool
+convert(Conversion *conversion)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool ok = true;
 
-	/* domo_reply.c has checked the encoding: nothing can fail */
-	if (!as_jsonb && GetDatabaseEncoding() == PG_UTF8)
-	{
-		*value = PointerGetDatum(cstring_to_text_with_len(text, len));
-		return true;
-	}
-
 	PG_TRY();
 	{
-		char	   *terminated = pnstrdup(text, len);
-		char	   *converted = pg_any_to_server(terminated, len, PG_UTF8);
-
-		if (as_jsonb)
-			*value = DirectFunctionCall1(jsonb_in, CStringGetDatum(converted));
-		else
-			*value = CStringGetTextDatum(converted);
+		if (conversion->root == NULL || !convert_tree(conversion))
+			convert_text(conversion);
 	}
 	PG_CATCH();
 	{
@@ -138,6 +165,90 @@ dwf_instance_to_database(const char *text, size_t len, bool as_jsonb, Datum *val
 	}
 	PG_END_TRY();
 	return ok;
+}
+
+/* To a text, or to a jsonb where it was parsed. */
+static void
+convert_text(Conversion *conversion)
+{
+	char	   *text = pnstrdup(conversion->text, conversion->len);
+
+	text = pg_any_to_server(text, conversion->len, PG_UTF8);
+	conversion->value = conversion->root == NULL ? CStringGetTextDatum(text) :
+		DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
+}
+
+/*
+ * The short way to a jsonb, which costs half of parsing the text once more.
+ * False where it does not lead there: to the parser a number is a double, not
+ * what Domo wrote, and other encodings have to be converted.
+ */
+static bool
+convert_tree(Conversion *conversion)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue *value;
+
+	if (GetDatabaseEncoding() != PG_UTF8 ||
+		dwf_json_type(conversion->root) < DWF_JSON_ARRAY ||
+		(value = push_container(&state, conversion->root)) == NULL)
+		return false;
+	conversion->value = JsonbPGetDatum(JsonbValueToJsonb(value));
+	return true;
+}
+
+/*
+ * Pushes an array or object with all that is in it; NULL where there is a
+ * number.  domo_reply.c has bounded how deep it is.
+ */
+static JsonbValue *
+push_container(JsonbParseState **state, const DwfJsonNode *container)
+{
+	bool		is_object = dwf_json_type(container) == DWF_JSON_OBJECT;
+	JsonbValue	value;
+
+	pushJsonbValue(state, is_object ? WJB_BEGIN_OBJECT : WJB_BEGIN_ARRAY,
+				   NULL);
+	for (const DwfJsonNode *node = dwf_json_first(container); node != NULL;
+		 node = dwf_json_next(node))
+	{
+		if (is_object)
+		{
+			set_string(&value, dwf_json_key(node));
+			pushJsonbValue(state, WJB_KEY, &value);
+		}
+		switch (dwf_json_type(node))
+		{
+			case DWF_JSON_NUMBER:
+				return NULL;
+			case DWF_JSON_ARRAY:
+			case DWF_JSON_OBJECT:
+				if (push_container(state, node) == NULL)
+					return NULL;
+				continue;
+			case DWF_JSON_STRING:
+				set_string(&value, dwf_json_string(node));
+				break;
+			case DWF_JSON_BOOLEAN:
+				value.type = jbvBool;
+				dwf_json_boolean(node, &value.val.boolean);
+				break;
+			case DWF_JSON_NULL:
+				value.type = jbvNull;
+				break;
+		}
+		pushJsonbValue(state, is_object ? WJB_VALUE : WJB_ELEM, &value);
+	}
+	return pushJsonbValue(state, is_object ? WJB_END_OBJECT : WJB_END_ARRAY,
+						  NULL);
+}
+
+static void
+set_string(JsonbValue *value, const char *text)
+{
+	value->type = jbvString;
+	value->val.string.val = unconstify(char *, text);
+	value->val.string.len = strlen(text);
 }
 
 int64

@@ -21,17 +21,18 @@ extern HeapTuple dwf_instance_form(TupleDesc desc,
 								   NullableDatum response);
 
 /*
- * The whole reply as a jsonb; NULL where it is empty, or after a WARNING where
- * jsonb cannot hold it.
+ * The whole reply as a jsonb: `body`, of which `root` was parsed.  NULL where
+ * it is not JSON (`root` is NULL), or after a WARNING where jsonb cannot hold
+ * it.
  */
-extern NullableDatum dwf_instance_response(const char *body, size_t len);
+extern NullableDatum dwf_instance_response(const DwfJsonNode *root,
+										   const char *body, size_t len);
 
 /*
- * Makes a text or jsonb datum of UTF-8 text.  Returns false, after a WARNING,
- * where the database cannot hold it.
+ * Makes a text datum of UTF-8 text.  Returns false, after a WARNING, where the
+ * database cannot hold it.
  */
-extern bool dwf_instance_to_database(const char *text, size_t len,
-									 bool as_jsonb, Datum *value);
+extern bool dwf_instance_text(const char *text, Datum *value);
 
 /* A timestamptz of microseconds since 1970-01-01 UTC. */
 extern int64 dwf_instance_time(int64 unix_usec);

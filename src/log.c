@@ -21,9 +21,7 @@ void
 dwf_log_set_utf8(DwfTable *log, int column, const char *text)
 {
 	if (text != NULL)
-		log->nulls[column] = !dwf_instance_to_database(text, strlen(text),
-													   false,
-													   &log->values[column]);
+		log->nulls[column] = !dwf_instance_text(text, &log->values[column]);
 }
 
 static void

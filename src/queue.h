@@ -64,7 +64,8 @@ typedef struct DwfResult
 	char	   *error;			/* NULL: none */
 	Datum		errors;			/* jsonb object for this attempt, or 0 */
 	DwfInstance *instance;		/* NULL: none */
-	const char *response;		/* JSON, UTF-8; NULL: none */
+	const DwfJsonNode *root;	/* the reply; NULL: none, or not JSON */
+	const char *response;		/* what was parsed, not terminated */
 	size_t		response_len;
 } DwfResult;
 

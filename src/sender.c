@@ -396,8 +396,9 @@ finish(DwfSender *sender, DwfAttempt *attempt, const DwfExchange *exchange)
 	decide(&attempt->claim, reply->outcome, retry_after, result);
 
 	result->http_status = exchange->http_status;
-	if (exchange->phase == DWF_PHASE_COMPLETE)
+	if (exchange->phase == DWF_PHASE_COMPLETE && reply->root != NULL)
 	{
+		result->root = reply->root;
 		result->response = pnstrdup(exchange->body, exchange->body_len);
 		result->response_len = exchange->body_len;
 	}

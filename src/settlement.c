@@ -132,7 +132,7 @@ settle_final(DwfSettlement *settlement, const DwfResult *result)
 {
 	DwfTable   *queue = &settlement->queue;
 	DwfTable   *log = &settlement->log;
-	Datum		response;
+	NullableDatum response;
 
 	copy_request(queue, log);
 	dwf_table_set_text(log, LOG_OUTCOME, dwf_settlement_name(result->verdict));
@@ -143,10 +143,13 @@ settle_final(DwfSettlement *settlement, const DwfResult *result)
 		dwf_log_set_instance(log, result->instance);
 	if (!dwf_log_payload)
 		log->nulls[LOG_REQUEST] = true;
-	else if (result->response != NULL &&
-			 dwf_instance_to_database(result->response, result->response_len,
-									  true, &response))
-		dwf_table_set(log, LOG_RESPONSE, response);
+	else
+	{
+		response = dwf_instance_response(result->root, result->response,
+										 result->response_len);
+		log->values[LOG_RESPONSE] = response.value;
+		log->nulls[LOG_RESPONSE] = response.isnull;
+	}
 	dwf_table_set_text(log, LOG_ERROR, result->error);
 	dwf_table_set(log, LOG_SETTLED_AT, TimestampTzGetDatum(settlement->now));
 	dwf_table_insert(log, true);

@@ -181,7 +181,8 @@ settle_start(void *arg, int index, const DwfExchange *exchange,
 
 	if (reply->outcome == DWF_DONE)
 	{
-		response = dwf_instance_response(exchange->body, exchange->body_len);
+		response = dwf_instance_response(reply->root, exchange->body,
+										 exchange->body_len);
 		instance = dwf_instance_form(all->instance_desc, &reply->instance,
 									 response);
 		dwf_queue_log_call(&all->requests[index], all->jsonbs[index],

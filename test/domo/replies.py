@@ -138,6 +138,8 @@ for _key, _odd in {
     "huge-number": b"1e400",
     "huge-exponent": b"1e400000",
     "long-integer": b"9" * 5000,
+    "nested": rb'{"b": [true, false, null, [], {"": "\u00e9\n"}], "a": {}}',
+    "nested-number": b'{"b": [{"c": "x"}, [1.10]], "a": {}}',
     "long-decimal": b"0.1234567890123456789012345678901234567890",
     "raw-control": b'"a\x01b\tc"',
     "number-01": b"01",

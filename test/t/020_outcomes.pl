@@ -274,6 +274,12 @@ is($row->('huge-number', q(length(i.response->>'odd'))),
 is( $row->('long-decimal', q(i.response->>'odd')),
 	'0.1234567890123456789012345678901234567890',
 	'every digit stays in the response');
+is( $row->('nested', q(i.response->'odd')),
+	q({"a": {}, "b": [true, false, null, [], {"": "é\n"}]}),
+	'containers are in the response');
+is( $row->('nested-number', q(i.response->'odd')),
+	'{"a": {}, "b": [{"c": "x"}, [1.10]]}',
+	'... and numbers in them');
 
 # ---- foreign text is one line, of bounded length
 
