@@ -173,6 +173,57 @@ submit(DwfEngine *engine, int count, void *owner)
 	}
 }
 
+/* What can be waited for in place of the engine's descriptor. */
+static void
+test_socket(void)
+{
+	static const Step keep = {OK_REPLY, 0, 0, KEEP};
+	static const Step reset = {OK_REPLY, 0, 0, RESET};
+	DwfEngine  *engine = create(2);
+	uint64_t	number = 0;
+	uint64_t	again = 0;
+	struct pollfd socket = {.events = POLLIN};
+
+	start_server(NULL, 0);
+	is_int(dwf_http_socket(engine, &number), -1, "a new engine has no socket");
+	submit(engine, 1, NULL);
+	is_int(dwf_http_socket(engine, &number), -1,
+		   "nor one that is not yet connected");
+	wait_for_held(engine, 1);
+	socket.fd = dwf_http_socket(engine, &number);
+	ok(socket.fd != -1 && number != 0, "one that waits for a reply has");
+	is_int(poll(&socket, 1, 0), 0, "there is none yet");
+	release_peers(&keep);
+	is_int(poll(&socket, 1, STUCK), 1, "now there is");
+	dwf_http_drive(engine, true);
+	drop(engine, dwf_http_harvest(engine));
+	is_int(dwf_http_socket(engine, &again), socket.fd, "an idle one is kept");
+	ok(again == number, "with its number");
+
+	submit(engine, 2, NULL);
+	wait_for_held(engine, 2);
+	is_int(dwf_http_socket(engine, &again), -1, "two are not one");
+	release_peers(&keep);
+	for (int i = 0; i < 2; i++)
+		drop(engine, finish(engine));
+	is_int(dwf_http_socket(engine, &again), -1, "not even when idle");
+	destroy_and_drain(engine);
+
+	engine = create(1);
+	submit(engine, 1, NULL);
+	wait_for_held(engine, 1);
+	dwf_http_socket(engine, &number);
+	release_peers(&reset);
+	drop(engine, finish(engine));
+	submit(engine, 1, NULL);
+	wait_for_held(engine, 1);
+	ok(dwf_http_socket(engine, &again) != -1 && again != number,
+	   "a later one has another number");
+	dwf_http_abort(engine);
+	destroy_and_drain(engine);
+	stop_server();
+}
+
 static void
 test_slots(void)
 {
@@ -512,6 +563,7 @@ main(void)
 	if (pipe2(resolver.gate, O_CLOEXEC) != 0)
 		abort();
 	test_slots();
+	test_socket();
 	test_refused_submit();
 	test_pending();
 	test_descriptors();
