@@ -182,7 +182,9 @@ CREATE TABLE domowf.workflow (
 		CHECK (on_doubt IN ('hold', 'retry')),
 	CONSTRAINT "max_attempts must be at least 1" CHECK (max_attempts >= 1),
 	CONSTRAINT "expire_after must be longer than nothing"
-		CHECK (expire_after > interval '0')
+		CHECK (expire_after > interval '0'),
+	CONSTRAINT "server must be null: there are no servers yet"
+		CHECK (server IS NULL)
 );
 COMMENT ON TABLE domowf.workflow IS
 	'registered workflows: a name for what Domo needs to start one';
@@ -204,7 +206,7 @@ COMMENT ON COLUMN domowf.workflow.expire_after IS
 COMMENT ON COLUMN domowf.workflow.granted_to IS
 	'role whose members may start it; NULL: whoever may execute the function';
 COMMENT ON COLUMN domowf.workflow.server IS
-	'server that names the Domo instance; without effect yet: the settings do';
+	'server that names the Domo instance; NULL, the settings, for now';
 SELECT pg_catalog.pg_extension_config_dump('domowf.workflow', '');
 
 CREATE TABLE domowf.workflow_input (
