@@ -27,6 +27,7 @@
 #define MAX_LOCK_WAIT	5000
 
 static void free_retired(DwfSender *sender);
+static int	room_in_flight(const DwfSender *sender, TimestampTz now);
 static void free_attempt(DwfAttempt *attempt);
 static void free_reply(void *arg);
 static void end_unsent(DwfSender *sender, DwfAttempt *attempt,
@@ -135,20 +136,31 @@ free_retired(DwfSender *sender)
 	sender->retired = NIL;
 }
 
+/*
+ * Room beside the rows in `sending`: what is in flight, and what has ended and
+ * is not yet settled.
+ */
+static int
+room_in_flight(const DwfSender *sender, TimestampTz now)
+{
+	int			room = dwf_pause_room(&sender->pause, now,
+									  dwf_max_connections) -
+	sender->in_flight - list_length(sender->claimed);
+	ListCell   *cell;
+
+	foreach(cell, sender->ended)
+		room -= !((DwfAttempt *) lfirst(cell))->written;
+	return room;
+}
+
 int
 dwf_sender_room(DwfSender *sender, TimestampTz now)
 {
 	int			room;
-	ListCell   *cell;
 
 	if (!sender->is_open || dwf_sender_must_reopen(sender))
 		return 0;
-
-	/* `sending` holds what is in flight and what is not yet settled */
-	room = dwf_pause_room(&sender->pause, now, dwf_max_connections) -
-		sender->in_flight - list_length(sender->claimed);
-	foreach(cell, sender->ended)
-		room -= !((DwfAttempt *) lfirst(cell))->written;
+	room = room_in_flight(sender, now);
 	return room <= 0 ? 0 :
 		dwf_rate_room(&sender->rate, dwf_rate_limit, now, room);
 }
@@ -156,19 +168,13 @@ dwf_sender_room(DwfSender *sender, TimestampTz now)
 TimestampTz
 dwf_sender_room_at(const DwfSender *sender, TimestampTz now)
 {
-	int64		wait;
-
-	if (!sender->is_open || sender->in_flight >= dwf_max_connections)
+	if (!sender->is_open)
 		return DT_NOEND;
-	if (sender->pause.pauses > 0)
-	{
-		if (now < sender->pause.until)
-			return sender->pause.until;
-		if (sender->in_flight > 0)
-			return DT_NOEND;
-	}
-	wait = dwf_rate_wait(&sender->rate, dwf_rate_limit);
-	return now + wait;
+	if (sender->pause.pauses > 0 && now < sender->pause.until)
+		return sender->pause.until;
+	if (room_in_flight(sender, now) <= 0)
+		return DT_NOEND;
+	return now + dwf_rate_wait(&sender->rate, dwf_rate_limit);
 }
 
 /*

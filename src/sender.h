@@ -110,7 +110,7 @@ extern void dwf_sender_harvest(DwfSender *sender, bool has_news);
 /* Notes the error being handled, for the worker view. */
 extern void dwf_sender_note_error(DwfSender *sender);
 
-/* When the sender has room again; DT_NOEND: when something ends. */
+/* When the sender has room again; DT_NOEND: when something has settled. */
 extern TimestampTz dwf_sender_room_at(const DwfSender *sender,
 									  TimestampTz now);
 

@@ -194,6 +194,71 @@ is( $session->value(
 	'by hand later',
 	'... with what was changed');
 
+# ---- a worker that has to wait uses no processor
+
+# Hundredths of a second that a process has used so far.
+sub ticks
+{
+	my ($process) = @_;
+	my ($fields) = slurp_file("/proc/$process/stat") =~ /\) (.*)/s;
+
+	return (split / /, $fields)[11] + (split / /, $fields)[12];
+}
+
+my $later = enqueue('later', run_at => q{now() + interval '1 day'});
+
+sub is_at_rest
+{
+	my ($name) = @_;
+
+  SKIP:
+	{
+		skip 'needs /proc', 1 unless -e "/proc/$$/stat";
+		my $worker = worker();
+		my $start = ticks($worker);
+
+		$session->value("SELECT state FROM domowf_wait($later, '1 s')");
+		cmp_ok(ticks($worker) - $start, '<', 20, "at rest: $name");
+	}
+	return;
+}
+
+is_at_rest('nothing is due');
+$domo->script('gate:rest', count => 1, contains => '"rest"');
+@ids = (enqueue('rest'));
+$domo->wait_for(held => 1);
+is_at_rest('a reply is waited for');
+$domo->release('rest');
+is($session->outcome($ids[0]), 'done', '... it comes');
+
+$session->value('SELECT domowf_pause()');
+@ids = (enqueue('locked'));
+is_at_rest('a person has paused it');
+$person->run('BEGIN');
+$person->value("SELECT id FROM domowf.queue WHERE id = $ids[0] FOR UPDATE");
+$session->value('SELECT domowf_resume()');
+is_at_rest('a person has locked what is due');
+$person->run('COMMIT');
+$session->value('SELECT domowf_resume()');
+is($session->outcome($ids[0]), 'done', '... no longer');
+
+$domo->script('retry-after:429:3', count => 1, contains => '"throttled"');
+@ids = (enqueue('throttled'), enqueue('behind throttled'));
+$node->poll_query_until('postgres',
+	q{SELECT state = 'paused' FROM domowf.worker});
+is_at_rest('Domo wants it to wait');
+is($session->outcome($_), 'done', '... not for ever') foreach @ids;
+
+$session->value('ALTER SYSTEM SET domowf.rate_limit = 1');
+$session->value('SELECT pg_reload_conf()');
+$node->poll_query_until('postgres',
+	q{SELECT setting = '1' FROM pg_settings WHERE name = 'domowf.rate_limit'});
+@ids = map { enqueue("limited $_") } 1 .. 3;
+is_at_rest('domowf.rate_limit');
+$session->value('ALTER SYSTEM RESET domowf.rate_limit');
+$session->value('SELECT pg_reload_conf()');
+is($session->outcome($_), 'done', '... until it is lifted') foreach @ids;
+
 # ---- a reply to an attempt that is no longer the one that counts
 
 # Waits until a reply was dropped.
@@ -257,6 +322,10 @@ is( $session->value(
 		q{SELECT count(*) FROM domowf.queue WHERE state = 'sending'}),
 	2,
 	'... than may be in flight');
+
+# tried again, each, so that the worker would claim if there were room
+$node->wait_for_log(qr/(?:violates check constraint.*){6}/s, $offset);
+is_at_rest('results cannot be written, and others wait');
 $session->value('ALTER TABLE domowf.log DROP CONSTRAINT poison');
 ok(until_log_has(5, q{workflow = 'poisoned'}), '... all are, when they can');
 is(scalar(@sent = $domo->record(contains => '"no room"')),
