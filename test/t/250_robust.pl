@@ -219,6 +219,11 @@ my @times = map { $_->{time} } $domo->record(contains => '"rate ');
 cmp_ok($times[-1] - $times[0], '>', 1.5, '... and not at once');
 set_config('domowf.rate_limit', 0);
 
+# in doubt is not counted
+$domo->script('status:502', count => 5, contains => '"doubt ');
+my @doubtful = map { enqueue('plain', "doubt $_") } 1 .. 5;
+is(outcome($_), 'in_doubt', 'in doubt') foreach @doubtful;
+
 # a new worker counts anew: rows were deleted by hand above
 $session->value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
 worker();
@@ -234,6 +239,7 @@ $session->value("SELECT domowf_discard($_)") foreach @ids;
 $got = $session->run(enqueue_sql('plain', 'enough'));
 is($got->{sqlstate}, '', '... and accepted when others are given up');
 $session->value('RESET domowf.max_queue_length');
+$session->value("SELECT domowf_discard($_)") foreach @doubtful;
 $session->value('SELECT domowf_resume()');
 is(outcome(enqueue('plain', 'drained')), 'done', '... resumed');
 $session->value(<<'END');

@@ -70,6 +70,12 @@ sub is_soon
 	return;
 }
 
+# ---- a time that comes
+
+is_soon(enqueue($one, 'later', 'later',
+		run_at => q{clock_timestamp() + interval '500 ms'}),
+	'run_at: sent when its time has come');
+
 # ---- nobody is left behind
 
 $domo->script('gate:a', count => 1, contains => 'a first');
@@ -139,6 +145,32 @@ is_deeply(
 	[ arrivals('d') ],
 	[ 'd first', 'd second', 'd first', 'd third' ],
 	'... each once');
+
+# one that waits does not overtake
+$domo->script('gate:w', count => 1, contains => 'w first');
+enqueue($one, 'w first', 'w');
+$domo->wait_for(held => 1);
+$second = enqueue($one, 'w second', 'w');
+is($one->value("SELECT domowf_retry($second)"), 't', 'one that waits is retried');
+is_soon(enqueue($one, 'beside', 'e'), '... others go on');
+is_deeply([ arrivals('w') ], ['w first'], '... it goes on waiting');
+$domo->release('w');
+is_soon($second, '... and is sent in its turn');
+
+# the one before it is done before the retry is committed
+$domo->script('status:404', count => 1, contains => 'g first');
+$first = enqueue($one, 'g first', 'g');
+is(outcome($first), 'rejected', 'again, the first is rejected');
+$domo->script('gate:g', count => 1, contains => 'g second');
+$second = enqueue($one, 'g second', 'g');
+$domo->wait_for(held => 1);
+$two->run('BEGIN');
+is($two->value("SELECT domowf_retry($first)"),
+	't', '... and retried behind the second, not yet committed');
+$domo->release('g');
+is(outcome($second), 'done', '... which is done before that');
+$two->run('COMMIT');
+is_soon($first, '... the first is sent when it is committed');
 
 # behind one in doubt, and over the worker's end
 $domo->script('status:404', count => 1, contains => 'f first');

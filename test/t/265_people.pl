@@ -125,11 +125,14 @@ $domo->script([ 'status:502', 'reset-after' ], contains => 'n1 again');
 	expired => enqueue('plain', 'n1', run_at => $hour,
 		expires_at => 'clock_timestamp()'),
 	discarded => enqueue('plain', 'n1', run_at => $hour),
-	'resolved by hand' => enqueue('doubtful', 'n1'));
+	'resolved by hand' => enqueue('doubtful', 'n1'),
+	'resolved at length' => enqueue('doubtful', 'n1'));
 $session->outcome($ids{$_}) foreach grep { $_ ne 'discarded' } keys %ids;
 $session->value("SELECT domowf_discard($ids{discarded})");
 $session->value(
 	"SELECT domowf_resolve($ids{'resolved by hand'}, E'by \"hand\" \\u00e9')");
+$session->value("SELECT domowf_resolve($ids{'resolved at length'},"
+	  . q{ 'x' || repeat(E'\u00e9', 5000))});
 my $instance = $session->request($ids{done}, 'instance_id');
 my $again = $session->request($ids{again}, 'instance_id');
 is_told($ids{done}, ["done $instance"], 'notify: done');
@@ -142,6 +145,10 @@ is_told(
 	$ids{'resolved by hand'},
 	[ 'in_doubt', "done by \\\"hand\\\" \x{e9}" ],
 	'... resolved');
+is_told(
+	$ids{'resolved at length'},
+	[ 'in_doubt', 'done x' . "\x{e9}" x 249 ],
+	'... an id that is too long is cut between characters');
 $session->run('BEGIN');
 $id = enqueue('plain', 'n2', run_at => $hour);
 $session->run('COMMIT');
@@ -284,13 +291,17 @@ $id = enqueue('doubtful', 'kept', key => q{'kept'});
 is($session->outcome($id), 'in_doubt', 'a request is in doubt');
 @ids = map { enqueue('plain', "kept $_", key => "'kept $_'") } 1 .. 3;
 $session->outcome($_) foreach @ids;
+my $lost = enqueue('refused', 'lost', key => q{'passed on'});
+is($session->outcome($lost), 'rejected', '... one is rejected');
+my $heir = enqueue('refused', 'heir', key => q{'passed on'}, run_at => $hour);
+isnt($heir, $lost, '... and has passed on its key');
 $session->value("UPDATE domowf.queue SET enqueued_at = now() - interval '10 years',"
 	  . " sent_at = now() - interval '10 years'");
 $session->value("UPDATE domowf.log SET settled_at = now() - interval '$_->[1]'"
 	  . " WHERE id = $_->[0]")
-  foreach [ $ids[0], '61 min' ], [ $ids[1], '50 min' ];
+  foreach [ $ids[0], '61 min' ], [ $lost, '61 min' ], [ $ids[1], '50 min' ];
 set_config('domowf.log_retention', q{'1h'});
-until_true("SELECT count(*) = 0 FROM domowf.log WHERE id = $ids[0]",
+until_true("SELECT count(*) = 0 FROM domowf.log WHERE id IN ($ids[0], $lost)",
 	'what is older than log_retention is removed');
 is($session->request($ids[1]) . $session->request($ids[2]), 'donedone', '... and nothing else');
 is($session->request($id), 'in_doubt', '... in doubt least of all');
@@ -300,6 +311,9 @@ is(enqueue('plain', 'kept 2', key => q{'kept 2'}),
 	$ids[1], '... as does what is kept');
 isnt(enqueue('plain', 'kept 1', key => q{'kept 1'}),
 	$ids[0], '... the key of what is removed is free');
+is(enqueue('refused', 'lost', key => q{'passed on'}),
+	$heir, '... but for one that another request has by now');
+$session->value("SELECT domowf_discard($heir)");
 set_config('domowf.log_retention', 0);
 until_true(q{SELECT setting = '0' FROM pg_settings WHERE name = 'domowf.log_retention'},
 	'log_retention = 0');

@@ -217,6 +217,16 @@ is( $session->value(
 	'... the view says what the last one met');
 $domo->clear_script;
 
+# one that a person sends again after its time
+$domo->script('status:502', count => 1, contains => '"too late"');
+$id = enqueue('hold', 'too late',
+	expires_at => q{clock_timestamp() + interval '1 s'});
+is($session->outcome($id), 'in_doubt', 'in doubt before it expired');
+until_true("SELECT expires_at < clock_timestamp() FROM domowf.queue WHERE id = $id",
+	'... its time is over');
+is($session->value("SELECT domowf_retry($id)"), 't', '... retried by hand');
+is($session->outcome($id), 'done', '... sent all the same');
+
 # ---- attempts that are used up
 
 set_config('domowf.max_attempts', 3);
@@ -233,6 +243,25 @@ $domo->clear_script;
 is($session->value("SELECT domowf_retry($id)"), 't', '... retried by hand');
 is($session->outcome($id, 'state, attempts'), 'done|1', '... with attempts anew');
 
+# ---- the last errors are kept, a hundred
+
+foreach my $errors (99, 100)
+{
+	$domo->script('status:502', count => 1, contains => "many errors $errors");
+	$session->value(q{SELECT domowf_pause()});
+	until_true(q{SELECT state = 'paused' FROM domowf.worker}, 'paused');
+	$id = enqueue('retry', "many errors $errors");
+	$session->value("UPDATE domowf.queue SET errors = (SELECT jsonb_agg("
+		  . "jsonb_build_object('n', g)) FROM generate_series(1, $errors) g)"
+		  . " WHERE id = $id");
+	$session->value('SELECT domowf_resume()');
+	is($session->outcome($id, 'state, attempts'), 'done|2', 'one error more');
+	is( $session->value("SELECT jsonb_array_length(errors), errors->0->>'n',"
+			  . " errors->99->>'status' FROM domowf.log WHERE id = $id"),
+		'100|' . ($errors - 98) . '|502',
+		"... after $errors: the last hundred are kept");
+}
+
 # ---- settings that a worker takes over
 
 set_config('domowf.poll_interval', '1h');
@@ -242,8 +271,22 @@ is($session->outcome(enqueue('hold', 'seldom')), 'done', '... sends when it is w
 $id = enqueue('hold', 'x', run_at => $hour, expires_at => 'clock_timestamp()');
 is($session->value("SELECT state FROM domowf_wait($id, '600 ms')"),
 	'queued', '... and sees no time that is over');
+my $over = enqueue('hold', 'over',
+	expires_at => q{clock_timestamp() - interval '1 s'});
+is($session->outcome(enqueue('hold', 'beside over')), 'done', '... sends others');
 set_config('domowf.poll_interval', '200ms');
 is($session->outcome($id), 'expired', '... until it polls more often');
+is($session->outcome($over), 'expired', '... also what was due');
+is(scalar(@entries = $domo->record(contains => '"over"')),
+	0, '... which was never sent');
+
+# a reload is a poll
+set_config('domowf.poll_interval', '1h');
+$session->value("SELECT count(domowf_enqueue('hold', run_at => $hour,"
+	  . ' expires_at => clock_timestamp())) FROM generate_series(1, 3500)');
+set_config('domowf.poll_interval', '50min');
+until_true('SELECT count(*) = 0 FROM domowf.queue',
+	'all that is over, batch after batch, not one for each poll');
 
 # ---- calls and the log
 
