@@ -266,6 +266,31 @@ hang_cell('immediate stop', sub { $node->stop('immediate'); $node->start; });
 hang_cell('restart', sub { $node->restart; });
 hang_cell('network reset', sub { $domo->close_all; });
 
+# ---- attempts and errors count on, over the end of a worker
+
+value(q{INSERT INTO domowf.workflow (name, model_id, version, message_name,
+	on_doubt, max_attempts) VALUES ('once', 'model', '1.0.0', 'Start it',
+	'retry', 1)});
+$domo->script('hang', count => 2, contains => '"counts on ');
+my @counted =
+  map { value("SELECT domowf_enqueue('$_', '{\"n\": \"counts on $_\"}')") }
+  'once', 'hold';
+$domo->wait_for(held => 2);
+value("UPDATE domowf.queue SET errors = (SELECT jsonb_agg(jsonb_build_object("
+	  . "'n', g)) FROM generate_series(1, 100) g) WHERE id = $counted[1]");
+value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
+is(value("SELECT state, attempts FROM domowf_wait($_, '170 s')"),
+	'in_doubt|1', 'in doubt, with the attempt that the worker made')
+  foreach @counted;
+is(scalar(my @once = $domo->record(contains => '"counts on once"')),
+	1, '... also one that may be repeated, but has no attempt left');
+is( value("SELECT jsonb_array_length(errors), errors->0->>'n',"
+		  . " errors->99->>'class' FROM domowf.queue WHERE id = $counted[1]"),
+	'100|2|in doubt',
+	'... the last hundred errors are kept');
+$domo->close_all;
+tidy();
+
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $node->stop;
 done_testing();
