@@ -763,7 +763,7 @@ CREATE FUNCTION domowf_check(
 	OUT detail text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'domowf_check'
-LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 5;
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 6;
 COMMENT ON FUNCTION domowf_check() IS 'whether everything is set up';
 
 CREATE FUNCTION domowf.created()

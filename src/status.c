@@ -10,20 +10,38 @@
 #include "guc.h"
 #include "queue.h"
 #include "shared.h"
+#include "table.h"
 #include "version.h"
 
-#include "executor/spi.h"
+#include "access/table.h"
+#include "commands/trigger.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(domowf_check);
 
+/* What the extension's script makes ENABLE ALWAYS. */
+static const struct
+{
+	const char *table;
+	const char *name;
+}			always_triggers[] = {
+	{"queue", "refuse_replication"},
+	{"workflow", "registry_changed"},
+	{"workflow", "registry_truncated"},
+	{"workflow_input", "registry_changed"},
+	{"workflow_input", "registry_truncated"},
+};
+
 static void emit_check(ReturnSetInfo *result, const char *name, bool ok,
 					   const char *detail);
 static void check_connection(ReturnSetInfo *result);
+static void check_triggers(ReturnSetInfo *result);
+static bool fires_always(const char *table, const char *name);
 static void check_version(ReturnSetInfo *result);
 static void check_worker(ReturnSetInfo *result);
 
@@ -43,6 +61,7 @@ domowf_check(PG_FUNCTION_ARGS)
 	emit_check(result, "tables", dwf_queue_exists(),
 			   dwf_queue_exists() ? "the tables of schema domowf are there" :
 			   "a table of schema domowf is missing");
+	check_triggers(result);
 	check_version(result);
 	check_worker(result);
 	return (Datum) 0;
@@ -86,6 +105,47 @@ check_connection(ReturnSetInfo *result)
 	}
 	PG_END_TRY();
 	emit_check(result, "connection", ok, detail);
+}
+
+/*
+ * Whether the triggers that have to fire whatever session_replication_role is
+ * do: pg_restore --disable-triggers makes them ordinary ones.
+ */
+static void
+check_triggers(ReturnSetInfo *result)
+{
+	const char *wrong = NULL;
+
+	for (int i = 0; i < lengthof(always_triggers) && wrong == NULL; i++)
+	{
+		if (!fires_always(always_triggers[i].table, always_triggers[i].name))
+			wrong = psprintf("trigger %s of domowf.%s does not fire always: see ALTER TABLE ... ENABLE ALWAYS TRIGGER",
+							 always_triggers[i].name,
+							 always_triggers[i].table);
+	}
+	emit_check(result, "triggers", wrong == NULL, wrong == NULL ?
+			   "the triggers of the tables fire always" : wrong);
+}
+
+static bool
+fires_always(const char *table, const char *name)
+{
+	Oid			oid = dwf_table_oid(table);
+	Relation	rel;
+	bool		found = false;
+
+	if (!OidIsValid(oid))
+		return false;
+	rel = table_open(oid, AccessShareLock);
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		found |= strcmp(trigger->tgname, name) == 0 &&
+			trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
+	}
+	table_close(rel, AccessShareLock);
+	return found;
 }
 
 /* Whether this server's library is one for the extension's SQL. */

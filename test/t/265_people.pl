@@ -358,7 +358,8 @@ is(as_role('watcher', 'SELECT domowf_pause()')->{sqlstate},
 my $wrong = q{SELECT check_name, detail FROM domowf_check() WHERE NOT ok ORDER BY 1};
 is($session->value($wrong), '', 'domowf_check: all is well');
 is($session->value('SELECT string_agg(check_name, $$ $$) FROM domowf_check()'),
-	'connection preload tables version worker', '... so many checks');
+	'connection preload tables triggers version worker',
+	'... so many checks');
 is(as_role('watcher', 'SELECT domowf_check()')->{sqlstate},
 	'42501', '... not for everybody');
 $session->quit;
@@ -395,6 +396,17 @@ $session->value('ALTER TABLE domowf.state RENAME TO status');
 is($session->value("SELECT ok FROM domowf_check() WHERE check_name = 'tables'"),
 	'f', 'a table that is missing');
 $session->value('ALTER TABLE domowf.status RENAME TO state');
+my @as_restored = map { "ALTER TABLE domowf.$_->[0] ENABLE TRIGGER $_->[1]" }
+  ([qw(queue refuse_replication)], [qw(workflow registry_changed)],
+	[qw(workflow_input registry_truncated)]);
+foreach my $sql (@as_restored)
+{
+	$session->value($sql);
+	is($session->value($wrong =~ s/, detail//r), 'triggers',
+		'triggers that a restore made ordinary ones');
+	$session->value($sql =~ s/ENABLE/ENABLE ALWAYS/r);
+}
+is($session->value($wrong), '', '... and that fire always again');
 
 # ---- roles that go, and what they own
 
