@@ -179,7 +179,7 @@ convert_text(Conversion *conversion)
 }
 
 /*
- * The short way to a jsonb, which costs half of parsing the text once more.
+ * The short way to a jsonb, which costs a third of parsing the text once more.
  * False where it does not lead there: to the parser a number is a double, not
  * what Domo wrote, and other encodings have to be converted.
  */
