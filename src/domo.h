@@ -81,19 +81,26 @@ typedef enum DwfOutcome
 	DWF_IN_DOUBT				/* it may have been executed */
 } DwfOutcome;
 
-/* An instance as a reply has it.  NULL strings: not there, or null. */
+/* The texts of an instance that may also be numbers: user ids are. */
+#define DWF_INSTANCE_TEXTS	9
+
+/*
+ * An instance as a reply has it.  NULL strings: not there, or null.  They are
+ * the node's that it was read from, or of `numbers`: it cannot be copied.
+ */
 typedef struct DwfInstance
 {
-	char	   *id;
-	char	   *model_id;
-	char	   *model_name;
-	char	   *model_version;
-	char	   *deployment_id;
-	char	   *bpmn_process_id;
-	char	   *bpmn_process_name;
-	char	   *created_by;
-	char	   *updated_by;
-	char	   *status;
+	const char *id;
+	const char *model_id;
+	const char *model_name;
+	const char *model_version;
+	const char *deployment_id;
+	const char *bpmn_process_id;
+	const char *bpmn_process_name;
+	const char *created_by;
+	const char *updated_by;
+	const char *status;
+	char		numbers[DWF_INSTANCE_TEXTS][24];
 	bool		has_created_on;
 	bool		has_updated_on;
 	int64_t		created_on;		/* microseconds since 1970-01-01 UTC */
@@ -173,7 +180,8 @@ extern void dwf_domo_free_reply(DwfReply *reply);
 
 /*
  * Reads an instance object.  Returns NULL, or a constant phrase where it is
- * not one.  Only `id` is relied on (API.md).
+ * not one.  Only `id` is relied on (API.md).  Its strings last as long as both
+ * the node and the instance do.
  */
 extern const char *dwf_domo_read_instance(const DwfJsonNode *node,
 										  DwfInstance *instance);

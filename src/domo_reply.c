@@ -47,15 +47,18 @@ static const TextMember text_members[] = {
 
 #define LENGTH(array) ((int) (sizeof(array) / sizeof((array)[0])))
 
+_Static_assert(LENGTH(text_members) == DWF_INSTANCE_TEXTS,
+			   "a number for each text");
+
 static void classify_reply(DwfOperation operation,
 						   const DwfExchange *exchange, bool sensible,
 						   DwfReply *reply);
 static const char *read_success(DwfOperation operation,
 								const DwfExchange *exchange,
 								DwfReply *reply);
-static char *copy_text(const DwfJsonNode *node);
+static const char *read_text(const DwfJsonNode *node, char *number,
+							 size_t size);
 static void fix_status(DwfInstance *instance);
-static void free_instance(DwfInstance *instance);
 static void read_error(const DwfExchange *exchange, DwfReply *reply);
 static void read_error_object(const DwfJsonNode *object, DwfReply *reply);
 static char *one_line(const char *text, size_t len, size_t max);
@@ -198,15 +201,14 @@ dwf_domo_read_instance(const DwfJsonNode *node, DwfInstance *instance)
 	if (id == NULL || *id == '\0' || strcmp(id, "null") == 0)
 		return "it has no instance id";
 
-	instance->id = strdup(id);
-	if (instance->id == NULL)
-		return "out of memory";
+	instance->id = id;
 	for (int i = 0; i < LENGTH(text_members); i++)
 	{
-		char	  **member = (char **) ((char *) instance +
-										text_members[i].offset);
+		const char **member = (const char **) ((char *) instance +
+											   text_members[i].offset);
 
-		*member = copy_text(dwf_json_get(node, text_members[i].key));
+		*member = read_text(dwf_json_get(node, text_members[i].key),
+							instance->numbers[i], sizeof(instance->numbers[i]));
 	}
 	fix_status(instance);
 	instance->has_created_on =
@@ -222,27 +224,22 @@ dwf_domo_read_instance(const DwfJsonNode *node, DwfInstance *instance)
 }
 
 /*
- * A text or number as malloc'd text; NULL for anything else, which `response`
- * keeps.  User ids are seen as numbers too.
+ * A text, or a number as text, then in `number`; NULL for anything else, which
+ * `response` keeps.
  */
-static char *
-copy_text(const DwfJsonNode *node)
+static const char *
+read_text(const DwfJsonNode *node, char *number, size_t size)
 {
-	const char *text = dwf_json_string(node);
-	char		buffer[32];
-	double		number;
+	double		value;
 
-	if (text == NULL && dwf_json_number(node, &number))
-	{
-		/* beyond 2^53 a double is no longer the number that was sent */
-		if (fabs(number) >= 9007199254740992.0)
-			return NULL;
-		snprintf(buffer, sizeof(buffer), "%.15g", number);
-		if (number == floor(number))
-			snprintf(buffer, sizeof(buffer), "%.0f", number);
-		text = buffer;
-	}
-	return text == NULL ? NULL : strdup(text);
+	if (!dwf_json_number(node, &value))
+		return dwf_json_string(node);
+
+	/* beyond 2^53 a double is no longer the number that was sent */
+	if (fabs(value) >= 9007199254740992.0)
+		return NULL;
+	snprintf(number, size, value == floor(value) ? "%.0f" : "%.15g", value);
+	return number;
 }
 
 /* The page prints null as a string; v2 clients saw CANCELLED (API.md). */
@@ -252,27 +249,15 @@ fix_status(DwfInstance *instance)
 	if (instance->status == NULL)
 		return;
 	if (strcmp(instance->status, "null") == 0)
-	{
-		free(instance->status);
 		instance->status = NULL;
-	}
 	else if (strcmp(instance->status, "CANCELLED") == 0)
-		memcpy(instance->status, "CANCELED", sizeof("CANCELED"));
-}
-
-static void
-free_instance(DwfInstance *instance)
-{
-	free(instance->id);
-	for (int i = 0; i < LENGTH(text_members); i++)
-		free(*(char **) ((char *) instance + text_members[i].offset));
-	memset(instance, 0, sizeof(*instance));
+		instance->status = "CANCELED";
 }
 
 void
 dwf_domo_free_reply(DwfReply *reply)
 {
-	free_instance(&reply->instance);
+	memset(&reply->instance, 0, sizeof(reply->instance));
 	free(reply->message);
 	free(reply->toe);
 	reply->message = NULL;

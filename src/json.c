@@ -20,6 +20,9 @@
 
 #include <cjson/cJSON.h>
 
+/* An object of so few members is small. */
+#define MAX_SMALL_OBJECT	16
+
 static const char *check_text(const char *text, size_t len);
 static const char *check_escape(const char *escape, size_t len);
 static size_t check_string(const char *text, size_t len, size_t at,
@@ -28,6 +31,7 @@ static size_t skip_digits(const char *text, size_t len, size_t at);
 static size_t check_number(const char *text, size_t len, size_t at,
 						   const char **fault);
 static bool has_double_key(const cJSON *object, bool *out_of_memory);
+static bool has_equal_keys(const cJSON *object);
 static const char *check_keys(const cJSON *root);
 static int	compare_keys(const void *a, const void *b);
 static bool add_member(cJSON *object, const DwfJsonMember *member);
@@ -261,8 +265,9 @@ dwf_json_utf8_length(const char *s, size_t len)
 }
 
 /*
- * Whether a key stands twice in the object.  By sorting: an object can fill a
- * whole reply, and comparing each with each would take minutes then.
+ * Whether a key stands twice in the object.  By sorting where it is not small:
+ * an object can fill a whole reply, and comparing each with each would take
+ * minutes then.
  */
 static bool
 has_double_key(const cJSON *object, bool *out_of_memory)
@@ -271,10 +276,10 @@ has_double_key(const cJSON *object, bool *out_of_memory)
 	size_t		count = 0;
 	bool		found = false;
 
-	if (object->child == NULL || object->child->next == NULL)
-		return false;
 	for (const cJSON *m = object->child; m != NULL; m = m->next)
 		count++;
+	if (count <= MAX_SMALL_OBJECT)
+		return has_equal_keys(object);
 	keys = malloc(count * sizeof(*keys));
 	if (keys == NULL)
 	{
@@ -290,6 +295,21 @@ has_double_key(const cJSON *object, bool *out_of_memory)
 		found = strcmp(keys[i - 1], keys[i]) == 0;
 	free(keys);
 	return found;
+}
+
+/* The same, by comparing each with each. */
+static bool
+has_equal_keys(const cJSON *object)
+{
+	for (const cJSON *m = object->child; m != NULL; m = m->next)
+	{
+		for (const cJSON *n = m->next; n != NULL; n = n->next)
+		{
+			if (strcmp(m->string, n->string) == 0)
+				return true;
+		}
+	}
+	return false;
 }
 
 static int

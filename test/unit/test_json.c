@@ -486,6 +486,33 @@ test_many_keys(void)
 	free(text);
 }
 
+/* Whether a key stands twice is found one way in small objects, and another. */
+static void
+test_few_keys(void)
+{
+	for (int count = MAX_SMALL_OBJECT - 1; count <= MAX_SMALL_OBJECT + 1; count++)
+	{
+		char		text[1000];
+		size_t		len = 0;
+		const char *fault = "none";
+		DwfJsonNode *root;
+
+		for (int i = 0; i < count; i++)
+			len += sprintf(text + len, "%c\"k%02d\":%d", i == 0 ? '{' : ',', i, i);
+		text[len++] = '}';
+		root = parse_exactly(text, len, &fault);
+		ok(root != NULL, "an object of %d keys is read", count);
+		dwf_json_free(root);
+
+		text[len] = '\0';
+		memcpy(strrchr(text, 'k'), "k00", 3);
+		root = parse_exactly(text, len, &fault);
+		is_str(root != NULL ? "read" : fault, "a key stands twice in an object",
+			   "the same with its first key again is refused");
+		dwf_json_free(root);
+	}
+}
+
 static void
 test_utf8_length(void)
 {
@@ -509,6 +536,7 @@ main(void)
 	test_every_cut();
 	test_depth();
 	test_many_keys();
+	test_few_keys();
 	test_utf8_length();
 	return done_testing();
 }
