@@ -14,7 +14,7 @@
 #include "connection.h"
 #include "domowf.h"
 #include "instance.h"
-#include "queue.h"
+#include "log.h"
 #include "report.h"
 #include "workflow.h"
 
@@ -57,6 +57,9 @@ static void resolve_workflow(DwfRequest *request, Jsonb **jsonb,
 static TupleDesc instance_desc(FunctionCallInfo fcinfo);
 static void settle_instance(void *arg, int index, const DwfExchange *exchange,
 							const DwfReply *reply);
+static void log_call(const DwfRequest *request, Jsonb *jsonb,
+					 const DwfExchange *exchange, const DwfReply *reply,
+					 NullableDatum response);
 static void call_for_permissions(FunctionCallInfo fcinfo,
 								 const DwfRequest *request, Jsonb *jsonb,
 								 JsonbContainer *entries);
@@ -211,13 +214,23 @@ settle_instance(void *arg, int index, const DwfExchange *exchange,
 										 exchange->body_len);
 		call->tuple = dwf_instance_form(call->desc, &reply->instance,
 										response);
-		dwf_queue_log_call(call->request, call->jsonb, &reply->instance,
-						   exchange->http_status, response);
+		log_call(call->request, call->jsonb, exchange, reply, response);
 		return;
 	}
 	dwf_report_describe(call->request, exchange, reply, &failure);
 	dwf_report_log(&failure);
 	dwf_report_raise(&failure);
+}
+
+static void
+log_call(const DwfRequest *request, Jsonb *jsonb, const DwfExchange *exchange,
+		 const DwfReply *reply, NullableDatum response)
+{
+	DwfCallLog	log = {0};
+
+	dwf_log_call(&log, request, jsonb, &reply->instance, exchange->http_status,
+				 response);
+	dwf_log_close(&log);
 }
 
 /*
@@ -309,10 +322,9 @@ settle_permissions(void *arg, int index, const DwfExchange *exchange,
 
 	if (reply->outcome == DWF_DONE)
 	{
-		dwf_queue_log_call(call->request, call->jsonb, &reply->instance,
-						   exchange->http_status,
-						   dwf_instance_response(reply->root, exchange->body,
-												 exchange->body_len));
+		log_call(call->request, call->jsonb, exchange, reply,
+				 dwf_instance_response(reply->root, exchange->body,
+									   exchange->body_len));
 		return;
 	}
 	dwf_report_describe(call->request, exchange, reply, &failure);

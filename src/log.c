@@ -1,7 +1,7 @@
 /*
  * log.c
- *	  What the rows of domowf.log that a call makes and those that a settled
- *	  request makes have in common: the instance.
+ *	  The rows of domowf.log that calls make, and what those that settled
+ *	  requests make have in common with them: the instance.
  *
  * It has happened in Domo already, so nothing that a reply holds may make the
  * row fail.
@@ -9,13 +9,81 @@
 #include "postgres.h"
 
 #include "columns.h"
+#include "guc.h"
 #include "instance.h"
 #include "log.h"
 
+#include "access/xact.h"
+#include "commands/sequence.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/xid8.h"
 
+static bool open_log(DwfCallLog *log);
 static void set_time(DwfTable *log, int column, bool present,
 					 int64 unix_usec);
+
+void
+dwf_log_call(DwfCallLog *log, const DwfRequest *request,
+			 Jsonb *request_jsonb, const DwfInstance *instance,
+			 int http_status, NullableDatum response)
+{
+	DwfTable   *table = &log->table;
+	NameData	role;
+
+	if (!dwf_log_calls || !open_log(log))
+		return;
+	namestrcpy(&role, GetUserNameFromId(GetUserId(), false));
+	dwf_table_set(table, LOG_ID,
+				  Int64GetDatum(nextval_internal(log->sequence, false)));
+	dwf_table_set_text(table, LOG_OPERATION,
+					   dwf_domo_operation_name(request->operation));
+	dwf_log_set_utf8(table, LOG_WORKFLOW, request->workflow);
+	dwf_table_set_text(table, LOG_OUTCOME, "done");
+	dwf_table_set_text(table, LOG_ORIGIN, "call");
+	dwf_table_set(table, LOG_ATTEMPTS, Int32GetDatum(1));
+	dwf_table_set(table, LOG_HTTP_STATUS, Int32GetDatum(http_status));
+	dwf_table_set(table, LOG_REQUESTED_BY, NameGetDatum(&role));
+	dwf_table_set(table, LOG_REQUESTED_BY_OID, ObjectIdGetDatum(GetUserId()));
+	dwf_table_set(table, LOG_SETTLED_AT,
+				  TimestampTzGetDatum(GetCurrentTimestamp()));
+	dwf_table_set(table, LOG_BATCH,
+				  FullTransactionIdGetDatum(GetTopFullTransactionId()));
+	dwf_log_set_instance(table, instance);
+	if (dwf_log_payload && request_jsonb != NULL)
+		dwf_table_set(table, LOG_REQUEST, JsonbPGetDatum(request_jsonb));
+	if (dwf_log_payload && !response.isnull)
+		dwf_table_set(table, LOG_RESPONSE, response.value);
+	dwf_table_append(table);
+}
+
+/* False: there is no log, since the extension is being dropped. */
+static bool
+open_log(DwfCallLog *log)
+{
+	MemoryContext old;
+
+	if (log->is_open)
+		return true;
+	log->sequence = dwf_table_oid("request_id");
+	if (!OidIsValid(log->sequence))
+		return false;
+	old = MemoryContextSwitchTo(log->context == NULL ? CurrentMemoryContext :
+								log->context);
+	dwf_table_open(&log->table, "log", LOG_COLUMNS, false);
+	log->is_open = true;
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
+void
+dwf_log_close(DwfCallLog *log)
+{
+	if (log->is_open)
+		dwf_table_close(&log->table);
+	log->is_open = false;
+}
 
 void
 dwf_log_set_utf8(DwfTable *log, int column, const char *text)

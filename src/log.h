@@ -1,13 +1,39 @@
 /*
  * log.h
- *	  What the rows of domowf.log that a call makes and those that a settled
- *	  request makes have in common.
+ *	  The rows of domowf.log that calls make, and what those that settled
+ *	  requests make have in common with them.
  */
 #ifndef DWF_LOG_H
 #define DWF_LOG_H
 
 #include "domo.h"
 #include "table.h"
+
+#include "utils/jsonb.h"
+
+/*
+ * The log as one statement's calls write it.  All zero: not open.  Opened in
+ * `context` (NULL: the current one) by the first call that is logged.
+ */
+typedef struct DwfCallLog
+{
+	MemoryContext context;
+	bool		is_open;
+	Oid			sequence;
+	DwfTable	table;
+} DwfCallLog;
+
+/*
+ * Logs a call that succeeded, with domowf.log_calls, in the caller's
+ * transaction; the row may come as late as dwf_log_close().  `request_jsonb`
+ * may be NULL.
+ */
+extern void dwf_log_call(DwfCallLog *log, const DwfRequest *request,
+						 Jsonb *request_jsonb, const DwfInstance *instance,
+						 int http_status, NullableDatum response);
+
+/* Closes the log where it is open. */
+extern void dwf_log_close(DwfCallLog *log);
 
 /*
  * Sets a column of the row at hand to text of Domo's, UTF-8; what the database

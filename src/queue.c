@@ -26,8 +26,6 @@
 #include "columns.h"
 #include "compat.h"
 #include "domowf.h"
-#include "guc.h"
-#include "log.h"
 #include "queue.h"
 #include "table.h"
 #include "xact.h"
@@ -241,44 +239,4 @@ insert_request(DwfTable *queue, const DwfEnqueue *request, int64 id,
 		dwf_table_set(queue, QUEUE_EXPIRES_AT,
 					  TimestampTzGetDatum(request->expires_at));
 	dwf_table_insert(queue, false);
-}
-
-void
-dwf_queue_log_call(const DwfRequest *request, Jsonb *jsonb,
-				   const DwfInstance *instance, int http_status,
-				   NullableDatum response)
-{
-	Oid			sequence;
-	NameData	role;
-	DwfTable	log;
-
-	if (!dwf_log_calls)
-		return;
-	sequence = dwf_table_oid("request_id");
-	if (!OidIsValid(sequence))
-		return;
-	namestrcpy(&role, GetUserNameFromId(GetUserId(), false));
-	dwf_table_open(&log, "log", LOG_COLUMNS, false);
-	dwf_table_set(&log, LOG_ID,
-				  Int64GetDatum(nextval_internal(sequence, false)));
-	dwf_table_set_text(&log, LOG_OPERATION,
-					   dwf_domo_operation_name(request->operation));
-	dwf_log_set_utf8(&log, LOG_WORKFLOW, request->workflow);
-	dwf_table_set_text(&log, LOG_OUTCOME, "done");
-	dwf_table_set_text(&log, LOG_ORIGIN, "call");
-	dwf_table_set(&log, LOG_ATTEMPTS, Int32GetDatum(1));
-	dwf_table_set(&log, LOG_HTTP_STATUS, Int32GetDatum(http_status));
-	dwf_table_set(&log, LOG_REQUESTED_BY, NameGetDatum(&role));
-	dwf_table_set(&log, LOG_REQUESTED_BY_OID, ObjectIdGetDatum(GetUserId()));
-	dwf_table_set(&log, LOG_SETTLED_AT,
-				  TimestampTzGetDatum(GetCurrentTimestamp()));
-	dwf_table_set(&log, LOG_BATCH,
-				  FullTransactionIdGetDatum(GetTopFullTransactionId()));
-	dwf_log_set_instance(&log, instance);
-	if (dwf_log_payload && jsonb != NULL)
-		dwf_table_set(&log, LOG_REQUEST, JsonbPGetDatum(jsonb));
-	if (dwf_log_payload && !response.isnull)
-		dwf_table_set(&log, LOG_RESPONSE, response.value);
-	dwf_table_insert(&log, false);
-	dwf_table_close(&log);
 }

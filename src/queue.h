@@ -105,12 +105,4 @@ extern void dwf_queue_lock_order_key(const char *order_key);
  */
 extern bool dwf_queue_must_wait(const char *order_key);
 
-/*
- * Logs a call that succeeded, with domowf.log_calls, in the caller's
- * transaction.  `jsonb` may be NULL.
- */
-extern void dwf_queue_log_call(const DwfRequest *request, Jsonb *jsonb,
-							   const DwfInstance *instance, int http_status,
-							   NullableDatum response);
-
 #endif							/* DWF_QUEUE_H */

@@ -15,7 +15,7 @@
 #include "connection.h"
 #include "domowf.h"
 #include "instance.h"
-#include "queue.h"
+#include "log.h"
 #include "report.h"
 #include "workflow.h"
 
@@ -52,6 +52,7 @@ typedef struct StartAll
 	int			emitted;
 	TupleDesc	instance_desc;
 	ReturnSetInfo *result;
+	DwfCallLog	log;
 	MemoryContext scratch;		/* emptied after each request and each reply */
 } StartAll;
 
@@ -88,6 +89,7 @@ domowf_start_all(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	dwf_connection_open(&connection);
 	all.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	all.log.context = CurrentMemoryContext;
 	all.scratch = AllocSetContextCreate(CurrentMemoryContext,
 										"domowf_start_all scratch",
 										ALLOCSET_DEFAULT_SIZES);
@@ -101,6 +103,7 @@ domowf_start_all(PG_FUNCTION_ARGS)
 	if (all.count > 0)
 		dwf_call_run(&connection, all.requests, all.numbers, all.count,
 					 max_parallel, settle_start, &all);
+	dwf_log_close(&all.log);
 	return (Datum) 0;
 }
 
@@ -185,8 +188,8 @@ settle_start(void *arg, int index, const DwfExchange *exchange,
 										 exchange->body_len);
 		instance = dwf_instance_form(all->instance_desc, &reply->instance,
 									 response);
-		dwf_queue_log_call(&all->requests[index], all->jsonbs[index],
-						   &reply->instance, exchange->http_status, response);
+		dwf_log_call(&all->log, &all->requests[index], all->jsonbs[index],
+					 &reply->instance, exchange->http_status, response);
 		MemoryContextSwitchTo(old);
 		row->instance = heap_copytuple(instance);
 		row->done = true;

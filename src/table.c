@@ -34,7 +34,11 @@
 
 #define SCHEMA	"domowf"
 
+/* So many rows are appended in one go. */
+#define MAX_APPENDED	32
+
 static void store_row(DwfTable *table);
+static void insert_appended(DwfTable *table);
 static void take_found(DwfTable *table);
 static void start_reading(DwfTable *table);
 static void start_scan(DwfTable *table, int column, int then);
@@ -61,6 +65,7 @@ dwf_table_open(DwfTable *table, const char *name, int ncolumns,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("table %s.%s does not exist", SCHEMA, name)));
 	memset(table, 0, sizeof(*table));
+	table->context = CurrentMemoryContext;
 	table->rel = table_open(oid, RowExclusiveLock);
 	desc = RelationGetDescr(table->rel);
 	if (desc->natts != ncolumns)
@@ -84,6 +89,12 @@ dwf_table_open(DwfTable *table, const char *name, int ncolumns,
 void
 dwf_table_close(DwfTable *table)
 {
+	insert_appended(table);
+	for (int i = 0; table->appended != NULL && i < MAX_APPENDED; i++)
+	{
+		if (table->appended[i] != NULL)
+			ExecDropSingleTupleTableSlot(table->appended[i]);
+	}
 	if (table->scan != NULL)
 		index_endscan(table->scan);
 	if (table->found != NULL)
@@ -153,6 +164,46 @@ dwf_table_insert(DwfTable *table, bool checked)
 		list_free(dwf_insert_index_tuples(table->target, table->row,
 										  table->estate, false, NULL));
 	dwf_table_clear(table);
+}
+
+void
+dwf_table_append(DwfTable *table)
+{
+	MemoryContext old = MemoryContextSwitchTo(table->context);
+	TupleDesc	desc = RelationGetDescr(table->rel);
+	TupleTableSlot **slot;
+
+	if (table->appended == NULL)
+		table->appended = palloc0(MAX_APPENDED * sizeof(*table->appended));
+	slot = &table->appended[table->nappended];
+	if (*slot == NULL)
+		*slot = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
+	ExecStoreHeapTuple(heap_form_tuple(desc, table->values, table->nulls),
+					   *slot, true);
+	MemoryContextSwitchTo(old);
+	dwf_table_clear(table);
+	if (++table->nappended == MAX_APPENDED)
+		insert_appended(table);
+}
+
+/* Inserts what was appended. */
+static void
+insert_appended(DwfTable *table)
+{
+	if (table->nappended == 0)
+		return;
+	table_multi_insert(table->rel, table->appended, table->nappended,
+					   GetCurrentCommandId(true), 0, NULL);
+	for (int i = 0; i < table->nappended; i++)
+	{
+		ResetPerTupleExprContext(table->estate);
+		if (table->target->ri_NumIndices > 0)
+			list_free(dwf_insert_index_tuples(table->target,
+											  table->appended[i],
+											  table->estate, false, NULL));
+		ExecClearTuple(table->appended[i]);
+	}
+	table->nappended = 0;
 }
 
 /*

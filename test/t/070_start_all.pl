@@ -80,6 +80,38 @@ is_deeply(
 is($domo->count(by => 'model_id')->{max}, 1, 'each was sent once');
 is_deeply($got->{warnings}, [], 'and no warning');
 
+# more than are written to the log in one go, and some that are not
+$domo->clear_record;
+$got = $session->run(
+	start_all([ (map { "logged-$_" } 1 .. 70), 'scenario:status:404', '..' ]));
+is_deeply(
+	{   map { split /\|/ } split /\n/,
+		$admin->value(q{SELECT request->>'modelId', instance_id FROM domowf.log
+			WHERE request->>'modelId' LIKE 'logged-%'
+			AND response->>'id' = instance_id AND model_id = request->>'modelId'})
+	},
+	{   map { $_->{model_id} => $_->{instance} }
+		grep { $_->{model_id} =~ /^logged-/ } $domo->executed
+	},
+	'each start that succeeded is in the log, with its instance');
+is( $admin->value(q{SELECT count(*) FROM domowf.log
+		WHERE request->>'modelId' LIKE 'logged-%'}),
+	70, '... once');
+is($admin->value(q{SELECT count(*) FROM domowf.log WHERE outcome <> 'done'}),
+	0, '... and no other is');
+$session->value('SET enable_seqscan = off');
+is( $session->value(q{SELECT count(*) FROM domowf.log l WHERE id =
+		(SELECT max(id) FROM domowf.log) AND batch = (SELECT batch
+		FROM domowf.log m WHERE m.id = l.id - 60)}),
+	1, '... and in the indexes');
+$session->value('RESET enable_seqscan');
+$session->value('BEGIN');
+$session->value('SELECT count(*) FROM (' . start_all([ ('undone') x 40 ]) . ') s');
+$session->run('ROLLBACK');
+is( $admin->value(q{SELECT count(*) FROM domowf.log
+		WHERE request->>'modelId' = 'undone'}),
+	0, '... nor one of a transaction that was rolled back');
+
 # late replies do not change the order
 @rows = rows($session->run(
 	start_all([ map { 'scenario:delay:' . 40 * (6 - $_) } 1 .. 6 ], 6)));
