@@ -14,6 +14,7 @@ import functools
 import re
 import socket
 import struct
+import time
 from dataclasses import dataclass, field
 
 MAX_HEAD = 64 * 1024
@@ -205,7 +206,11 @@ class Connection(asyncio.Protocol):
         self.peer = "%s:%d" % transport.get_extra_info("peername")[:2]
         self.service.opened(self)
 
+    def eof_received(self):
+        self._end()
+
     def connection_lost(self, exc):
+        self._end()
         if self.task:
             self.task.cancel()
         self._writable.set()
@@ -349,6 +354,7 @@ class Connection(asyncio.Protocol):
     def finish(self):
         """The reply is written. Goes on with the next request, or closes
         where the client asked for it or its request was not read."""
+        self._end()
         request, self.request = self.request, None
         self.busy = False
         self.task = None
@@ -362,7 +368,14 @@ class Connection(asyncio.Protocol):
         elif self.buffer:
             asyncio.get_running_loop().call_soon(self._advance)
 
+    def _end(self):
+        """The request at hand, if any, is in flight no longer."""
+        entry = self.request and self.request.entry
+        if entry and entry["ended"] is None:
+            entry["ended"] = time.time()
+
     def close(self):
+        self._end()
         self.discarding = True
         self.transport.close()
 
@@ -379,6 +392,7 @@ class Connection(asyncio.Protocol):
 
     def reset(self):
         """Ends the connection with a RST."""
+        self._end()
         self.discarding = True
         sock = self.transport.get_extra_info("socket")
         try:

@@ -284,6 +284,7 @@ class Control(Case):
             client.send(start("scenario:gate:g1"))
         self.domo.wait("held=3")
         self.assertEqual(self.domo.record("executed=1"), [])
+        self.assertEqual([e["ended"] for e in self.domo.record()], [None] * 3)
         self.domo.control("POST", "release/g1?count=1")
         self.domo.wait("executed=1&held=%3D2")
         self.domo.control("POST", "release/g1")
@@ -294,6 +295,7 @@ class Control(Case):
         self.domo.wait("executed=5")
         early.close()
         self.domo.wait("open=4&held=%3D0")
+        self.assertNotIn(None, [e["ended"] for e in self.domo.record()])
 
     def test_connections(self):
         self.client.ask(start())
@@ -331,7 +333,9 @@ class Control(Case):
         self.client.ask(start())
         with open(os.path.join(DIRECTORY, "record.jsonl")) as lines:
             entry = json.loads(lines.readlines()[-1])
-        self.assertEqual(entry, self.last())
+        last = self.last()
+        self.assertGreaterEqual(last["ended"], last["time"])
+        self.assertEqual(entry, last | {"ended": None})
 
 
 class Scenarios(Case):

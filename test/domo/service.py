@@ -108,6 +108,7 @@ class Service:
         return {
             "seq": None,  # given when it joins the record
             "time": time.time(),
+            "ended": None,
             "operation": operation,
             "id": id,
             "method": head.method,
