@@ -138,6 +138,35 @@ is( $session->value("SELECT count(*) FROM domowf.log WHERE jsonb_array_length(er
 	0,
 	'... attempts are counted, errors kept');
 
+# two of which the last probe is due first; paused by hand meanwhile, so that
+# nothing is sent until they are
+$domo->script('status:429', count => undef, contains => '"probe again"');
+my $last = enqueue('retry', 'probe again');
+my $other = enqueue('retry', 'probe other', run_at => $hour);
+until_true("SELECT failures >= 2 FROM domowf.queue WHERE id = $last",
+	'one that is due alone is probed again and again');
+$session->value(q{SELECT domowf_pause('by hand')});
+until_true(q{SELECT pause_reason = 'by hand' AND in_flight = 0 FROM domowf.worker},
+	'... until it is paused by hand');
+until_true("SELECT state = 'queued' FROM domowf.queue WHERE id = $last", '... queued');
+$domo->clear_script;
+$domo->clear_record;
+$domo->script('gate:probe', count => 1, contains => '"probe ');
+$session->value('UPDATE domowf.queue SET due = now() - CASE id'
+	  . " WHEN $last THEN interval '2 s' ELSE interval '1 s' END"
+	  . " WHERE id IN ($last, $other)");
+
+# domowf_resume() would end the pause of the connection as well
+$session->value('UPDATE domowf.state SET paused = false');
+$domo->wait_for(held => 1);
+is_deeply([ map { $_->{data}{n} } $domo->record(contains => '"probe ') ],
+	['probe other'], 'the next probe is the other one');
+is( $session->value(
+		"SELECT state FROM domowf_wait($last, '600 ms')"),
+	'queued', '... and a single one');
+$domo->release('probe');
+is($session->outcome($_), 'done', '... then both are done') foreach $other, $last;
+
 # ---- nobody there
 
 $domo->clear_record;
