@@ -14,6 +14,7 @@ use Domowf;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
@@ -80,6 +81,29 @@ sub set_config
 	$session->value('SELECT pg_reload_conf()');
 	return;
 }
+
+# ---- who waits is told of what a person does, and need not look again
+
+my $waiter = Domowf->session($node);
+my $waited = 0;
+
+@ids = map { enqueue('plain', 'waited for', run_at => $hour) } 1 .. 8;
+foreach my $request (@ids)
+{
+	$waiter->send("SELECT state FROM domowf_wait($request, '170 s')");
+	$node->poll_query_until('postgres',
+		q{SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = }
+		  . $waiter->pid);
+	my $start = time;
+	$session->value($request % 2 ? "SELECT domowf_discard($request)" :
+		  "SELECT domowf_resolve($request, 'by hand')");
+	$waiter->wait;
+	$waited += time - $start;
+}
+cmp_ok($waited, '<', @ids / 2, 'domowf_wait ends when a person gives up or resolves');
+is( $session->value('SELECT string_agg(DISTINCT state, \' \') FROM domowf.request'),
+	'discarded done', '... both were done');
+$waiter->quit;
 
 # ---- notifications
 
