@@ -291,6 +291,26 @@ is( value("SELECT jsonb_array_length(errors), errors->0->>'n',"
 $domo->close_all;
 tidy();
 
+# ---- what may always be repeated is, over the end of a worker
+
+my %request = (
+	cancel => "{\"id\": \"$cancelled\"}",
+	set_permissions => '{"modelId": "model", "permissions": [{"id": "1",'
+	  . ' "type": "USER", "permissions": ["READ"]}]}');
+my @repeated;
+foreach my $operation (sort keys %request)
+{
+	$domo->script('hang', count => 1, operation => $operation);
+	push @repeated,
+	  value("SELECT domowf_enqueue_call('$operation', '$request{$operation}')");
+}
+$domo->wait_for(held => 2);
+value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
+is(value("SELECT operation, state, attempts FROM domowf_wait($_->[0], '170 s')"),
+	"$_->[1]|done|2", "$_->[1]: sent again")
+  foreach [ $repeated[0], 'cancel' ], [ $repeated[1], 'set_permissions' ];
+$domo->close_all;
+
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $node->stop;
 done_testing();

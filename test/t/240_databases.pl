@@ -250,6 +250,12 @@ $id = hang('postgres', 'switched off');
 $admin->value(q{ALTER SYSTEM SET domowf.worker = off});
 $admin->value('SELECT pg_reload_conf()');
 ok(until_workers('postgres', 0), 'domowf.worker = off: the worker goes');
+$admin->value(q{ALTER SYSTEM SET domowf.worker = on});
+$admin->value('SELECT pg_reload_conf()');
+ok(until_workers('postgres', 1), '... on: it comes back, whom nobody has called');
+$admin->value(q{ALTER SYSTEM SET domowf.worker = off});
+$admin->value('SELECT pg_reload_conf()');
+ok(until_workers('postgres', 0), '... off again');
 my $waits = enqueue('postgres', 'waits');
 is($admin->value("SELECT ok FROM domowf_check() WHERE check_name = 'worker'"),
 	'f', '... domowf_check says so');
