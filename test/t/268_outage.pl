@@ -211,6 +211,8 @@ until_true(q{SELECT state = 'paused' FROM domowf.worker}, 'paused');
 is($session->outcome(enqueue('short', 'x'), 'state, attempts'),
 	'expired|0', 'expire_after of the workflow');
 $id = enqueue('short', 'given', expires_at => $hour);
+my $soon = enqueue('hold', 'soon', run_at => $hour,
+	expires_at => q{now() + interval '50 s'});
 set_config('domowf.expire_after', '1s');
 $session->quit;
 $session = Domowf->session($node);
@@ -220,10 +222,11 @@ is($session->outcome($session->value(
 			q{SELECT domowf_enqueue_call('cancel', '{"id": "i"}')})),
 	'expired', '... for all operations');
 is( $session->value(
-		"SELECT string_agg(state, ' ') FROM domowf.request WHERE id IN ($id, $long)"
+		"SELECT string_agg(state, ' ') FROM domowf.request WHERE id IN ($id, $long, $soon)"
 	),
-	'queued queued',
-	'... but the workflow\'s own, and what was given, go before it');
+	'queued queued queued',
+	'... but the workflow\'s own, and what was given, go before it, and none is early');
+$session->value("SELECT domowf_discard($soon)");
 is( $session->value(
 		"SELECT error FROM domowf.request WHERE state = 'expired' ORDER BY id DESC LIMIT 1"
 	),
