@@ -25,7 +25,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use constant SEED => $ENV{DOMOWF_SEED} // 1;
-use constant ROUNDS => $ENV{DOMOWF_ROUNDS} // 30;
+use constant ROUNDS => $ENV{DOMOWF_ROUNDS} // 10;
 use constant SESSIONS => 3;
 
 # The most of domowf.max_connections that is set.
@@ -538,4 +538,7 @@ note join ', ', (map { "$states{$_} $_" } sort keys %states),
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 is($domo->stderr, '', 'the stand-in has nothing to say');
 $node->stop;
+is( join("\n", grep { /PANIC:|terminated by signal (?!9:)/ } split /\n/,
+		slurp_file($node->logfile)),
+	'', 'no process ended by itself');
 done_testing();
