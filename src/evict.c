@@ -14,6 +14,7 @@
 #include "shared.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
@@ -35,6 +36,7 @@ static void run_next(PlannedStmt *pstmt, const char *query_string,
 					 ParamListInfo params, QueryEnvironment *query_env,
 					 DestReceiver *dest, QueryCompletion *completion);
 static bool may_take(Node *statement, Oid database);
+static bool may_create_databases(void);
 static const char *database_of(Node *statement);
 static const char *template_of(CreatedbStmt *statement);
 static bool sets_tablespace(AlterDatabaseStmt *statement);
@@ -101,7 +103,7 @@ may_take(Node *statement, Oid database)
 	if (!IsA(statement, CreatedbStmt))
 		return database != MyDatabaseId &&
 			dwf_owns_database(database, GetUserId());
-	if (!have_createdb_privilege())
+	if (!may_create_databases())
 		return false;
 	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
 	if (!HeapTupleIsValid(tuple))
@@ -109,6 +111,23 @@ may_take(Node *statement, Oid database)
 	is_template = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
 	ReleaseSysCache(tuple);
 	return is_template || dwf_owns_database(database, GetUserId());
+}
+
+/* As PostgreSQL checks it; its own function is not in every minor version. */
+static bool
+may_create_databases(void)
+{
+	HeapTuple	tuple;
+	bool		may;
+
+	if (superuser())
+		return true;
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	may = ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+	ReleaseSysCache(tuple);
+	return may;
 }
 
 /* The database that a statement needs for itself; NULL: none. */
