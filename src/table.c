@@ -43,6 +43,7 @@ static void take_found(DwfTable *table);
 static void start_reading(DwfTable *table);
 static void start_scan(DwfTable *table, int column, int then);
 static bool take_conflicting(DwfTable *table, ItemPointer tid);
+static bool lock_found(DwfTable *table);
 static void refuse_changed(const DwfTable *table);
 
 Oid
@@ -99,6 +100,8 @@ dwf_table_close(DwfTable *table)
 		index_endscan(table->scan);
 	if (table->found != NULL)
 		ExecDropSingleTupleTableSlot(table->found);
+	if (table->locked != NULL)
+		ExecDropSingleTupleTableSlot(table->locked);
 	if (table->snapshot != NULL)
 		UnregisterSnapshot(table->snapshot);
 	ExecDropSingleTupleTableSlot(table->row);
@@ -395,20 +398,37 @@ dwf_table_update(DwfTable *table, bool wait)
 	store_row(table);
 	if (RelationGetDescr(table->rel)->constr != NULL)
 		ExecConstraints(table->target, table->row, table->estate);
+	if (!wait && !lock_found(table))
+		return false;
 	result = table_tuple_update(table->rel, &table->found->tts_tid, table->row,
 								GetCurrentCommandId(true), table->snapshot,
-								InvalidSnapshot, wait, &failure, &mode,
+								InvalidSnapshot, true, &failure, &mode,
 								&updated);
 	if (result != TM_Ok)
-	{
-		if (wait)
-			refuse_changed(table);
-		return false;
-	}
+		refuse_changed(table);
 	if (table->target->ri_NumIndices > 0)
 		dwf_update_index_tuples(table->target, table->row, table->estate,
 								updated);
 	return true;
+}
+
+/*
+ * Locks the row that was found for an update that changes no key, unless
+ * somebody holds or has changed it.  By itself, since heap_update() has no way
+ * not to wait.
+ */
+static bool
+lock_found(DwfTable *table)
+{
+	ItemPointerData tid = table->found->tts_tid;
+	TM_FailureData failure;
+
+	if (table->locked == NULL)
+		table->locked = table_slot_create(table->rel, NULL);
+	return table_tuple_lock(table->rel, &tid, table->snapshot, table->locked,
+							GetCurrentCommandId(true),
+							LockTupleNoKeyExclusive, LockWaitSkip, 0,
+							&failure) == TM_Ok;
 }
 
 void

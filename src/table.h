@@ -30,6 +30,7 @@ typedef struct DwfTable
 	ResultRelInfo *target;
 	TupleTableSlot *row;		/* holds values and nulls */
 	TupleTableSlot *found;		/* as it was read; NULL: nothing yet */
+	TupleTableSlot *locked;		/* what a lock brings along; NULL: no lock yet */
 	Snapshot	snapshot;		/* for all that is read; NULL: none yet */
 	IndexScanDesc scan;			/* of an index that begins with ... */
 	int			scanned;		/* ... this column; NULL: none yet */
