@@ -15,6 +15,7 @@
 
 #include "compat.h"
 #include "table.h"
+#include "testpoint.h"
 
 #include "access/table.h"
 #include "access/tableam.h"
@@ -217,6 +218,10 @@ insert_appended(DwfTable *table)
 bool
 dwf_table_insert_new(DwfTable *table)
 {
+	Size		size = RelationGetDescr(table->rel)->natts * sizeof(Datum);
+	Datum	   *values = palloc(size);
+
+	memcpy(values, table->values, size);
 	for (;;)
 	{
 		ItemPointerData tid;
@@ -224,6 +229,10 @@ dwf_table_insert_new(DwfTable *table)
 		uint32		token;
 
 		CHECK_FOR_INTERRUPTS();
+
+		/* a try has left the slot's own copies there, which go with it */
+		ExecClearTuple(table->row);
+		memcpy(table->values, values, size);
 		store_row(table);
 		if (!dwf_check_index_constraints(table->target, table->row,
 										 table->estate, &tid))
@@ -232,6 +241,7 @@ dwf_table_insert_new(DwfTable *table)
 				return false;
 			continue;			/* it has gone away meanwhile */
 		}
+		DWF_TESTPOINT("before-key");
 		token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
 		table_tuple_insert_speculative(table->rel, table->row,
 									   GetCurrentCommandId(true), 0, NULL,

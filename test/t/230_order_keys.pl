@@ -117,6 +117,27 @@ isnt( $one->value(q{SELECT domowf_enqueue_call('cancel',
 	$first,
 	'... and so has an operation');
 
+# both have seen that nobody holds it, and then insert it
+my $offset = Domowf->log_size($node);
+$one->value(q{ALTER SYSTEM SET domowf.test_point = 'before-key=wait'});
+$one->value('SELECT pg_reload_conf()');
+ok( $node->poll_query_until('postgres',
+		q{SELECT setting <> '' FROM pg_settings WHERE name = 'domowf.test_point'}),
+	'key: two at once');
+$_->send(enqueue_sql('plain', 'at once ' . $_->pid, key => q{'at once'}))
+  foreach $one, $two;
+$node->wait_for_log(qr/"before-key" waits.*"before-key" waits/s, $offset);
+$node->safe_psql('postgres', 'ALTER SYSTEM RESET domowf.test_point');
+$node->reload;
+($first, $second) = map { $_->wait } $one, $two;
+is($first->{err} . $second->{err}, '', '... without an error');
+is($first->{out}, $second->{out}, '... get one id');
+is( $one->value(q{SELECT string_agg(scope || ' ' || key || ' ' || request_id, ',')
+		FROM domowf.key WHERE key LIKE 'at%' OR request_id = } . $first->{out}),
+	"plain at once $first->{out}",
+	'... of the one that holds the key');
+is(outcome($first->{out}), 'done', '... which is sent');
+
 $one->run('BEGIN');
 $first = enqueue('plain', 'k2 first', key => q{'k2'});
 $two->send(enqueue_sql('plain', 'k2 second', key => q{'k2'}));
