@@ -147,9 +147,9 @@ make_wait_set(int fd)
 }
 
 /*
- * Gives a connection that is kept a set of its own, for to wait for the
- * engine's epoll set within another one costs a twentieth of a call.  Here,
- * before anything is sent, since it may raise an error.
+ * Gives a connection that is kept a set of its own: to wait for the engine's
+ * epoll set within another one is a detour for the kernel.  Here, before
+ * anything is sent, since it may raise an error.
  */
 static void
 prepare_socket_set(void)
@@ -254,8 +254,8 @@ wait_for_network(void)
 
 	if (wait_event_info == 0)
 		wait_event_info = dwf_wait_event_http();
-	return WaitEventSetWait(choose_wait_set(), dwf_http_timeout_ms(engine), &event, 1,
-							wait_event_info) == 1 &&
+	return WaitEventSetWait(choose_wait_set(), dwf_http_timeout_ms(engine),
+							&event, 1, wait_event_info) == 1 &&
 		event.events == WL_SOCKET_READABLE;
 }
 

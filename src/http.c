@@ -21,8 +21,9 @@
  * caller can wait on together with whatever else it waits for.  A connection's
  * socket stays in the set while it is idle, since the next request will most
  * likely wait for the same event; it leaves the set when it speaks unasked, so
- * that an idle one wakes nobody twice.  This rests on being told of each such
- * socket's end (CURLOPT_CLOSESOCKETFUNCTION); see stays().
+ * that an idle one wakes nobody twice.  Where there is one connection, its
+ * socket can be waited for by itself (dwf_http_socket()).  This rests on being
+ * told of each such socket's end (CURLOPT_CLOSESOCKETFUNCTION); see stays().
  *
  * No request is ever sent twice.  libcurl by itself sends a request again
  * when a kept connection turns out to be closed before the first byte of the

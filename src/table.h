@@ -65,8 +65,8 @@ extern bool dwf_table_is_text(const DwfTable *table, int column,
 extern void dwf_table_insert(DwfTable *table, bool checked);
 
 /*
- * The same, unchecked, but with more of them in one go, at the latest when the
- * table is closed: that costs half.  Copies what the row at hand points to.
+ * The same, unchecked, but with others in one go, which is cheaper, and at the
+ * latest when the table is closed.  Copies what the row at hand points to.
  */
 extern void dwf_table_append(DwfTable *table);
 

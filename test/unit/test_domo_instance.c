@@ -40,7 +40,6 @@ typedef struct TimeCase
 	int64_t		usec;
 } TimeCase;
 
-
 static const InstanceCase instance_cases[] = {
 	{"the page's start", "{\"id\":\"2052e10a-d142-4391-a731-2be1ab1c0188\","
 		"\"modelId\":\"a8afdc89-9491-4ee4-b7c3-b9e9b86c0138\","
