@@ -551,6 +551,12 @@ CREATE VIEW domowf.request WITH (security_invoker = true) AS
 COMMENT ON VIEW domowf.request IS
 	'requests in the queue and in the log as one';
 
+ALTER TABLE domowf.key ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_requests ON domowf.key FOR SELECT USING (
+	EXISTS (SELECT FROM domowf.request r WHERE r.id = key.request_id));
+COMMENT ON POLICY own_requests ON domowf.key IS
+	'each role sees the keys of the requests that it sees';
+
 CREATE VIEW domowf.batch WITH (security_invoker = true) AS
 	SELECT batch, total, done, failed, in_doubt, waiting,
 		   round(100.0 * (total - waiting) / total, 1) AS percent,

@@ -229,6 +229,22 @@ write_turn(Worker *worker)
 }
 
 /*
+ * The transaction's commit waits for the disk and for the standbys that commits
+ * of this server may have to wait for, whatever synchronous_commit is by now:
+ * of a claim that a failover loses, the request would be sent twice.  A user
+ * who asks standbys for less or more than `on` does is obeyed.
+ */
+static void
+commit_synchronously(void)
+{
+	ForceSyncCommit();
+	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_WRITE)
+		(void) set_config_option("synchronous_commit", "on", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+								 false);
+}
+
+/*
  * Runs `work` in a transaction, with SPI connected.  Returns false where it
  * failed: everything is rolled back and the error is in the server's log.
  */
@@ -253,7 +269,7 @@ in_transaction(void (*work) (Worker *), Worker *worker)
 		work(worker);
 		SPI_finish();
 		PopActiveSnapshot();
-		ForceSyncCommit();
+		commit_synchronously();
 		DWF_TESTPOINT("before-commit");
 		CommitTransactionCommand();
 	}

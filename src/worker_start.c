@@ -141,9 +141,6 @@ fix_settings(void)
 			SetConfigOption(settings[i].name, settings[i].value, PGC_SUSET,
 							PGC_S_OVERRIDE);
 	}
-	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_WRITE)
-		SetConfigOption("synchronous_commit", "on", PGC_USERSET,
-						PGC_S_OVERRIDE);
 }
 
 /* A database may have a role set, which a worker would take.  Ends that. */

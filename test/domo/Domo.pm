@@ -217,6 +217,20 @@ sub executed
 	return $self->record(%filter, executed => 1);
 }
 
+# How many starts whose data is {"n": $n} came, and how many of these Domo
+# carried out.
+sub arrived
+{
+	my ($self, $n) = @_;
+	return scalar $self->record(contains => "\"n\": \"$n\"");
+}
+
+sub started
+{
+	my ($self, $n) = @_;
+	return scalar $self->executed(contains => "\"n\": \"$n\"");
+}
+
 # Those that the page does not allow. Should be none in nearly all tests.
 sub violations
 {

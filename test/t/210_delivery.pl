@@ -20,9 +20,7 @@ my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
 	'main', $domo,
 	preload => 1,
-	conf => <<'END');
-domowf.retry_base = '10ms'
-domowf.retry_cap = '50ms'
+	conf => Domowf::RETRY_AT_ONCE . <<'END');
 domowf.poll_interval = '500ms'
 END
 my $session = Domowf->session($node);
@@ -39,35 +37,6 @@ INSERT INTO domowf.workflow (name, model_id, version, message_name, on_doubt,
 VALUES ('few', 'scenario:status:502', '1.0.0', 'Start it', 'retry', 2)
 END
 
-# Enqueues a start whose data has n = $n; %option are SQL expressions.
-sub enqueue_sql
-{
-	my ($workflow, $n, %option) = @_;
-	my $options = join '', map { ", $_ => $option{$_}" } sort keys %option;
-
-	return "SELECT domowf_enqueue('$workflow', '{\"n\": \"$n\"}'$options)";
-}
-
-sub enqueue
-{
-	return $session->value(enqueue_sql(@_));
-}
-
-# How often the start with n = $n reached Domo, and was executed.
-sub arrived
-{
-	my ($n) = @_;
-
-	return scalar(my @entries = $domo->record(contains => "\"n\": \"$n\""));
-}
-
-sub executed
-{
-	my ($n) = @_;
-
-	return scalar(my @entries = $domo->executed(contains => "\"n\": \"$n\""));
-}
-
 # Columns of a request as it stands.
 sub until_state
 {
@@ -82,7 +51,8 @@ sub drain
 {
 	our $drains;
 
-	return $session->outcome(enqueue('plain', 'drain-' . ++$drains));
+	return $session->outcome(
+		$session->enqueue('plain', 'drain-' . ++$drains));
 }
 
 # ---- done
@@ -111,15 +81,15 @@ is($session->value('SELECT count(*) FROM domowf.queue'),
 # ---- rollback
 
 $session->run('BEGIN');
-enqueue('plain', 'rolled back');
+$session->enqueue('plain', 'rolled back');
 $session->run('ROLLBACK');
 
 $session->run('BEGIN');
-my $kept = enqueue('plain', 'kept');
+my $kept = $session->enqueue('plain', 'kept');
 $session->run('SAVEPOINT s');
-enqueue('plain', 'savepoint');
+$session->enqueue('plain', 'savepoint');
 $session->run('ROLLBACK TO s');
-my $kept_too = enqueue('plain', 'kept too');
+my $kept_too = $session->enqueue('plain', 'kept too');
 $session->run('COMMIT');
 
 $session->value(q{DO $$ BEGIN
@@ -133,16 +103,16 @@ END $$});
 
 my $killed = Domowf->session($node);
 $killed->run('BEGIN');
-$killed->value(enqueue_sql('plain', 'backend killed'));
+$killed->enqueue('plain', 'backend killed');
 $session->value('SELECT pg_terminate_backend(' . $killed->pid . ', 100000)');
 $killed->quit;
 
 is($session->outcome($kept), 'done', 'what a savepoint does not cover is sent');
 is($session->outcome($kept_too), 'done', 'what comes after the savepoint is sent');
 is(drain(), 'done', 'all is sent');
-is(executed($_), 1, "$_: executed once")
+is($domo->started($_), 1, "$_: executed once")
   foreach 'first', 'kept', 'kept too', 'block kept';
-is(arrived($_), 0, "$_: nothing was sent")
+is($domo->arrived($_), 0, "$_: nothing was sent")
   foreach 'rolled back', 'savepoint', 'block', 'backend killed';
 
 # ---- a batch
@@ -165,7 +135,8 @@ is_deeply([ @$count{qw(total distinct max)} ],
 
 # ---- cancel and set_permissions
 
-my $instance = $session->outcome(enqueue('plain', 'to cancel'), 'instance_id');
+my $instance = $session->outcome($session->enqueue('plain', 'to cancel'),
+	'instance_id');
 $id = $session->value(
 	"SELECT domowf_enqueue_call('cancel', '{\"instanceId\": \"$instance\"}')");
 is($session->outcome($id, 'operation, state, instance_id, instance_status, workflow'),
@@ -186,7 +157,7 @@ $id = $session->value(q{SELECT domowf_enqueue_call('start',
 	'{"messageName": "m", "version": "1.0.0", "modelId": "m2",
 	"data": {"n": "by call"}}')});
 is($session->outcome($id), 'done', 'a start by domowf_enqueue_call is done');
-is(executed('by call'), 1, '... once');
+is($domo->started('by call'), 1, '... once');
 
 $domo->script('status:502', count => 2, operation => 'cancel');
 $id = $session->value(
@@ -217,10 +188,10 @@ is($session->run('BEGIN READ ONLY; SELECT domowf_enqueue(\'plain\'); ROLLBACK')
 
 # ---- the evidence table
 
-$id = enqueue('refused', 'refused');
+$id = $session->enqueue('refused', 'refused');
 is($session->outcome($id, 'state, attempts, http_status'),
 	'rejected|1|404', '404: rejected');
-is(arrived('refused'), 1, '... and sent once');
+is($domo->arrived('refused'), 1, '... and sent once');
 is( $session->value("SELECT jsonb_array_length(errors),"
 		  . " errors->0->>'class', error ~ '404' FROM domowf.log"
 		  . " WHERE id = $id"),
@@ -228,7 +199,7 @@ is( $session->value("SELECT jsonb_array_length(errors),"
 	'... the log says why');
 
 $domo->script('retry-after:429:1', count => 1, contains => 'throttled');
-$id = enqueue('plain', 'throttled');
+$id = $session->enqueue('plain', 'throttled');
 is($session->outcome($id, 'state, attempts'), 'done|1', '429: sent again, and counted once');
 my @entries = $domo->record(contains => 'throttled');
 is(scalar @entries, 2, '... it was sent twice');
@@ -236,7 +207,7 @@ cmp_ok($entries[1]{time} - $entries[0]{time},
 	'>=', 0.9, '... Retry-After was waited for');
 
 $domo->accept_tokens('another-token');
-$id = enqueue('plain', 'unauthorized');
+$id = $session->enqueue('plain', 'unauthorized');
 ok( $node->poll_query_until('postgres',
 		"SELECT errors IS NOT NULL FROM domowf.queue WHERE id = $id"),
 	'401: the request stays queued');
@@ -245,40 +216,40 @@ is($session->value('SELECT count(*) FROM domowf.worker WHERE paused_until IS NOT
 $domo->accept_tokens(Domowf::TOKEN);
 is($session->outcome($id, 'state, attempts'),
 	'done|1', '... done when the token is good again');
-is(executed('unauthorized'), 1, '... once');
+is($domo->started('unauthorized'), 1, '... once');
 
-$id = enqueue('doubtful', 'doubtful');
+$id = $session->enqueue('doubtful', 'doubtful');
 is($session->outcome($id, 'state, attempts, http_status'),
 	'in_doubt|1|502', '502: in doubt');
 is(drain(), 'done', 'others go on');
-is(arrived('doubtful'), 1, '... and the doubtful one is held');
+is($domo->arrived('doubtful'), 1, '... and the doubtful one is held');
 
 $domo->script($_, count => 1, contains => $_) foreach 'reset-after', 'half-body';
 foreach my $scenario ('reset-after', 'half-body')
 {
-	$id = enqueue('plain', $scenario);
+	$id = $session->enqueue('plain', $scenario);
 	is($session->outcome($id, 'state, attempts'), 'in_doubt|1', "$scenario: in doubt");
-	is(executed($scenario), 1, '... and it was executed');
+	is($domo->started($scenario), 1, '... and it was executed');
 }
 
 $domo->script([ ('status:502') x 2, 'reset-after' ], contains => 'repeated');
-$id = enqueue('again', 'repeated');
+$id = $session->enqueue('again', 'repeated');
 is($session->outcome($id, 'state, attempts'), 'done|4', 'on_doubt = retry: sent again');
-is(executed('repeated'), 2, '... so that it may be executed twice');
+is($domo->started('repeated'), 2, '... so that it may be executed twice');
 is( $session->value("SELECT jsonb_array_length(errors) FROM domowf.log"
 		  . " WHERE id = $id"),
 	3, '... the log has each failure');
 
-$id = enqueue('few', 'few');
+$id = $session->enqueue('few', 'few');
 is($session->outcome($id, 'state, attempts'),
 	'in_doubt|2', 'max_attempts used up: in doubt');
-is(arrived('few'), 2, '... it was sent so often');
+is($domo->arrived('few'), 2, '... it was sent so often');
 
 is(drain(), 'done', 'the connection is good');
 $domo->stop_accepting;
 $domo->close_idle;
 $domo->wait_for(open => 0);
-$id = enqueue('plain', 'unsent');
+$id = $session->enqueue('plain', 'unsent');
 ok( $node->poll_query_until('postgres',
 		"SELECT jsonb_array_length(errors) > 2 FROM domowf.queue"
 		  . " WHERE id = $id"),
@@ -287,11 +258,11 @@ is( $session->request($id, 'state, attempts') =~ /^(?:queued|sending)\|0$/ ? 1 :
 	1, '... and no attempt is used');
 $domo->resume_accepting;
 is($session->outcome($id, 'state, attempts'), 'done|1', '... done when it can be sent');
-is(executed('unsent'), 1, '... once');
+is($domo->started('unsent'), 1, '... once');
 
 # ---- run_at and expires_at
 
-$id = enqueue('plain', 'later', run_at => q{now() + interval '1500 ms'});
+$id = $session->enqueue('plain', 'later', run_at => q{now() + interval '1500 ms'});
 my $run_at = $session->value(
 	"SELECT extract(epoch FROM run_at) FROM domowf.queue WHERE id = $id");
 is(drain(), 'done', 'others go first');
@@ -301,13 +272,13 @@ is($session->outcome($id), 'done', '... and then sent');
 cmp_ok($entry->{time}, '>=', $run_at, '... not before');
 
 $session->value(q{SELECT domowf_pause('for a test')});
-$id = enqueue('plain', 'expired',
+$id = $session->enqueue('plain', 'expired',
 	expires_at => q{clock_timestamp() + interval '100 ms'});
 is($session->outcome($id, 'state, attempts'),
 	'expired|0', 'expires_at: expired where it could not be sent before');
 $session->value('SELECT domowf_resume()');
 is(drain(), 'done', 'resumed');
-is(arrived('expired'), 0, '... and never sent');
+is($domo->arrived('expired'), 0, '... and never sent');
 
 # ---- domowf_wait
 
@@ -322,7 +293,7 @@ is($session->run(q{DO $$ BEGIN
 	'55000', 'domowf_wait: 55000 for a request of this transaction');
 is($session->run('SELECT domowf_wait(NULL)')->{sqlstate},
 	'22004', 'domowf_wait: 22004 for NULL');
-$id = enqueue('plain', 'waited', run_at => q{now() + interval '1 hour'});
+$id = $session->enqueue('plain', 'waited', run_at => q{now() + interval '1 hour'});
 is($session->value("SELECT (domowf_wait($id, '50 ms')).state"),
 	'queued', 'domowf_wait: the row as it stands on timeout');
 
@@ -333,14 +304,14 @@ sub request_in
 {
 	my ($state, $n) = @_;
 	my %by = (
-		in_doubt => sub { enqueue('doubtful', $n) },
-		rejected => sub { enqueue('refused', $n) },
-		done => sub { enqueue('plain', $n) },
+		in_doubt => sub { $session->enqueue('doubtful', $n) },
+		rejected => sub { $session->enqueue('refused', $n) },
+		done => sub { $session->enqueue('plain', $n) },
 		queued => sub {
-			enqueue('plain', $n, run_at => q{now() + interval '1 hour'});
+			$session->enqueue('plain', $n, run_at => q{now() + interval '1 hour'});
 		},
 		expired => sub {
-			enqueue('plain', $n, run_at => q{now() + interval '1 hour'},
+			$session->enqueue('plain', $n, run_at => q{now() + interval '1 hour'},
 				expires_at => q{clock_timestamp()});
 		},
 		discarded => sub {
@@ -371,7 +342,7 @@ foreach my $state (sort keys %expected)
 		my $after = $expected{$state}[$action];
 		my $n = "$state $name";
 		my $request = request_in($state, $n);
-		my $before = arrived($n);
+		my $before = $domo->arrived($n);
 		my $argument = $name eq 'resolve' ? ", 'by hand'" : '';
 		my $retried = $name eq 'retry' && defined $after;
 
@@ -386,7 +357,7 @@ foreach my $state (sort keys %expected)
 		}
 		is($session->request($request), $after // $state, "... it is then "
 			  . ($after // $state));
-		is(arrived($n), $before + ($retried ? 1 : 0),
+		is($domo->arrived($n), $before + ($retried ? 1 : 0),
 			$retried ? '... sent once more' : '... nothing was sent');
 		is($session->request($request, 'instance_id'),
 			'by hand', '... with the instance given')
@@ -395,7 +366,7 @@ foreach my $state (sort keys %expected)
 }
 
 $domo->script('gate:hold', count => 1, contains => 'in flight');
-$id = enqueue('plain', 'in flight');
+$id = $session->enqueue('plain', 'in flight');
 $domo->wait_for(held => 1);
 is($session->request($id), 'sending', 'a request is being sent');
 is( $session->value(
@@ -415,9 +386,9 @@ foreach my $call ('domowf_retry(NULL)', 'domowf_discard(NULL)',
 	is($session->run("SELECT $call")->{sqlstate}, '22004', "$call: 22004");
 }
 
-my $old = enqueue('refused', 'key 1', key => q{'k'});
+my $old = $session->enqueue('refused', 'key 1', key => q{'k'});
 is($session->outcome($old), 'rejected', 'a request with a key is rejected');
-my $new = enqueue('refused', 'key 2', key => q{'k'},
+my $new = $session->enqueue('refused', 'key 2', key => q{'k'},
 	run_at => q{now() + interval '1 hour'});
 isnt($new, $old, '... and has given its key back');
 is($session->run("SELECT domowf_retry($old)")->{sqlstate},
@@ -427,7 +398,7 @@ $session->value("SELECT domowf_discard($new)");
 is($session->value("SELECT domowf_retry($old)"),
 	't', '... but when the other one has given up the key');
 is($session->outcome($old), 'rejected', '... it is sent again');
-is(arrived('key 1'), 2, '... once more');
+is($domo->arrived('key 1'), 2, '... once more');
 
 # ---- who sees what
 
@@ -456,19 +427,23 @@ sub as_role
 	return $result;
 }
 
-$id = as_role('alice', enqueue_sql('refused', 'of alice'))->{out};
+$id = as_role('alice', Domowf->enqueue_sql('refused', 'of alice'))->{out};
 is($session->outcome($id, 'state, requested_by'),
 	'rejected|alice', 'a request has the role that asked');
-my $bobs = as_role('bob', enqueue_sql('plain', 'of bob'))->{out};
+my $bobs = as_role('bob', Domowf->enqueue_sql('plain', 'of bob'))->{out};
 $session->outcome($bobs);
 my $see = 'SELECT count(*) FROM domowf.request WHERE id = ';
 my $waits = as_role('alice',
-	enqueue_sql('plain', 'waits', run_at => q{now() + interval '1 hour'}))
+	Domowf->enqueue_sql('plain', 'waits', key => q{'secret'},
+		run_at => q{now() + interval '1 hour'}))
   ->{out};
+my $see_key = q{SELECT count(*) FROM domowf.key WHERE key = 'secret'};
 is(as_role('alice', $see . $id)->{out}, 1, 'a role sees what it asked for');
 is(as_role('alice', $see . $waits)->{out}, 1, '... also in the queue');
 is(as_role('bob', $see . $id)->{out}, 0, 'another role does not');
 is(as_role('bob', $see . $waits)->{out}, 0, '... nor in the queue');
+is(as_role($_->[0], $see_key)->{out}, $_->[1], "keys that $_->[0] sees")
+  foreach [ 'alice', 1 ], [ 'bob', 0 ], [ 'reader', 1 ];
 is( as_role('bob', 'SELECT count(DISTINCT requested_by) FROM domowf.request')
 	  ->{out},
 	1, 'a role sees nobody else at all');
@@ -505,12 +480,12 @@ foreach my $change (
 		"$change: not by hand");
 }
 
-$got = as_role('app', enqueue_sql('granted', 'of app'));
+$got = as_role('app', Domowf->enqueue_sql('granted', 'of app'));
 is($got->{sqlstate}, '', 'granted_to: no right on the schema is needed')
   or diag $got->{err};
 is(as_role('app', "SELECT state FROM domowf_wait($got->{out}, '170 s')")->{out},
 	'done', '... nor to wait for it');
-is(as_role('alice', enqueue_sql('granted', 'not of alice'))->{sqlstate},
+is(as_role('alice', Domowf->enqueue_sql('granted', 'not of alice'))->{sqlstate},
 	'42501', '... and nobody else may');
 is(as_role('app', 'SELECT count(*) FROM domowf.request')->{sqlstate},
 	'42501', '... reading is granted apart');
@@ -524,7 +499,7 @@ is(as_role('bob', $see . $bobs)->{out},
 $session->value('DROP OWNED BY alice; DROP ROLE alice');
 $session->value("SELECT domowf_retry($waits)");
 is($session->outcome($waits), 'rejected', 'a role dropped since: rejected');
-is(arrived('waits'), 0, '... and nothing is sent');
+is($domo->arrived('waits'), 0, '... and nothing is sent');
 
 # ---- pause survives a restart; notify; log_payload
 
@@ -533,7 +508,7 @@ ok( $node->poll_query_until('postgres',
 		q{SELECT state = 'paused' AND pause_reason = 'maintenance'
 			FROM domowf.worker}),
 	'the worker says that it is paused, and why');
-$id = enqueue('plain', 'paused');
+$id = $session->enqueue('plain', 'paused');
 $session->quit;
 $node->append_conf('postgresql.conf',
 	"domowf.notify = on\ndomowf.log_payload = off\n");
@@ -545,7 +520,7 @@ ok( $node->poll_query_until('postgres',
 	'... also after a restart');
 is($session->value("SELECT state FROM domowf_wait($id, '600 ms')"),
 	'queued', '... and sends nothing');
-is(arrived('paused'), 0, '... as Domo knows');
+is($domo->arrived('paused'), 0, '... as Domo knows');
 my $listener = Domowf->session($node);
 $listener->value('LISTEN domowf');
 $session->value('SELECT domowf_resume()');

@@ -18,15 +18,13 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
-my $conf = <<'END';
+my $conf = Domowf::RETRY_AT_ONCE . <<'END';
 domowf.timeout = '10min'
-domowf.retry_base = '10ms'
-domowf.retry_cap = '50ms'
 domowf.poll_interval = '200ms'
 END
 my $node = Domowf->start_node('main', $domo, preload => 1, streaming => 1,
 	conf => $conf);
-my ($id, @ids, $out);
+my ($id, @ids, $session);
 my $hour = q{now() + interval '1 hour'};
 
 # As it is in the field: the token in a file.
@@ -46,27 +44,17 @@ END
 
 sub enqueue
 {
-	my ($at, $workflow, $n, %option) = @_;
-	my $options = join '', map { ", $_ => $option{$_}" } sort keys %option;
+	my ($at, @request) = @_;
 
-	return $at->safe_psql('postgres',
-		"SELECT domowf_enqueue('$workflow', '{\"n\": \"$n\"}'$options)");
+	return $at->safe_psql('postgres', Domowf->enqueue_sql(@request));
 }
 
 sub outcome
 {
 	my ($at, $request, $timeout) = @_;
 
-	$timeout //= '170 s';
 	return $at->safe_psql('postgres',
-		"SELECT state FROM domowf_wait($request, '$timeout')");
-}
-
-sub arrived
-{
-	my ($n) = @_;
-
-	return scalar(my @entries = $domo->record(contains => "\"n\": \"$n\""));
+		Domowf->outcome_sql($request, undef, $timeout));
 }
 
 sub processes
@@ -128,7 +116,7 @@ ok( $copy->poll_query_until('postgres',
 	'without the token file its worker is paused and says why');
 is(outcome($copy, $id, '1200 ms'), 'queued', '... nothing is sent');
 $copy->stop;
-is(arrived($_->[0]), $_->[1], "sent by all of them: $_->[0]")
+is($domo->arrived($_->[0]), $_->[1], "sent by all of them: $_->[0]")
   foreach [ 'due', 1 ], [ 'in flight hold', 1 ], [ 'in flight retry', 1 ],
   [ 'in the copy', 0 ];
 
@@ -154,7 +142,7 @@ $id = enqueue($standby, 'plain', 'promoted');
 is(outcome($standby, $id, '1200 ms'),
 	'queued', 'promoted with domowf.worker = off it sends nothing');
 is(processes($standby), 0, '... and starts no worker');
-is(arrived('promoted'), 0, '... as Domo knows');
+is($domo->arrived('promoted'), 0, '... as Domo knows');
 $standby->append_conf('postgresql.conf', "domowf.worker = on\n");
 $standby->reload;
 is(outcome($standby, $id), 'done', '... until it is switched on');
@@ -163,6 +151,41 @@ is(outcome($standby, $ids[0]),
 $standby->stop;
 $domo->close_all;
 is(outcome($node, $ids[0]), 'in_doubt', 'as it is where it was sent');
+
+# ---- standbys that commits wait for
+
+# A failover must not lose a claim of something that was sent, whatever other
+# commits do; nor does it matter when the setting changes.
+$session = Domowf->session($node);
+foreach my $weak ('local', 'off')
+{
+	my $n = "synchronous_commit = $weak";
+
+	$session->configure('synchronous_commit', $weak);
+	$session->configure('synchronous_standby_names', 'nobody');
+
+	# the checkpointer tells all of it: commits until one waits
+	my $probe = Domowf->session($node);
+	$probe->send(q{SET synchronous_commit = on; DO $$ BEGIN LOOP
+		PERFORM pg_logical_emit_message(true, '', ''); COMMIT;
+		END LOOP; END $$});
+	$node->poll_query_until('postgres',
+		"SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = "
+		  . $probe->pid);
+	$session->value('SELECT pg_terminate_backend(' . $probe->pid . ')');
+	$probe->quit;
+	$id = $session->enqueue('plain', $n);
+	ok( $node->poll_query_until('postgres',
+			q{SELECT wait_event = 'SyncRep' FROM pg_stat_activity
+				WHERE backend_type = 'domowf worker'}),
+		"$n: a claim waits for its standby");
+	is($domo->arrived($n), 0, '... and nothing is sent before');
+	$session->configure('synchronous_standby_names', '');
+	is($session->outcome($id), 'done', '... then it is');
+	is($domo->arrived($n), 1, '... once');
+}
+$session->configure('synchronous_commit', 'on');
+$session->quit;
 
 # ---- binary upgrade
 
@@ -217,7 +240,7 @@ SKIP:
 		0,
 		'... has neither launcher nor worker');
 	command_ok([ 'pg_ctl', '-w', '-D', $new->data_dir, 'stop' ], '... stopped');
-	is(arrived('upgraded'), 0, '... and has sent nothing');
+	is($domo->arrived('upgraded'), 0, '... and has sent nothing');
 	$new->start;
 	is(outcome($new, $id), 'done', 'upgraded: what was queued is sent');
 	is( $new->safe_psql('postgres',
@@ -226,7 +249,7 @@ SKIP:
 		'... what is due later is there');
 	is(enqueue($new, 'plain', 'again', key => q{'k'}),
 		$later, '... its key is held');
-	is(arrived('upgraded'), 1, '... sent once');
+	is($domo->arrived('upgraded'), 1, '... sent once');
 	is( $new->safe_psql('postgres',
 			q{SELECT coalesce(string_agg(check_name || ': ' || detail, ', '), '')
 				FROM domowf_check() WHERE NOT ok}),
@@ -264,7 +287,7 @@ is( $new->safe_psql('restored',
 		"SELECT state FROM domowf_wait($id, '170 s')"),
 	'done',
 	'... it has a worker, and is no copy');
-is(arrived('restored'), 1, '... sent once');
+is($domo->arrived('restored'), 1, '... sent once');
 $new->command_ok([ 'pg_dumpall', '-f', "$dump.all", '-d', $new->connstr('postgres') ],
 	'pg_dumpall');
 unlike(slurp_file("$dump.all"), qr/upgraded|"n"/,

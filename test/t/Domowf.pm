@@ -28,6 +28,12 @@ use PostgreSQL::Test::Utils;
 
 use constant TOKEN => 'test-token-0123456789-abcdef';
 
+# Settings of a server whose failed attempts are made again as good as at once.
+use constant RETRY_AT_ONCE => <<'END';
+domowf.retry_base = '10ms'
+domowf.retry_cap = '50ms'
+END
+
 # The settings by which a server's calls reach $domo.
 sub settings
 {
@@ -131,6 +137,27 @@ sub operation_sql
 	return $sql{$operation}->($class, $id);
 }
 
+# The SQL that asks for a start of a workflow whose data is {"n": $n}; %option
+# are SQL expressions by the name of their parameter.
+sub enqueue_sql
+{
+	my ($class, $workflow, $n, %option) = @_;
+	my $options = join '', map { ", $_ => $option{$_}" } sort keys %option;
+
+	return "SELECT domowf_enqueue('$workflow', '{\"n\": \"$n\"}'$options)";
+}
+
+# The SQL that waits until a request is settled or in doubt and returns its
+# state, or other columns.
+sub outcome_sql
+{
+	my ($class, $request, $columns, $timeout) = @_;
+
+	$columns //= 'state';
+	$timeout //= '170 s';
+	return "SELECT $columns FROM domowf_wait($request, '$timeout') w";
+}
+
 package Domowf::Session;
 
 use strict;
@@ -221,17 +248,33 @@ sub value
 	return $got->{out};
 }
 
-# Waits until a request is settled or in doubt; its state, or other columns.
-sub outcome
+# Changes a setting of the server, which takes it up soon.
+sub configure
 {
-	my ($self, $request, $columns) = @_;
+	my ($self, $name, $value) = @_;
 
-	$columns //= 'state';
-	return $self->value(
-		"SELECT $columns FROM domowf_wait($request, '170 s') w");
+	$self->value("ALTER SYSTEM SET $name = '$value'");
+	$self->value('SELECT pg_reload_conf()');
+	return;
 }
 
-# The same of a request as it stands.
+# Enqueues a start as Domowf->enqueue_sql says; its request id.
+sub enqueue
+{
+	my ($self, @request) = @_;
+
+	return $self->value(Domowf->enqueue_sql(@request));
+}
+
+# What Domowf->outcome_sql says.
+sub outcome
+{
+	my ($self, @request) = @_;
+
+	return $self->value(Domowf->outcome_sql(@request));
+}
+
+# The state of a request as it stands, or other columns.
 sub request
 {
 	my ($self, $request, $columns) = @_;
