@@ -25,9 +25,7 @@ my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
 	'main', $domo,
 	preload => 1,
-	conf => <<'END');
-domowf.retry_base = '10ms'
-domowf.retry_cap = '50ms'
+	conf => Domowf::RETRY_AT_ONCE . <<'END');
 domowf.poll_interval = '60s'
 restart_after_crash = on
 END

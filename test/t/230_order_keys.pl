@@ -19,9 +19,7 @@ my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
 	'main', $domo,
 	preload => 1,
-	conf => <<'END');
-domowf.retry_base = '10ms'
-domowf.retry_cap = '50ms'
+	conf => Domowf::RETRY_AT_ONCE . <<'END');
 domowf.poll_interval = '500ms'
 max_prepared_transactions = 10
 END
@@ -39,34 +37,9 @@ END
 
 my $hour = q{now() + interval '1 hour'};
 
-# The SQL of an enqueue whose data has n = $n; %option are SQL expressions.
-sub enqueue_sql
-{
-	my ($workflow, $n, %option) = @_;
-	my $options = join '', map { ", $_ => $option{$_}" } sort keys %option;
-
-	return "SELECT domowf_enqueue('$workflow', '{\"n\": \"$n\"}'$options)";
-}
-
-sub enqueue
-{
-	return $one->value(enqueue_sql(@_));
-}
-
-sub executed
-{
-	my ($n) = @_;
-
-	return scalar(my @entries = $domo->executed(contains => "\"n\": \"$n\""));
-}
-
 sub outcome
 {
-	my ($request, $columns) = @_;
-
-	$columns //= 'state';
-	return $node->safe_psql('postgres',
-		"SELECT $columns FROM domowf_wait($request, '170 s') w");
+	return $node->safe_psql('postgres', Domowf->outcome_sql(@_));
 }
 
 sub now_is
@@ -97,20 +70,20 @@ sub arrivals
 # ---- key: two transactions at a time
 
 $one->run('BEGIN');
-$first = enqueue('plain', 'k1 first', key => q{'k1'});
-is(enqueue('plain', 'k1 twice', key => q{'k1'}),
+$first = $one->enqueue('plain', 'k1 first', key => q{'k1'});
+is($one->enqueue('plain', 'k1 twice', key => q{'k1'}),
 	$first, 'key: again in the same transaction gives the same id');
-$two->send(enqueue_sql('plain', 'k1 second', key => q{'k1'}));
+$two->send(Domowf->enqueue_sql('plain', 'k1 second', key => q{'k1'}));
 ok(until_waits($two), 'key: another transaction waits');
 $one->run('COMMIT');
 is($two->wait->{out}, $first, '... and gets the id of the first');
 is(outcome($first), 'done', '... which is sent');
-is(enqueue('plain', 'k1 third', key => q{'k1'}),
+is($one->enqueue('plain', 'k1 third', key => q{'k1'}),
 	$first, '... also when it is done');
-is(executed($_->[0]), $_->[1], "... executed: $_->[0]")
+is($domo->started($_->[0]), $_->[1], "... executed: $_->[0]")
   foreach [ 'k1 first', 1 ], [ 'k1 twice', 0 ], [ 'k1 second', 0 ],
   [ 'k1 third', 0 ];
-isnt(enqueue('other', 'k1 other', key => q{'k1'}),
+isnt($one->enqueue('other', 'k1 other', key => q{'k1'}),
 	$first, 'another workflow has keys of its own');
 isnt( $one->value(q{SELECT domowf_enqueue_call('cancel',
 		'{"id": "none"}', key => 'k1')}),
@@ -119,12 +92,11 @@ isnt( $one->value(q{SELECT domowf_enqueue_call('cancel',
 
 # both have seen that nobody holds it, and then insert it
 my $offset = Domowf->log_size($node);
-$one->value(q{ALTER SYSTEM SET domowf.test_point = 'before-key=wait'});
-$one->value('SELECT pg_reload_conf()');
+$one->configure('domowf.test_point', 'before-key=wait');
 ok( $node->poll_query_until('postgres',
 		q{SELECT setting <> '' FROM pg_settings WHERE name = 'domowf.test_point'}),
 	'key: two at once');
-$_->send(enqueue_sql('plain', 'at once ' . $_->pid, key => q{'at once'}))
+$_->send(Domowf->enqueue_sql('plain', 'at once ' . $_->pid, key => q{'at once'}))
   foreach $one, $two;
 $node->wait_for_log(qr/"before-key" waits.*"before-key" waits/s, $offset);
 $node->safe_psql('postgres', 'ALTER SYSTEM RESET domowf.test_point');
@@ -139,71 +111,71 @@ is( $one->value(q{SELECT string_agg(scope || ' ' || key || ' ' || request_id, ',
 is(outcome($first->{out}), 'done', '... which is sent');
 
 $one->run('BEGIN');
-$first = enqueue('plain', 'k2 first', key => q{'k2'});
-$two->send(enqueue_sql('plain', 'k2 second', key => q{'k2'}));
+$first = $one->enqueue('plain', 'k2 first', key => q{'k2'});
+$two->send(Domowf->enqueue_sql('plain', 'k2 second', key => q{'k2'}));
 ok(until_waits($two), 'key: another transaction waits');
 $one->run('ROLLBACK');
 $second = $two->wait->{out};
 isnt($second, $first, '... and inserts when the first rolls back');
 is(outcome($second), 'done', '... which is sent');
-is(executed('k2 first') . executed('k2 second'), '01', '... that alone');
+is($domo->started('k2 first') . $domo->started('k2 second'), '01', '... that alone');
 
 $one->run('BEGIN; SAVEPOINT s');
-$first = enqueue('plain', 'k3 first', key => q{'k3'});
+$first = $one->enqueue('plain', 'k3 first', key => q{'k3'});
 $one->run('ROLLBACK TO s');
-$second = enqueue('plain', 'k3 second', key => q{'k3'});
+$second = $one->enqueue('plain', 'k3 second', key => q{'k3'});
 $one->run('COMMIT');
 isnt($second, $first, 'key: a savepoint that rolls back gives it back');
 is(outcome($second), 'done', '... so that it can be taken');
-is(executed('k3 first') . executed('k3 second'), '01', '... by one');
+is($domo->started('k3 first') . $domo->started('k3 second'), '01', '... by one');
 
 $two->run('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
-$first = enqueue('plain', 'k4', key => q{'k4'});
-is($two->run(enqueue_sql('plain', 'k4', key => q{'k4'}))->{sqlstate},
+$first = $one->enqueue('plain', 'k4', key => q{'k4'});
+is($two->run(Domowf->enqueue_sql('plain', 'k4', key => q{'k4'}))->{sqlstate},
 	'40001', 'key: 40001 where the holder cannot be seen');
 $two->run('ROLLBACK');
 $one->run('BEGIN');
-$first = enqueue('plain', 'k5', key => q{'k5'});
+$first = $one->enqueue('plain', 'k5', key => q{'k5'});
 $two->run('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
-$two->send(enqueue_sql('plain', 'k5', key => q{'k5'}));
+$two->send(Domowf->enqueue_sql('plain', 'k5', key => q{'k5'}));
 until_waits($two);
 $one->run('COMMIT');
 is($two->wait->{sqlstate}, '40001', '... also after waiting for it');
 $two->run('ROLLBACK');
 outcome($first);
-is(executed('k4') + executed('k5'), 2, '... and once each');
+is($domo->started('k4') + $domo->started('k5'), 2, '... and once each');
 
 # ---- key: until when
 
-$first = enqueue('refused', 'k6', key => q{'k6'});
+$first = $one->enqueue('refused', 'k6', key => q{'k6'});
 is(outcome($first), 'rejected', 'rejected:');
-isnt(enqueue('refused', 'k6', key => q{'k6'}), $first,
+isnt($one->enqueue('refused', 'k6', key => q{'k6'}), $first,
 	'... the key is given back');
 
-$first = enqueue('plain', 'k7', key => q{'k7'}, run_at => $hour);
-is(enqueue('plain', 'k7', key => q{'k7'}), $first, 'queued: the key is held');
+$first = $one->enqueue('plain', 'k7', key => q{'k7'}, run_at => $hour);
+is($one->enqueue('plain', 'k7', key => q{'k7'}), $first, 'queued: the key is held');
 $one->value("SELECT domowf_discard($first)");
-isnt(enqueue('plain', 'k7', key => q{'k7'}),
+isnt($one->enqueue('plain', 'k7', key => q{'k7'}),
 	$first, '... discarded: given back');
 
-$first = enqueue('plain', 'k8', key => q{'k8'}, run_at => $hour,
+$first = $one->enqueue('plain', 'k8', key => q{'k8'}, run_at => $hour,
 	expires_at => 'clock_timestamp()');
 is(outcome($first), 'expired', 'expired:');
-isnt(enqueue('plain', 'k8', key => q{'k8'}), $first,
+isnt($one->enqueue('plain', 'k8', key => q{'k8'}), $first,
 	'... the key is given back');
 
-$first = enqueue('doubtful', 'k9', key => q{'k9'});
+$first = $one->enqueue('doubtful', 'k9', key => q{'k9'});
 is(outcome($first), 'in_doubt', 'in doubt:');
-is(enqueue('doubtful', 'k9', key => q{'k9'}), $first, '... the key is held');
+is($one->enqueue('doubtful', 'k9', key => q{'k9'}), $first, '... the key is held');
 $one->value("SELECT domowf_resolve($first, 'instance')");
-is(enqueue('doubtful', 'k9', key => q{'k9'}),
+is($one->enqueue('doubtful', 'k9', key => q{'k9'}),
 	$first, '... and when it is resolved, too');
 $one->value("UPDATE domowf.log SET settled_at = now() - interval '31 d'"
 	  . " WHERE id = $first");
 ok( $node->poll_query_until('postgres',
 		"SELECT count(*) = 0 FROM domowf.log WHERE id = $first"),
 	'retention removes the log row');
-isnt(enqueue('doubtful', 'k9', key => q{'k9'}), $first,
+isnt($one->enqueue('doubtful', 'k9', key => q{'k9'}), $first,
 	'... and the key with it');
 
 # ---- order_key: order of commits
@@ -248,9 +220,9 @@ foreach my $s (0 .. 3)
 }
 
 $one->run('BEGIN');
-$first = enqueue('plain', 'o1 first', order_key => q{'o1'},
+$first = $one->enqueue('plain', 'o1 first', order_key => q{'o1'},
 	run_at => q{clock_timestamp() + interval '500 ms'});
-$two->send(enqueue_sql('plain', 'o1 second', order_key => q{'o1'}));
+$two->send(Domowf->enqueue_sql('plain', 'o1 second', order_key => q{'o1'}));
 ok(until_waits($two), 'order_key: another transaction waits');
 $one->run('COMMIT');
 $second = $two->wait->{out};
@@ -259,16 +231,16 @@ is_deeply([ arrivals('o1') ],
 	[ 'o1 first', 'o1 second' ], '... and after the first one, even if that waits');
 
 $one->run('BEGIN; SAVEPOINT s');
-enqueue('plain', 'o2 first', order_key => q{'o2'}, run_at => $hour);
+$one->enqueue('plain', 'o2 first', order_key => q{'o2'}, run_at => $hour);
 $one->run('ROLLBACK TO s');
-$two->send(enqueue_sql('plain', 'o2 second', order_key => q{'o2'}));
+$two->send(Domowf->enqueue_sql('plain', 'o2 second', order_key => q{'o2'}));
 is(outcome($two->wait->{out}),
 	'done', 'order_key: a savepoint that rolls back lets it go');
 $one->run('ROLLBACK');
 
 $two->run('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
-$first = enqueue('plain', 'o3 first', order_key => q{'o3'}, run_at => $hour);
-$second = $two->value(enqueue_sql('plain', 'o3 second', order_key => q{'o3'}));
+$first = $one->enqueue('plain', 'o3 first', order_key => q{'o3'}, run_at => $hour);
+$second = $two->enqueue('plain', 'o3 second', order_key => q{'o3'});
 is($two->value("SELECT waiting FROM domowf.queue WHERE id = $second"),
 	't', 'order_key: an old snapshot does not hide who was first');
 $two->run('COMMIT');
@@ -277,10 +249,10 @@ is(outcome($second), 'done', '... and the next goes when that is given up');
 
 # the first ends while the second is not committed yet
 $domo->script('gate:o4', count => 1, contains => 'o4 first');
-$first = enqueue('plain', 'o4 first', order_key => q{'o4'});
+$first = $one->enqueue('plain', 'o4 first', order_key => q{'o4'});
 $domo->wait_for(held => 1);
 $two->run('BEGIN');
-$second = $two->value(enqueue_sql('plain', 'o4 second', order_key => q{'o4'}));
+$second = $two->enqueue('plain', 'o4 second', order_key => q{'o4'});
 $domo->release('o4');
 is(outcome($first), 'done', 'order_key: the first ends before the second commits');
 $two->run('COMMIT');
@@ -288,13 +260,13 @@ is(outcome($second), 'done', '... and the second is found');
 
 # ---- order_key: in doubt
 
-$first = enqueue('doubtful', 'd1 first', order_key => q{'d1'});
-$second = enqueue('plain', 'd1 second', order_key => q{'d1'});
-$third = enqueue('plain', 'd1 third', order_key => q{'d1'});
+$first = $one->enqueue('doubtful', 'd1 first', order_key => q{'d1'});
+$second = $one->enqueue('plain', 'd1 second', order_key => q{'d1'});
+$third = $one->enqueue('plain', 'd1 third', order_key => q{'d1'});
 is(outcome($first), 'in_doubt', 'the first of an order key is in doubt');
-is(outcome(enqueue('plain', 'd2', order_key => q{'d2'})),
+is(outcome($one->enqueue('plain', 'd2', order_key => q{'d2'})),
 	'done', '... another key goes on');
-is(outcome(enqueue('plain', 'd3')), 'done', '... and so does no key');
+is(outcome($one->enqueue('plain', 'd3')), 'done', '... and so does no key');
 is(now_is($second), 'queued', '... but its own is held back');
 $one->value("SELECT domowf_retry($first)");
 ok( $node->poll_query_until('postgres',
@@ -317,8 +289,8 @@ foreach my $case (
 
 	$one->run('BEGIN');
 	$first =
-	  enqueue($workflow, "$state 1", order_key => "'$state'", %option);
-	$second = enqueue('plain', "$state 2", order_key => "'$state'");
+	  $one->enqueue($workflow, "$state 1", order_key => "'$state'", %option);
+	$second = $one->enqueue('plain', "$state 2", order_key => "'$state'");
 	$one->run('COMMIT');
 	is(outcome($second), 'done', "the next one goes after one that is $state");
 	is(now_is($first), $state, "... which is $state");
@@ -327,8 +299,8 @@ foreach my $case (
 $domo->script([ ('status:502') x 2 ], contains => 'set back');
 $one->value(q{UPDATE domowf.workflow SET on_doubt = 'retry'
 	WHERE name = 'other'});
-$first = enqueue('other', 'set back 1', order_key => q{'r'});
-$second = enqueue('plain', 'set back 2', order_key => q{'r'});
+$first = $one->enqueue('other', 'set back 1', order_key => q{'r'});
+$second = $one->enqueue('plain', 'set back 2', order_key => q{'r'});
 is(outcome($second), 'done', 'one that is repeated holds back the next');
 is_deeply(
 	[ arrivals('set back') ],
@@ -372,11 +344,11 @@ is($one->run(sprintf $many, 1001)->{sqlstate},
 
 $one->run('BEGIN');
 $two->run('BEGIN');
-enqueue('plain', 'x', order_key => q{'x'});
-$two->run(enqueue_sql('plain', 'y', order_key => q{'y'}));
-$one->send(enqueue_sql('plain', 'y', order_key => q{'y'}));
+$one->enqueue('plain', 'x', order_key => q{'x'});
+$two->run(Domowf->enqueue_sql('plain', 'y', order_key => q{'y'}));
+$one->send(Domowf->enqueue_sql('plain', 'y', order_key => q{'y'}));
 until_waits($one);
-$two->send(enqueue_sql('plain', 'x', order_key => q{'x'}));
+$two->send(Domowf->enqueue_sql('plain', 'x', order_key => q{'x'}));
 my @codes;
 foreach my $session ($two, $one)
 {
@@ -388,37 +360,37 @@ is(join(' ', sort @codes), ' 40P01', 'opposite orders: one gives in');
 # ---- prepared transactions
 
 $one->run('BEGIN');
-$first = enqueue('plain', 'p first', order_key => q{'p'}, key => q{'pk'});
+$first = $one->enqueue('plain', 'p first', order_key => q{'p'}, key => q{'pk'});
 is($one->run(q{PREPARE TRANSACTION 'p1'})->{sqlstate},
 	'', 'a transaction that enqueued can be prepared');
-$two->send(enqueue_sql('plain', 'p second', order_key => q{'p'}));
+$two->send(Domowf->enqueue_sql('plain', 'p second', order_key => q{'p'}));
 ok(until_waits($two), '... it keeps its order key');
-is(executed('p first'), 0, '... and nothing is sent');
+is($domo->started('p first'), 0, '... and nothing is sent');
 $one->value(q{COMMIT PREPARED 'p1'});
 is(outcome($first), 'done', 'COMMIT PREPARED: it is sent');
 is(outcome($two->wait->{out}), 'done', '... and then the next one');
 is_deeply([ arrivals('"n": "p ') ], [ 'p first', 'p second' ], '... in order');
 
 $one->run('BEGIN');
-$first = enqueue('plain', 'q first', order_key => q{'q'}, key => q{'qk'});
+$first = $one->enqueue('plain', 'q first', order_key => q{'q'}, key => q{'qk'});
 $one->run(q{PREPARE TRANSACTION 'p2'});
-$two->send(enqueue_sql('plain', 'q second', order_key => q{'q'}));
+$two->send(Domowf->enqueue_sql('plain', 'q second', order_key => q{'q'}));
 until_waits($two);
 $one->value(q{ROLLBACK PREPARED 'p2'});
 is(outcome($two->wait->{out}), 'done', 'ROLLBACK PREPARED: the next one goes');
-isnt(enqueue('plain', 'q third', key => q{'qk'}), $first,
+isnt($one->enqueue('plain', 'q third', key => q{'qk'}), $first,
 	'... the key is given back');
-is(executed('q first'), 0, '... and what was rolled back is not sent');
+is($domo->started('q first'), 0, '... and what was rolled back is not sent');
 
 # prepared while the server is down
 $one->run('BEGIN');
-$first = enqueue('plain', 's first', order_key => q{'s'});
+$first = $one->enqueue('plain', 's first', order_key => q{'s'});
 $one->run(q{PREPARE TRANSACTION 'p3'});
 $_->quit foreach $one, $two;
 $node->stop('immediate');
 $node->start;
 ($one, $two) = map { Domowf->session($node) } 1 .. 2;
-$two->send(enqueue_sql('plain', 's second', order_key => q{'s'}));
+$two->send(Domowf->enqueue_sql('plain', 's second', order_key => q{'s'}));
 ok(until_waits($two), 'a prepared transaction keeps its order key over a crash');
 $one->value(q{COMMIT PREPARED 'p3'});
 is(outcome($two->wait->{out}), 'done', '... until it is committed');

@@ -23,10 +23,8 @@ my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
 	'main', $domo,
 	preload => 1,
-	conf => <<'END');
+	conf => Domowf::RETRY_AT_ONCE . <<'END');
 domowf.timeout = '10min'
-domowf.retry_base = '10ms'
-domowf.retry_cap = '50ms'
 domowf.poll_interval = '500ms'
 END
 my $admin = Domowf->session($node);
@@ -34,26 +32,16 @@ my ($id, $pid, $offset);
 
 sub enqueue
 {
-	my ($database, $n, %option) = @_;
-	my $options = join '', map { ", $_ => $option{$_}" } sort keys %option;
+	my ($database, @request) = @_;
 
-	return $node->safe_psql($database,
-		"SELECT domowf_enqueue('plain', '{\"n\": \"$n\"}'$options)");
+	return $node->safe_psql($database, Domowf->enqueue_sql('plain', @request));
 }
 
 sub outcome
 {
 	my ($database, $request) = @_;
 
-	return $node->safe_psql($database,
-		"SELECT state FROM domowf_wait($request, '170 s')");
-}
-
-sub arrived
-{
-	my ($n) = @_;
-
-	return scalar(my @entries = $domo->record(contains => "\"n\": \"$n\""));
+	return $node->safe_psql($database, Domowf->outcome_sql($request));
 }
 
 # The number of workers that are connected to a database.
@@ -192,9 +180,9 @@ my $in_copy = enqueue('copy', 'in the copy');
 is( $node->safe_psql('copy',
 		"SELECT state FROM domowf_wait($in_copy, '1200 ms')"),
 	'queued', '... it sends nothing');
-is(arrived("$_ queued"), 0, "... nothing of what the original has: $_")
+is($domo->arrived("$_ queued"), 0, "... nothing of what the original has: $_")
   foreach 'RENAME', 'SET TABLESPACE', 'TEMPLATE';
-is(arrived('in the copy'), 0, '... nor what was enqueued in it');
+is($domo->arrived('in the copy'), 0, '... nor what was enqueued in it');
 $node->safe_psql('copy', 'SELECT domowf_discard(id) FROM domowf.queue'
 	  . " WHERE id <> $in_copy; SELECT domowf_resume()");
 is(outcome('copy', $in_copy), 'done', '... until somebody says that it may');
@@ -247,14 +235,11 @@ $domo->close_all;
 # ---- domowf.worker
 
 $id = hang('postgres', 'switched off');
-$admin->value(q{ALTER SYSTEM SET domowf.worker = off});
-$admin->value('SELECT pg_reload_conf()');
+$admin->configure('domowf.worker', 'off');
 ok(until_workers('postgres', 0), 'domowf.worker = off: the worker goes');
-$admin->value(q{ALTER SYSTEM SET domowf.worker = on});
-$admin->value('SELECT pg_reload_conf()');
+$admin->configure('domowf.worker', 'on');
 ok(until_workers('postgres', 1), '... on: it comes back, whom nobody has called');
-$admin->value(q{ALTER SYSTEM SET domowf.worker = off});
-$admin->value('SELECT pg_reload_conf()');
+$admin->configure('domowf.worker', 'off');
 ok(until_workers('postgres', 0), '... off again');
 my $waits = enqueue('postgres', 'waits');
 is($admin->value("SELECT ok FROM domowf_check() WHERE check_name = 'worker'"),
@@ -270,7 +255,7 @@ $admin->value(q{ALTER SYSTEM RESET domowf.worker});
 $admin->value('SELECT pg_reload_conf()');
 is(outcome('postgres', $waits), 'done', 'on: it is sent');
 is(outcome('postgres', $id), 'in_doubt', '... and what was in flight is in doubt');
-is(arrived('waits') . arrived('switched off'), '11', '... each was sent once');
+is($domo->arrived('waits') . $domo->arrived('switched off'), '11', '... each was sent once');
 $domo->close_all;
 
 # ---- shutdown

@@ -20,9 +20,7 @@ my $node = Domowf->start_node(
 	'main', $domo,
 	preload => 1,
 	streaming => 'logical',
-	conf => <<'END');
-domowf.retry_base = '10ms'
-domowf.retry_cap = '50ms'
+	conf => Domowf::RETRY_AT_ONCE . <<'END');
 domowf.poll_interval = '500ms'
 domowf.timeout = '10min'
 END
@@ -35,33 +33,11 @@ my $hour = q{now() + interval '1 hour'};
 
 $session->value($workflow);
 
-sub enqueue_sql
-{
-	my ($name, $n, %option) = @_;
-	my $options = join '', map { ", $_ => $option{$_}" } sort keys %option;
-
-	return "SELECT domowf_enqueue('$name', '{\"n\": \"$n\"}'$options)";
-}
-
-sub enqueue
-{
-	return $session->value(enqueue_sql(@_));
-}
-
 sub outcome
 {
 	my ($request, $columns, $in) = @_;
 
-	$columns //= 'state';
-	return ($in // $session)->value(
-		"SELECT $columns FROM domowf_wait($request, '170 s') w");
-}
-
-sub arrived
-{
-	my ($n) = @_;
-
-	return scalar(my @entries = $domo->record(contains => "\"n\": \"$n\""));
+	return ($in // $session)->outcome($request, $columns);
 }
 
 sub worker
@@ -74,15 +50,6 @@ sub worker
 		'SELECT pid FROM domowf.worker');
 }
 
-sub set_config
-{
-	my ($name, $value) = @_;
-
-	$session->value("ALTER SYSTEM SET $name = '$value'");
-	$session->value('SELECT pg_reload_conf()');
-	return;
-}
-
 # ---- replies
 
 my @odd = qw(invalid-utf8 invalid-utf8-id nul-byte nul-escape nul-escape-id
@@ -93,7 +60,7 @@ my $worker = worker();
 $domo->script("reply:$_", count => 1, contains => "\"n\": \"$_\"")
   foreach @odd;
 $session->run('BEGIN');
-@ids = map { (enqueue('plain', $_), enqueue('plain', "beside $_")) } @odd;
+@ids = map { ($session->enqueue('plain', $_), $session->enqueue('plain', "beside $_")) } @odd;
 $session->run('COMMIT');
 my %state = map { $_ => outcome($_) } @ids;
 foreach my $i (0 .. $#odd)
@@ -102,7 +69,7 @@ foreach my $i (0 .. $#odd)
 
 	like($it, qr/^(?:done|in_doubt)$/, "reply $odd[$i]: done or in doubt");
 	is($neighbour, 'done', '... and its neighbour is done');
-	is(arrived($odd[$i]) . arrived("beside $odd[$i]"),
+	is($domo->arrived($odd[$i]) . $domo->arrived("beside $odd[$i]"),
 		'11', '... each was sent once');
 }
 is(worker(), $worker, 'the worker has gone on');
@@ -114,7 +81,7 @@ $session->value(q{CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C'
 $node->safe_psql('latin', "CREATE EXTENSION domowf; $workflow");
 my $latin = Domowf->session($node, dbname => 'latin');
 $domo->script('reply:unicode', count => 1, contains => 'latin odd');
-@ids = map { $latin->value(enqueue_sql('plain', $_)) } 'latin odd', 'latin';
+@ids = map { $latin->enqueue('plain', $_) } 'latin odd', 'latin';
 my @states = map { outcome($_, 'state', $latin) } @ids;
 is($states[0], 'done', 'a reply that the encoding cannot hold: done');
 is($states[1], 'done', '... and so is the next one');
@@ -123,7 +90,7 @@ is( $latin->value('SELECT model_name IS NULL, response IS NULL'
 	't|t',
 	'... what it cannot hold is NULL');
 $domo->script('reply:error-unicode', count => 1, contains => 'latin refused');
-$id = $latin->value(enqueue_sql('plain', 'latin refused'));
+$id = $latin->enqueue('plain', 'latin refused');
 is(outcome($id, 'state', $latin), 'rejected', '... nor the text of an error');
 $id = $latin->value(qq{SELECT domowf_enqueue('plain',
 	'{"n": "latin \x{e9} \x{fc}"}')});
@@ -137,7 +104,7 @@ $latin->quit;
 $session->value(q{ALTER TABLE domowf.log ADD CONSTRAINT poison
 	CHECK (workflow IS DISTINCT FROM 'poisoned')});
 $session->run('BEGIN');
-@ids = map { enqueue($_ == 2 ? 'poisoned' : 'plain', "poison $_") } 0 .. 5;
+@ids = map { $session->enqueue($_ == 2 ? 'poisoned' : 'plain', "poison $_") } 0 .. 5;
 $session->run('COMMIT');
 is(outcome($ids[$_]), 'done', 'one row cannot be settled, another one can')
   foreach 0, 1, 3, 4, 5;
@@ -145,7 +112,7 @@ is($session->value("SELECT state FROM domowf.request WHERE id = $ids[2]"),
 	'sending', '... the first is kept');
 $session->value('ALTER TABLE domowf.log DROP CONSTRAINT poison');
 is(outcome($ids[2]), 'done', '... and settled when that is possible');
-is(arrived("poison $_"), 1, '... each was sent once') foreach 0 .. 5;
+is($domo->arrived("poison $_"), 1, '... each was sent once') foreach 0 .. 5;
 is(worker(), $worker, '... by the same worker');
 
 # ---- a row that somebody has locked
@@ -154,13 +121,13 @@ my $other = Domowf->session($node);
 $session->value('SELECT domowf_pause()');
 $node->poll_query_until('postgres',
 	q{SELECT state = 'paused' FROM domowf.worker});
-$id = enqueue('plain', 'locked');
+$id = $session->enqueue('plain', 'locked');
 $other->run('BEGIN');
 $other->value("SELECT id FROM domowf.queue WHERE id = $id FOR UPDATE");
 $session->value('SELECT domowf_resume()');
 is($session->value("SELECT (domowf_wait($id, '700 ms')).state"),
 	'queued', 'a row that somebody has locked is left alone');
-is(outcome(enqueue('plain', 'beside locked')), 'done', '... others are not');
+is(outcome($session->enqueue('plain', 'beside locked')), 'done', '... others are not');
 $other->run('COMMIT');
 is(outcome($id), 'done', '... and it is sent afterwards');
 $other->quit;
@@ -181,9 +148,9 @@ CREATE TRIGGER evil BEFORE INSERT OR UPDATE OR DELETE ON domowf.log
 CREATE TRIGGER evil BEFORE INSERT OR UPDATE OR DELETE ON domowf.key
 	FOR EACH ROW EXECUTE FUNCTION fire()
 END
-$id = enqueue('plain', 'triggers', key => q{'t'}, order_key => q{'t'});
+$id = $session->enqueue('plain', 'triggers', key => q{'t'}, order_key => q{'t'});
 is(outcome($id), 'done', 'a trigger on domowf\'s tables');
-$id = enqueue('plain', 'triggers', run_at => $hour);
+$id = $session->enqueue('plain', 'triggers', run_at => $hour);
 $session->value("SELECT domowf_discard($id)");
 is($session->value('SELECT count(*) FROM fired'),
 	0, '... never runs with the rights of others');
@@ -192,10 +159,10 @@ $session->value('DROP FUNCTION fire() CASCADE; DROP TABLE fired');
 # ---- a reload while a request hangs
 
 $domo->script('hang', count => 1, contains => '"hangs"');
-my $hangs = enqueue('plain', 'hangs');
+my $hangs = $session->enqueue('plain', 'hangs');
 $domo->wait_for(held => 1);
-set_config('domowf.max_connections', 4);
-$id = enqueue('plain', 'after the reload');
+$session->configure('domowf.max_connections', 4);
+$id = $session->enqueue('plain', 'after the reload');
 my $state = $session->value("SELECT (domowf_wait($id, '5 s')).state");
 is($state, 'done', 'a reload while one request hangs holds up nobody');
 $domo->close_all;
@@ -205,11 +172,11 @@ $session->value("SELECT domowf_discard($hangs)");
 
 # ---- limits
 
-set_config('domowf.rate_limit', 600);
+$session->configure('domowf.rate_limit', 600);
 ok( $node->poll_query_until('postgres',
 		q{SELECT setting = '600' FROM pg_settings WHERE name = 'domowf.rate_limit'}),
 	'rate_limit is set');
-outcome(enqueue('plain', 'settled')) foreach 1 .. 2;
+outcome($session->enqueue('plain', 'settled')) foreach 1 .. 2;
 $session->value(q{SELECT count(domowf_enqueue('plain',
 	jsonb_build_object('n', 'rate ' || g))) FROM generate_series(1, 30) g});
 ok( $node->poll_query_until('postgres',
@@ -217,11 +184,11 @@ ok( $node->poll_query_until('postgres',
 	'rate_limit: all are done');
 my @times = map { $_->{time} } $domo->record(contains => '"rate ');
 cmp_ok($times[-1] - $times[0], '>', 1.5, '... and not at once');
-set_config('domowf.rate_limit', 0);
+$session->configure('domowf.rate_limit', 0);
 
 # in doubt is not counted
 $domo->script('status:502', count => 5, contains => '"doubt ');
-my @doubtful = map { enqueue('plain', "doubt $_") } 1 .. 5;
+my @doubtful = map { $session->enqueue('plain', "doubt $_") } 1 .. 5;
 is(outcome($_), 'in_doubt', 'in doubt') foreach @doubtful;
 
 # a new worker counts anew: rows were deleted by hand above
@@ -230,18 +197,18 @@ worker();
 $session->value(q{SELECT domowf_pause()});
 $session->value('SET domowf.max_queue_length = 5');
 @ids = grep { $_ } map {
-	$session->run(enqueue_sql('plain', "length $_", run_at => $hour))->{out}
+	$session->run(Domowf->enqueue_sql('plain', "length $_", run_at => $hour))->{out}
 } 1 .. 5;
 is(scalar @ids, 5, 'max_queue_length: so many are accepted');
-is($session->run(enqueue_sql('plain', 'too many'))->{sqlstate},
+is($session->run(Domowf->enqueue_sql('plain', 'too many'))->{sqlstate},
 	'53400', '... one more is refused');
 $session->value("SELECT domowf_discard($_)") foreach @ids;
-$got = $session->run(enqueue_sql('plain', 'enough'));
+$got = $session->run(Domowf->enqueue_sql('plain', 'enough'));
 is($got->{sqlstate}, '', '... and accepted when others are given up');
 $session->value('RESET domowf.max_queue_length');
 $session->value("SELECT domowf_discard($_)") foreach @doubtful;
 $session->value('SELECT domowf_resume()');
-is(outcome(enqueue('plain', 'drained')), 'done', '... resumed');
+is(outcome($session->enqueue('plain', 'drained')), 'done', '... resumed');
 $session->value(<<'END');
 DO $$ BEGIN
 	FOR i IN 1 .. 20 LOOP
@@ -260,7 +227,7 @@ ok( $node->poll_query_until('postgres',
 
 # ---- retention: batch after batch, not one for each poll
 
-set_config('domowf.poll_interval', '1h');
+$session->configure('domowf.poll_interval', '1h');
 $session->value(<<'END');
 WITH g AS (SELECT g FROM generate_series(1, 2500) g),
 	k AS (INSERT INTO domowf.key SELECT 'start', 'old ' || g, -g FROM g)
@@ -279,7 +246,7 @@ is($session->value("SELECT count(*) FROM domowf.key WHERE key LIKE 'old %'"),
 is($session->value('SELECT count(*) FROM domowf.log WHERE id > 0'),
 	$kept, '... and nothing else');
 worker();
-set_config('domowf.poll_interval', '5s');
+$session->configure('domowf.poll_interval', '5s');
 
 # ---- a new token in the file
 
@@ -301,9 +268,9 @@ $node->append_conf('postgresql.conf',
 $session->quit;
 $node->restart;
 $session = Domowf->session($node);
-is(outcome(enqueue('plain', 'token 1')), 'done', 'the token of a file is used');
+is(outcome($session->enqueue('plain', 'token 1')), 'done', 'the token of a file is used');
 $domo->accept_tokens('second-token-0123456789');
-$id = enqueue('plain', 'token 2');
+$id = $session->enqueue('plain', 'token 2');
 ok( $node->poll_query_until('postgres',
 		"SELECT errors IS NOT NULL FROM domowf.queue WHERE id = $id"),
 	'it is no longer good');
@@ -315,11 +282,11 @@ $session->value('SELECT pg_reload_conf()');
 ok( $node->poll_query_until('postgres',
 		q{SELECT state = 'paused' AND pause_reason ~ 'token' FROM domowf.worker}),
 	'no file: nothing is sent, and the worker says why');
-$id = enqueue('plain', 'token 3');
+$id = $session->enqueue('plain', 'token 3');
 write_token('second-token-0123456789');
 is(outcome($id, 'state, attempts'),
 	'done|1', '... and it is found when it is back');
-is(arrived('token 3'), 1, '... sent once');
+is($domo->arrived('token 3'), 1, '... sent once');
 
 # ---- logical replication
 
@@ -335,10 +302,10 @@ $subscriber->safe_psql('postgres',
 	  . $node->connstr
 	  . " dbname=postgres' PUBLICATION everything WITH (copy_data = false)");
 $node->wait_for_catchup('everything');
-my $before = arrived('published');
+my $before = $domo->arrived('published');
 $session->run('BEGIN');
-$id = enqueue('plain', 'published');
-my $later = enqueue('plain', 'published later', run_at => $hour);
+$id = $session->enqueue('plain', 'published');
+my $later = $session->enqueue('plain', 'published later', run_at => $hour);
 $session->value('INSERT INTO plain VALUES (1)');
 $session->run('COMMIT');
 is(outcome($id), 'done', 'a publisher sends');
@@ -346,7 +313,7 @@ ok($subscriber->poll_query_until('postgres', 'SELECT count(*) = 1 FROM plain'),
 	'... a subscriber gets its rows');
 is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM domowf.queue'),
 	0, '... but no requests');
-is(arrived('published'), 1, '... which are sent once');
+is($domo->arrived('published'), 1, '... which are sent once');
 $subscriber->stop;
 $session->value('DROP PUBLICATION everything');
 
@@ -367,8 +334,8 @@ like($err, qr/25006/, '... and nothing can be enqueued there');
 
 $domo->script('hang', count => 1, contains => 'promoted 1');
 $session->run('BEGIN');
-@ids = map { enqueue('plain', "promoted $_") } 1 .. 2;
-my $promoted = enqueue('plain', 'promoted 3', run_at => $hour);
+@ids = map { $session->enqueue('plain', "promoted $_") } 1 .. 2;
+my $promoted = $session->enqueue('plain', 'promoted 3', run_at => $hour);
 $session->run('COMMIT');
 is(outcome($ids[1]), 'done', 'the primary sends');
 $domo->wait_for(held => 1);
@@ -390,12 +357,12 @@ is($session->value("SELECT (domowf_wait($promoted, '600 ms')).state"),
 	'queued', '... and nothing is sent');
 $session->value('SELECT domowf_resume()');
 is(outcome($promoted), 'done', '... it goes on when it is told to');
-is(arrived("promoted $_"), 1, '... each was sent once') foreach 1 .. 3;
+is($domo->arrived("promoted $_"), 1, '... each was sent once') foreach 1 .. 3;
 $session->value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
 worker($standby);
 my $reason = $session->value(
 	q{SELECT coalesce(pause_reason, 'none') FROM domowf.worker});
-$id = enqueue('plain', 'a worker later');
+$id = $session->enqueue('plain', 'a worker later');
 $state = $session->value("SELECT (domowf_wait($id, '5 s')).state");
 is($state, 'done', '... and the next worker does not pause again');
 

@@ -45,10 +45,8 @@ my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
 	'main', $domo,
 	preload => 1,
-	conf => own_installation() . <<'END');
+	conf => own_installation() . Domowf::RETRY_AT_ONCE . <<'END');
 domowf.timeout = '10min'
-domowf.retry_base = '10ms'
-domowf.retry_cap = '50ms'
 domowf.poll_interval = '500ms'
 END
 my ($id, $got, $offset);
@@ -92,16 +90,14 @@ sub enqueue
 {
 	my ($n, $database) = @_;
 
-	return value("SELECT domowf_enqueue('plain', '{\"n\": \"$n\"}')",
-		$database);
+	return value(Domowf->enqueue_sql('plain', $n), $database);
 }
 
 sub outcome
 {
 	my ($request, $database) = @_;
 
-	return value("SELECT state FROM domowf_wait($request, '170 s')",
-		$database);
+	return value(Domowf->outcome_sql($request), $database);
 }
 
 sub now_is
@@ -110,13 +106,6 @@ sub now_is
 
 	return value("SELECT state FROM domowf.request WHERE id = $request",
 		$database);
-}
-
-sub arrived
-{
-	my ($n) = @_;
-
-	return scalar(my @entries = $domo->record(contains => "\"n\": \"$n\""));
 }
 
 # A request that hangs.
@@ -207,7 +196,7 @@ is(outcome($hung[$_]), 'in_doubt',
 	'known again: it goes on, and what was in flight is in doubt')
   foreach 0, 1;
 is(outcome(enqueue('known again')), 'done', '... and it sends');
-is(arrived("hung $_"), 1, '... each was sent once') foreach 1, 2;
+is($domo->arrived("hung $_"), 1, '... each was sent once') foreach 1, 2;
 is( value("SELECT string_agg(check_name, ' ') FROM domowf_check() WHERE NOT ok"
 	),
 	'',
@@ -220,10 +209,10 @@ until_outdated('a version that changes no table');
 $id = enqueue('stored');
 is(value("SELECT state FROM domowf_wait($id, '1200 ms')"),
 	'queued', '... a request is stored');
-is(arrived('stored'), 0, '... and not sent');
+is($domo->arrived('stored'), 0, '... and not sent');
 update('1.0');
 is(outcome($id), 'done', '... until it is known');
-is(arrived('stored'), 1, '... once');
+is($domo->arrived('stored'), 1, '... once');
 
 # ---- in nobody's way while it waits
 

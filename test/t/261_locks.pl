@@ -22,10 +22,8 @@ my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
 	'main', $domo,
 	preload => 1,
-	conf => <<'END');
+	conf => Domowf::RETRY_AT_ONCE . <<'END');
 domowf.timeout = '10min'
-domowf.retry_base = '10ms'
-domowf.retry_cap = '50ms'
 domowf.poll_interval = '500ms'
 END
 my $session = Domowf->session($node);
@@ -38,18 +36,7 @@ $session->value(q{INSERT INTO domowf.workflow (name, model_id, version,
 
 sub enqueue
 {
-	my ($n, %option) = @_;
-	my $options = join '', map { ", $_ => $option{$_}" } sort keys %option;
-
-	return $session->value(
-		"SELECT domowf_enqueue('plain', '{\"n\": \"$n\"}'$options)");
-}
-
-sub arrived
-{
-	my ($n) = @_;
-
-	return scalar(my @entries = $domo->record(contains => "\"n\": \"$n\""));
+	return $session->enqueue('plain', @_);
 }
 
 sub worker
@@ -116,7 +103,7 @@ cmp_ok(time - $start, '<', 2 * SOON, '... without much delay');
 is($session->request($_), 'sending', '... the locked ones wait') foreach @ids[ 0 .. 4 ];
 $person->run('COMMIT');
 is($session->outcome($_), 'done', '... until they are let go') foreach @ids[ 0 .. 4 ];
-is(arrived("locked $_"), 1, '... each was sent once') foreach 1 .. 6;
+is($domo->arrived("locked $_"), 1, '... each was sent once') foreach 1 .. 6;
 is(worker(), $worker, '... by the same worker');
 is( scalar(
 		my @lines = Domowf->log_since($node, $offset) =~ /lock timeout/g),
@@ -149,7 +136,7 @@ is($session->request($ids[0]), 'sending', '... what is locked waits');
 $person->run('COMMIT');
 is($session->outcome($ids[0]), 'in_doubt', '... and is recovered when it is let go');
 $domo->close_all;
-is(arrived("recovered $_"), 1, '... each was sent once') foreach 1, 2;
+is($domo->arrived("recovered $_"), 1, '... each was sent once') foreach 1, 2;
 $worker = worker();
 
 # ---- a table that a person has locked
@@ -169,7 +156,7 @@ foreach my $table (qw(queue log key state))
 	$session->value('SELECT pg_reload_conf()') if $table eq 'state';
 	$person->run('COMMIT');
 	is($session->outcome($ids[0]), 'done', '... and goes on afterwards');
-	is(arrived("table $table 1"), 1, '... it was sent once');
+	is($domo->arrived("table $table 1"), 1, '... it was sent once');
 }
 is(worker(), $worker, '... all by the same worker');
 
@@ -273,7 +260,7 @@ $node->start;
 $session = Domowf->session($node);
 is($session->outcome($_), 'in_doubt', '... what was not settled is in doubt')
   foreach @ids;
-is(arrived("shutdown $_"), 1, '... and was sent once') foreach 1 .. 8;
+is($domo->arrived("shutdown $_"), 1, '... and was sent once') foreach 1 .. 8;
 
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $session->quit;

@@ -79,9 +79,7 @@ my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
 	'main', $domo,
 	preload => 1,
-	conf => <<'END');
-domowf.retry_base = '10ms'
-domowf.retry_cap = '50ms'
+	conf => Domowf::RETRY_AT_ONCE . <<'END');
 domowf.poll_interval = '500ms'
 fsync = on
 wal_level = minimal
@@ -97,18 +95,7 @@ my $hour = q{now() + interval '1 hour'};
 
 sub enqueue
 {
-	my ($n, %option) = @_;
-	my $options = join '', map { ", $_ => $option{$_}" } sort keys %option;
-
-	return $session->value(
-		"SELECT domowf_enqueue('plain', '{\"n\": \"$n\"}'$options)");
-}
-
-sub arrived
-{
-	my ($n) = @_;
-
-	return scalar(my @entries = $domo->record(contains => "\"n\": \"$n\""));
+	return $session->enqueue('plain', @_);
 }
 
 $session->value(q{INSERT INTO domowf.workflow (name, model_id, version,
@@ -133,7 +120,7 @@ $node->start;
 $session = Domowf->session($node);
 is($session->outcome($id), 'in_doubt',
 	'synchronous_commit = off: what was being sent is known after a crash');
-is(arrived('on disk'), 1, '... and not sent again');
+is($domo->arrived('on disk'), 1, '... and not sent again');
 $domo->close_all;
 is($session->value("SELECT domowf_discard($id)"), 't', '... by itself');
 
@@ -228,7 +215,7 @@ is($session->value('SELECT current_user <> $$nobody$$'), 't', 'it is itself');
 $id = enqueue('hostile', key => q{'k'}, order_key => q{'o'});
 is($session->outcome($id, 'state, attempts'),
 	'done|1', 'a request is done, by a worker with the rights that it needs');
-is(arrived('hostile'), 1, '... sent once');
+is($domo->arrived('hostile'), 1, '... sent once');
 is(enqueue('hostile', key => q{'k'}), $id, '... its key is held');
 $domo->script([ 'status:502', 'reset-after' ], contains => 'repeated');
 $id = $session->value(q{SELECT domowf_enqueue('again', '{"n": "repeated"}')});
@@ -282,7 +269,7 @@ is($got->{sqlstate}, '25001', 'domowf_wait says why it cannot wait');
 $id = enqueue('serializable', key => q{'s'}, order_key => q{'o'});
 $session->value('SET default_transaction_isolation = "read committed"');
 is($session->outcome($id), 'done', 'a serializable transaction can enqueue');
-is(arrived('serializable'), 1, '... once');
+is($domo->arrived('serializable'), 1, '... once');
 unlike(Domowf->log_since($node), qr/\Q@{[Domowf::TOKEN]}\E/,
 	'the token is not in the log');
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');

@@ -23,10 +23,8 @@ my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
 	'main', $domo,
 	preload => 1,
-	conf => <<'END');
+	conf => Domowf::RETRY_AT_ONCE . <<'END');
 domowf.timeout = '10min'
-domowf.retry_base = '10ms'
-domowf.retry_cap = '50ms'
 domowf.poll_interval = '1h'
 END
 my ($one, $two) = map { Domowf->session($node) } 1 .. 2;
@@ -39,18 +37,13 @@ $one->value(q{INSERT INTO domowf.workflow (name, model_id, version,
 sub enqueue
 {
 	my ($session, $n, $order_key, %option) = @_;
-	my $options = join '', map { ", $_ => $option{$_}" } sort keys %option;
 
-	return $session->value("SELECT domowf_enqueue('plain', '{\"n\": \"$n\"}',"
-		  . " order_key => '$order_key'$options)");
+	return $session->enqueue('plain', $n, order_key => "'$order_key'", %option);
 }
 
 sub outcome
 {
-	my ($request) = @_;
-
-	return $node->safe_psql('postgres',
-		"SELECT state FROM domowf_wait($request, '170 s')");
+	return $node->safe_psql('postgres', Domowf->outcome_sql(@_));
 }
 
 sub arrivals

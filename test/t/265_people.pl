@@ -20,9 +20,7 @@ my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
 	'main', $domo,
 	preload => 1,
-	conf => <<'END');
-domowf.retry_base = '10ms'
-domowf.retry_cap = '50ms'
+	conf => Domowf::RETRY_AT_ONCE . <<'END');
 domowf.poll_interval = '200ms'
 domowf.notify = on
 END
@@ -47,15 +45,6 @@ GRANT SELECT ON ALL TABLES IN SCHEMA domowf TO alice;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO alice
 END
 
-sub enqueue
-{
-	my ($workflow, $n, %option) = @_;
-	my $options = join '', map { ", $_ => $option{$_}" } sort keys %option;
-
-	return $session->value(
-		"SELECT domowf_enqueue('$workflow', '{\"n\": \"$n\"}'$options)");
-}
-
 sub until_true
 {
 	my ($sql, $name) = @_;
@@ -73,21 +62,12 @@ sub as_role
 	return $result;
 }
 
-sub set_config
-{
-	my ($name, $value) = @_;
-
-	$session->value("ALTER SYSTEM SET $name = $value");
-	$session->value('SELECT pg_reload_conf()');
-	return;
-}
-
 # ---- who waits is told of what a person does, and need not look again
 
 my $waiter = Domowf->session($node);
 my $waited = 0;
 
-@ids = map { enqueue('plain', 'waited for', run_at => $hour) } 1 .. 8;
+@ids = map { $session->enqueue('plain', 'waited for', run_at => $hour) } 1 .. 8;
 foreach my $request (@ids)
 {
 	$waiter->send("SELECT state FROM domowf_wait($request, '170 s')");
@@ -142,15 +122,15 @@ sub is_told
 
 $domo->script([ 'status:502', 'reset-after' ], contains => 'n1 again');
 %ids = (
-	done => enqueue('plain', 'n1'),
-	rejected => enqueue('refused', 'n1'),
-	in_doubt => enqueue('doubtful', 'n1'),
-	again => enqueue('again', 'n1 again'),
-	expired => enqueue('plain', 'n1', run_at => $hour,
+	done => $session->enqueue('plain', 'n1'),
+	rejected => $session->enqueue('refused', 'n1'),
+	in_doubt => $session->enqueue('doubtful', 'n1'),
+	again => $session->enqueue('again', 'n1 again'),
+	expired => $session->enqueue('plain', 'n1', run_at => $hour,
 		expires_at => 'clock_timestamp()'),
-	discarded => enqueue('plain', 'n1', run_at => $hour),
-	'resolved by hand' => enqueue('doubtful', 'n1'),
-	'resolved at length' => enqueue('doubtful', 'n1'));
+	discarded => $session->enqueue('plain', 'n1', run_at => $hour),
+	'resolved by hand' => $session->enqueue('doubtful', 'n1'),
+	'resolved at length' => $session->enqueue('doubtful', 'n1'));
 $session->outcome($ids{$_}) foreach grep { $_ ne 'discarded' } keys %ids;
 $session->value("SELECT domowf_discard($ids{discarded})");
 $session->value(
@@ -174,19 +154,19 @@ is_told(
 	[ 'in_doubt', 'done x' . "\x{e9}" x 249 ],
 	'... an id that is too long is cut between characters');
 $session->run('BEGIN');
-$id = enqueue('plain', 'n2', run_at => $hour);
+$id = $session->enqueue('plain', 'n2', run_at => $hour);
 $session->run('COMMIT');
 $session->run("BEGIN; SELECT domowf_discard($id); ROLLBACK");
-is_told($session->outcome(enqueue('plain', 'n3'), 'id'),
+is_told($session->outcome($session->enqueue('plain', 'n3'), 'id'),
 	[ 'done ' . $session->value(
 			q{SELECT instance_id FROM domowf.log ORDER BY id DESC LIMIT 1}) ],
 	'... at the commit');
 is_deeply([ told($id) ], [], '... and not what was rolled back');
-set_config('domowf.notify', 'off');
+$session->configure('domowf.notify', 'off');
 until_true(q{SELECT setting = 'off' FROM pg_settings WHERE name = 'domowf.notify'},
 	'notify is off');
 $session->value("SELECT domowf_discard($id)");
-$session->outcome(enqueue('plain', 'n4'));
+$session->outcome($session->enqueue('plain', 'n4'));
 my $count = @told;
 told(0);
 is(scalar @told, $count, '... nothing is told');
@@ -204,13 +184,13 @@ END
 $session->value('TRUNCATE domowf.queue, domowf.log, domowf.key');
 $session->run('BEGIN');
 @ids = (
-	(map { enqueue('plain', "s $_") } 1 .. 3),
-	(map { enqueue('refused', "s $_") } 1 .. 2),
-	enqueue('doubtful', 's'),
-	enqueue('plain', 's', run_at => $hour,
+	(map { $session->enqueue('plain', "s $_") } 1 .. 3),
+	(map { $session->enqueue('refused', "s $_") } 1 .. 2),
+	$session->enqueue('doubtful', 's'),
+	$session->enqueue('plain', 's', run_at => $hour,
 		expires_at => 'clock_timestamp()'),
-	enqueue('plain', 's', run_at => $hour),
-	enqueue('plain', 's', run_at => $hour));
+	$session->enqueue('plain', 's', run_at => $hour),
+	$session->enqueue('plain', 's', run_at => $hour));
 push @ids, $session->value(q{SELECT domowf_enqueue_call('set_permissions',
 	'{"modelId": "m1", "permissions": [{"id": "7", "type": "USER",
 	"permissions": ["READ"]}]}')});
@@ -218,7 +198,7 @@ $session->run('COMMIT');
 $session->value("SELECT domowf_discard($ids[7])");
 $session->outcome($_) foreach @ids[ 0 .. 7, 9 ];
 $domo->script('gate:stats', count => 1, contains => 's gated');
-my $gated = enqueue('plain', 's gated');
+my $gated = $session->enqueue('plain', 's gated');
 $domo->wait_for(held => 1);
 is($session->value($stats), <<'END' =~ s/\n\z//r, 'stats: every number');
 set_permissions||0|0|0|1|0|0|0|1|f|t
@@ -281,7 +261,7 @@ foreach my $role (qw(monitor reader))
 }
 is($session->value($worker), 't|idle|t|t|f', '... and the owner');
 $domo->script('retry-after:429:60', count => 1, contains => 'throttled');
-$id = enqueue('plain', 'throttled');
+$id = $session->enqueue('plain', 'throttled');
 until_true(q{SELECT state = 'paused' AND pause_reason ~ 'model'
 	AND paused_until > now() + interval '30 s' FROM domowf.worker},
 	'a pause by Domo, with its reason');
@@ -296,7 +276,7 @@ is( $session->value(
 	'f|t',
 	'... domowf_check tells of it');
 $session->value('SELECT domowf_resume()');
-is($session->outcome(enqueue('plain', 'resumed')), 'done',
+is($session->outcome($session->enqueue('plain', 'resumed')), 'done',
 	'domowf_resume ends an automatic pause');
 is($session->request($id), 'queued', '... the request itself waits as long as Domo said');
 is($session->value("SELECT domowf_retry($id)"), 't', '... or is retried');
@@ -311,34 +291,34 @@ $session->value('SELECT domowf_resume()');
 # ---- what is kept, and until when
 
 $session->value('TRUNCATE domowf.queue, domowf.log, domowf.key');
-$id = enqueue('doubtful', 'kept', key => q{'kept'});
+$id = $session->enqueue('doubtful', 'kept', key => q{'kept'});
 is($session->outcome($id), 'in_doubt', 'a request is in doubt');
-@ids = map { enqueue('plain', "kept $_", key => "'kept $_'") } 1 .. 3;
+@ids = map { $session->enqueue('plain', "kept $_", key => "'kept $_'") } 1 .. 3;
 $session->outcome($_) foreach @ids;
-my $lost = enqueue('refused', 'lost', key => q{'passed on'});
+my $lost = $session->enqueue('refused', 'lost', key => q{'passed on'});
 is($session->outcome($lost), 'rejected', '... one is rejected');
-my $heir = enqueue('refused', 'heir', key => q{'passed on'}, run_at => $hour);
+my $heir = $session->enqueue('refused', 'heir', key => q{'passed on'}, run_at => $hour);
 isnt($heir, $lost, '... and has passed on its key');
 $session->value("UPDATE domowf.queue SET enqueued_at = now() - interval '10 years',"
 	  . " sent_at = now() - interval '10 years'");
 $session->value("UPDATE domowf.log SET settled_at = now() - interval '$_->[1]'"
 	  . " WHERE id = $_->[0]")
   foreach [ $ids[0], '61 min' ], [ $lost, '61 min' ], [ $ids[1], '50 min' ];
-set_config('domowf.log_retention', q{'1h'});
+$session->configure('domowf.log_retention', '1h');
 until_true("SELECT count(*) = 0 FROM domowf.log WHERE id IN ($ids[0], $lost)",
 	'what is older than log_retention is removed');
 is($session->request($ids[1]) . $session->request($ids[2]), 'donedone', '... and nothing else');
 is($session->request($id), 'in_doubt', '... in doubt least of all');
-is(enqueue('doubtful', 'kept', key => q{'kept'}), $id,
+is($session->enqueue('doubtful', 'kept', key => q{'kept'}), $id,
 	'... which keeps its key');
-is(enqueue('plain', 'kept 2', key => q{'kept 2'}),
+is($session->enqueue('plain', 'kept 2', key => q{'kept 2'}),
 	$ids[1], '... as does what is kept');
-isnt(enqueue('plain', 'kept 1', key => q{'kept 1'}),
+isnt($session->enqueue('plain', 'kept 1', key => q{'kept 1'}),
 	$ids[0], '... the key of what is removed is free');
-is(enqueue('refused', 'lost', key => q{'passed on'}),
+is($session->enqueue('refused', 'lost', key => q{'passed on'}),
 	$heir, '... but for one that another request has by now');
 $session->value("SELECT domowf_discard($heir)");
-set_config('domowf.log_retention', 0);
+$session->configure('domowf.log_retention', 0);
 until_true(q{SELECT setting = '0' FROM pg_settings WHERE name = 'domowf.log_retention'},
 	'log_retention = 0');
 $session->value("UPDATE domowf.log SET settled_at = now() - interval '10 years'"
@@ -346,12 +326,12 @@ $session->value("UPDATE domowf.log SET settled_at = now() - interval '10 years'"
 
 # what expires does at a poll
 is( $session->outcome(
-		enqueue('plain', "poll $_", run_at => $hour,
+		$session->enqueue('plain', "poll $_", run_at => $hour,
 			expires_at => 'clock_timestamp()')),
 	'expired', '... after a poll')
   foreach 1 .. 2;
 is($session->request($ids[1]), 'done', '... keeps all');
-set_config('domowf.log_retention', q{'30d'});
+$session->configure('domowf.log_retention', '30d');
 
 # ---- pauses
 
@@ -359,7 +339,7 @@ $session->value(q{SELECT domowf_pause()});
 until_true(q{SELECT state = 'paused' AND paused_until = 'infinity'
 	AND pause_reason = 'paused by domowf_pause()' FROM domowf.worker},
 	'paused without a reason');
-$id = enqueue('plain', 'paused');
+$id = $session->enqueue('plain', 'paused');
 $session->quit;
 $node->stop('immediate');
 $node->start;
@@ -373,7 +353,7 @@ is($session->value("SELECT state FROM domowf_wait($id, '600 ms')"),
 $session->value('SELECT domowf_resume()');
 is($session->outcome($id), 'done', '... until it is resumed');
 $session->value('SELECT domowf_resume()');
-is($session->outcome(enqueue('plain', 'resumed twice')), 'done', '... twice is once');
+is($session->outcome($session->enqueue('plain', 'resumed twice')), 'done', '... twice is once');
 is(as_role('watcher', 'SELECT domowf_pause()')->{sqlstate},
 	'42501', 'whoever may not pause cannot');
 
@@ -414,7 +394,7 @@ foreach my $case (
 }
 $node->restart;
 $session = Domowf->session($node);
-is($session->outcome(enqueue('plain', 'all is well again')), 'done', 'all is well again');
+is($session->outcome($session->enqueue('plain', 'all is well again')), 'done', 'all is well again');
 is($session->value($wrong), '', '... domowf_check finds so');
 $session->value('ALTER TABLE domowf.state RENAME TO status');
 is($session->value("SELECT ok FROM domowf_check() WHERE check_name = 'tables'"),
@@ -480,7 +460,7 @@ END $$;
 ALTER SCHEMA domowf OWNER TO keeper
 END
 $session->value('GRANT EXECUTE ON FUNCTION domowf.may_see TO keeper');
-is($session->outcome(enqueue('plain', 'of a keeper', key => q{'keeper'},
+is($session->outcome($session->enqueue('plain', 'of a keeper', key => q{'keeper'},
 			order_key => q{'keeper'}), 'state, attempts'),
 	'done|1', 'tables that another role owns');
 is( as_role('keeper',

@@ -25,10 +25,8 @@ my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
 	'main', $domo,
 	preload => 1,
-	conf => <<'END');
+	conf => Domowf::RETRY_AT_ONCE . <<'END');
 domowf.timeout = '10min'
-domowf.retry_base = '10ms'
-domowf.retry_cap = '50ms'
 domowf.poll_interval = '200ms'
 log_line_prefix = '%n [%p] '
 max_worker_processes = 30
@@ -52,17 +50,15 @@ sub enqueue
 {
 	my ($database, $n) = @_;
 
-	return $node->safe_psql($database,
-		"SELECT domowf_enqueue('plain', '{\"n\": \"$n\"}')");
+	return $node->safe_psql($database, Domowf->enqueue_sql('plain', $n));
 }
 
 sub outcome
 {
 	my ($database, $request, $timeout) = @_;
 
-	$timeout //= '170 s';
 	return $node->safe_psql($database,
-		"SELECT state FROM domowf_wait($request, '$timeout')");
+		Domowf->outcome_sql($request, undef, $timeout));
 }
 
 sub works
@@ -85,13 +81,6 @@ sub until_workers
 			"SELECT count(*) = $number FROM pg_stat_activity"
 			  . " WHERE backend_type = 'domowf worker' AND datname = '$database'"),
 		$name);
-}
-
-sub arrived
-{
-	my ($n) = @_;
-
-	return scalar(my @entries = $domo->record(contains => "\"n\": \"$n\""));
 }
 
 sub count_lines
@@ -158,7 +147,7 @@ $id = enqueue($without, 'no slot');
 is(outcome($without, $id, '1 s'), 'queued', '... without one nothing is sent');
 $node->safe_psql($with, 'DROP EXTENSION domowf');
 is(outcome($without, $id), 'done', '... it is tried again, until there is one');
-is(arrived('no slot'), 1, '... sent once');
+is($domo->arrived('no slot'), 1, '... sent once');
 $offset = 0;
 is( scalar(
 		my @lines = slurp_file($node->logfile) =~ /no background worker is free/g

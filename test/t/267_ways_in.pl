@@ -16,9 +16,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
-my $conf = <<'END';
-domowf.retry_base = '10ms'
-domowf.retry_cap = '50ms'
+my $conf = Domowf::RETRY_AT_ONCE . <<'END';
 domowf.poll_interval = '500ms'
 max_prepared_transactions = 10
 END
@@ -41,13 +39,6 @@ CREATE TRIGGER ask AFTER INSERT OR UPDATE ON orders
 END
 $session->value($setup);
 
-sub arrived
-{
-	my ($n) = @_;
-
-	return scalar(my @entries = $domo->record(contains => "\"n\": \"$n\""));
-}
-
 # Waits until these have arrived, and nothing is left to be sent.
 sub are_sent
 {
@@ -56,7 +47,7 @@ sub are_sent
 	ok( $node->poll_query_until('postgres',
 			q{SELECT count(*) = 0 FROM domowf.queue WHERE run_at < now()}),
 		"$name: nothing is left");
-	is(arrived($_), 1, "... sent once: $_") foreach @n;
+	is($domo->arrived($_), 1, "... sent once: $_") foreach @n;
 	return;
 }
 
@@ -87,7 +78,7 @@ are_sent(
 	'conflict 3', 'x', 'merge 1', 'merge 5', 'cte', 'beside cte', 'copy 7',
 	'copy 8', 'cursor 1', 'cursor 2',
 	map { "prepared statement $_" } 1 .. 7);
-is(arrived($_), 0, "... not what was not evaluated: $_")
+is($domo->arrived($_), 0, "... not what was not evaluated: $_")
   foreach 'cursor 3', 'conflict 4';
 
 # ---- what does not commit
@@ -117,7 +108,7 @@ $got = $session->run(q{BEGIN; INSERT INTO orders VALUES (60, 'fails late'),
 is($got->{sqlstate}, '23505', 'a COMMIT that fails');
 $session->run('ROLLBACK');
 are_sent('blocks and savepoints', 'block 1', 'block 3', 'a', 'b', 'd');
-is(arrived($_), 0, "... not what did not commit: $_")
+is($domo->arrived($_), 0, "... not what did not commit: $_")
   foreach 'fails', 'rolled back', 'block 2', 'c', 'e', 'f', 'fails late';
 
 # ---- prepared transactions
@@ -140,7 +131,7 @@ ok( $node->poll_query_until('postgres',
 			WHERE request->'data'->>'n' = 'prepared COMMIT'}),
 	'COMMIT PREPARED: found by a poll');
 are_sent('prepared', 'prepared COMMIT', 'beside prepared');
-is(arrived('prepared ROLLBACK'), 0, '... not what was rolled back');
+is($domo->arrived('prepared ROLLBACK'), 0, '... not what was rolled back');
 
 # ---- by hand: rows that nobody tells of
 
@@ -188,7 +179,7 @@ ok( $subscriber->poll_query_until('postgres',
 		q{SELECT count(*) = 1 FROM domowf.log WHERE outcome = 'done'
 			AND requested_by = current_user AND origin = 'request'}),
 	'a trigger in an apply worker asks, too');
-is(arrived('applied') . arrived('not applied'), '10', '... sent once');
+is($domo->arrived('applied') . $domo->arrived('not applied'), '10', '... sent once');
 is($session->value(
 		q{SELECT count(*) FROM domowf.log WHERE request->'data'->>'n' = 'applied'}),
 	0, '... by the subscriber');

@@ -45,15 +45,6 @@ VALUES ('short', 'model', '1.0.0', 'Start it', '100 ms'),
 	('long', 'model', '1.0.0', 'Start it', '1 day')
 END
 
-sub enqueue
-{
-	my ($workflow, $n, %option) = @_;
-	my $options = join '', map { ", $_ => $option{$_}" } sort keys %option;
-
-	return $session->value(
-		"SELECT domowf_enqueue('$workflow', '{\"n\": \"$n\"}'$options)");
-}
-
 # Enqueues many at once.
 sub enqueue_many
 {
@@ -88,8 +79,7 @@ sub set_config
 {
 	my ($name, $value) = @_;
 
-	$session->value("ALTER SYSTEM SET $name = '$value'");
-	$session->value('SELECT pg_reload_conf()');
+	$session->configure($name, $value);
 	return until_true("SELECT current_setting('$name') = '$value'",
 		"$name = $value");
 }
@@ -141,8 +131,8 @@ is( $session->value("SELECT count(*) FROM domowf.log WHERE jsonb_array_length(er
 # two of which the last probe is due first; paused by hand meanwhile, so that
 # nothing is sent until they are
 $domo->script('status:429', count => undef, contains => '"probe again"');
-my $last = enqueue('retry', 'probe again');
-my $other = enqueue('retry', 'probe other', run_at => $hour);
+my $last = $session->enqueue('retry', 'probe again');
+my $other = $session->enqueue('retry', 'probe other', run_at => $hour);
 until_true("SELECT failures >= 2 FROM domowf.queue WHERE id = $last",
 	'one that is due alone is probed again and again');
 $session->value(q{SELECT domowf_pause('by hand')});
@@ -194,10 +184,10 @@ is( $session->value("SELECT count(*) FROM domowf.log WHERE attempts <> 1"
 
 $domo->clear_record;
 $domo->script('retry-after:429:2', count => 1, contains => '"throttled 1"');
-@ids = (enqueue('hold', 'throttled 1'));
+@ids = ($session->enqueue('hold', 'throttled 1'));
 until_true("SELECT failures = 1 FROM domowf.queue WHERE id = $ids[0]",
 	'429: the worker knows');
-push @ids, map { enqueue('hold', "throttled $_") } 2 .. 5;
+push @ids, map { $session->enqueue('hold', "throttled $_") } 2 .. 5;
 is($session->outcome($_, 'state, attempts'), 'done|1', '429: done') foreach @ids;
 @entries = $domo->record(contains => '"throttled ');
 is(scalar @entries, 6, '... one was sent twice');
@@ -208,16 +198,16 @@ cmp_ok($entries[1]{time} - $entries[0]{time},
 
 $session->value(q{SELECT domowf_pause('so that nothing is sent')});
 until_true(q{SELECT state = 'paused' FROM domowf.worker}, 'paused');
-is($session->outcome(enqueue('short', 'x'), 'state, attempts'),
+is($session->outcome($session->enqueue('short', 'x'), 'state, attempts'),
 	'expired|0', 'expire_after of the workflow');
-$id = enqueue('short', 'given', expires_at => $hour);
-my $soon = enqueue('hold', 'soon', run_at => $hour,
+$id = $session->enqueue('short', 'given', expires_at => $hour);
+my $soon = $session->enqueue('hold', 'soon', run_at => $hour,
 	expires_at => q{now() + interval '50 s'});
 set_config('domowf.expire_after', '1s');
 $session->quit;
 $session = Domowf->session($node);
-is($session->outcome(enqueue('hold', 'x')), 'expired', 'domowf.expire_after');
-my $long = enqueue('long', 'x');
+is($session->outcome($session->enqueue('hold', 'x')), 'expired', 'domowf.expire_after');
+my $long = $session->enqueue('long', 'x');
 is($session->outcome($session->value(
 			q{SELECT domowf_enqueue_call('cancel', '{"id": "i"}')})),
 	'expired', '... for all operations');
@@ -238,7 +228,7 @@ set_config('domowf.expire_after', 0);
 
 # one that expires while it waits for another attempt
 $domo->script('status:502', count => undef, contains => '"expires"');
-$id = enqueue('retry', 'expires',
+$id = $session->enqueue('retry', 'expires',
 	expires_at => q{clock_timestamp() + interval '2 s'});
 is($session->outcome($id), 'expired', 'expired between two attempts');
 cmp_ok($session->value("SELECT attempts FROM domowf.request WHERE id = $id"),
@@ -251,7 +241,7 @@ $domo->clear_script;
 
 # one that a person sends again after its time
 $domo->script('status:502', count => 1, contains => '"too late"');
-$id = enqueue('hold', 'too late',
+$id = $session->enqueue('hold', 'too late',
 	expires_at => q{clock_timestamp() + interval '1 s'});
 is($session->outcome($id), 'in_doubt', 'in doubt before it expired');
 until_true("SELECT expires_at < clock_timestamp() FROM domowf.queue WHERE id = $id",
@@ -265,7 +255,7 @@ set_config('domowf.max_attempts', 3);
 $session->quit;
 $session = Domowf->session($node);
 $domo->script('status:502', count => undef, contains => '"used up"');
-$id = enqueue('retry', 'used up');
+$id = $session->enqueue('retry', 'used up');
 until_true(
 	"SELECT state = 'in_doubt' AND attempts = 3 FROM domowf.queue WHERE id = $id",
 	'domowf.max_attempts used up: in doubt');
@@ -282,7 +272,7 @@ foreach my $errors (99, 100)
 	$domo->script('status:502', count => 1, contains => "many errors $errors");
 	$session->value(q{SELECT domowf_pause()});
 	until_true(q{SELECT state = 'paused' FROM domowf.worker}, 'paused');
-	$id = enqueue('retry', "many errors $errors");
+	$id = $session->enqueue('retry', "many errors $errors");
 	$session->value("UPDATE domowf.queue SET errors = (SELECT jsonb_agg("
 		  . "jsonb_build_object('n', g)) FROM generate_series(1, $errors) g)"
 		  . " WHERE id = $id");
@@ -299,13 +289,13 @@ foreach my $errors (99, 100)
 set_config('domowf.poll_interval', '1h');
 $session->value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
 until_true(q{SELECT state = 'idle' FROM domowf.worker}, 'a worker that seldom polls');
-is($session->outcome(enqueue('hold', 'seldom')), 'done', '... sends when it is woken');
-$id = enqueue('hold', 'x', run_at => $hour, expires_at => 'clock_timestamp()');
+is($session->outcome($session->enqueue('hold', 'seldom')), 'done', '... sends when it is woken');
+$id = $session->enqueue('hold', 'x', run_at => $hour, expires_at => 'clock_timestamp()');
 is($session->value("SELECT state FROM domowf_wait($id, '600 ms')"),
 	'queued', '... and sees no time that is over');
-my $over = enqueue('hold', 'over',
+my $over = $session->enqueue('hold', 'over',
 	expires_at => q{clock_timestamp() - interval '1 s'});
-is($session->outcome(enqueue('hold', 'beside over')), 'done', '... sends others');
+is($session->outcome($session->enqueue('hold', 'beside over')), 'done', '... sends others');
 set_config('domowf.poll_interval', '200ms');
 is($session->outcome($id), 'expired', '... until it polls more often');
 is($session->outcome($over), 'expired', '... also what was due');

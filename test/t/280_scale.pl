@@ -41,11 +41,7 @@ my $call = q{domowf_enqueue_call('start', jsonb_build_object(
 
 sub enqueue
 {
-	my ($n, %option) = @_;
-	my $options = join '', map { ", $_ => $option{$_}" } sort keys %option;
-
-	return $session->value(
-		"SELECT domowf_enqueue('plain', '{\"n\": \"$n\"}'$options)");
+	return $session->enqueue('plain', @_);
 }
 
 sub worker
@@ -121,8 +117,7 @@ sub commits
 		q{SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'});
 }
 
-$session->value('ALTER SYSTEM SET domowf.max_connections = 1');
-$session->value('SELECT pg_reload_conf()');
+$session->configure('domowf.max_connections', '1');
 my $before = commits();
 $session->value(q{SELECT count(domowf_enqueue('plain',
 	jsonb_build_object('n', 'one by one'))) FROM generate_series(1, 300)});
@@ -249,8 +244,7 @@ $node->poll_query_until('postgres',
 is_at_rest('Domo wants it to wait');
 is($session->outcome($_), 'done', '... not for ever') foreach @ids;
 
-$session->value('ALTER SYSTEM SET domowf.rate_limit = 1');
-$session->value('SELECT pg_reload_conf()');
+$session->configure('domowf.rate_limit', '1');
 $node->poll_query_until('postgres',
 	q{SELECT setting = '1' FROM pg_settings WHERE name = 'domowf.rate_limit'});
 @ids = map { enqueue("limited $_") } 1 .. 3;
@@ -305,8 +299,7 @@ $session->value("SELECT domowf_discard($ids[0])");
 
 $session->value(q{ALTER TABLE domowf.log ADD CONSTRAINT poison
 	CHECK (workflow IS DISTINCT FROM 'poisoned')});
-$session->value('ALTER SYSTEM SET domowf.max_connections = 2');
-$session->value('SELECT pg_reload_conf()');
+$session->configure('domowf.max_connections', '2');
 worker();
 $session->value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
 worker();
