@@ -88,12 +88,12 @@ def main():
         make_deliveries(bench.nginx, arguments.full),
         make_latencies(),
     )
-    rows = [
-        row.measure(bench)
-        for maker in makers
-        for row in maker
-        if arguments.only in row.name
+    wanted = [
+        row for maker in makers for row in maker if arguments.only in row.name
     ]
+    if not wanted:
+        raise Failed("no row has %s in its name" % arguments.only)
+    rows = [row.measure(bench) for row in wanted]
     print_table(
         rows, describe_machine(bench.backend, load), arguments.markdown
     )
