@@ -14,35 +14,10 @@
 #undef check_text
 
 #include "tap.h"
+#include "text.h"
 
 /* A string field. */
 #define STRING(key, value)	{key, DWF_JSON_STRING, value, strlen(value)}
-
-/* A string of `count` times `text`; malloc'd. */
-static char *
-repeat(const char *text, int count)
-{
-	char	   *all = malloc(strlen(text) * count + 1);
-
-	*all = '\0';
-	for (int i = 0; i < count; i++)
-		strcpy(all + i * strlen(text), text);
-	return all;
-}
-
-static bool
-is_utf8(const char *text)
-{
-	size_t		step;
-
-	for (; *text != '\0'; text += step)
-	{
-		step = dwf_json_utf8_length(text, strlen(text));
-		if (step == 0)
-			return false;
-	}
-	return true;
-}
 
 /*
  * Where a long name is put into a message, of `room` bytes with its NUL: cut

@@ -13,6 +13,7 @@
 #include <curl/curl.h>
 
 #include "tap.h"
+#include "text.h"
 
 /* the tables below leave out what is NULL, 0 and false */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
@@ -483,20 +484,6 @@ test_words(void)
 		is_int(reply.blocked, c->blocked, "words %d: blocked", i);
 		dwf_domo_free_reply(&reply);
 	}
-}
-
-static bool
-is_utf8(const char *text)
-{
-	size_t		step;
-
-	for (; *text != '\0'; text += step)
-	{
-		step = dwf_json_utf8_length(text, strlen(text));
-		if (step == 0)
-			return false;
-	}
-	return true;
 }
 
 /* Foreign words without an end must not fill a log, nor be cut in a letter. */

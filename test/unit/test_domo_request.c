@@ -13,6 +13,7 @@
 #undef check_text
 
 #include "tap.h"
+#include "text.h"
 
 /* the tables below leave out what is NULL */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
@@ -242,18 +243,6 @@ static const EntriesCase entries_cases[] = {
 		"entry 1: unknown key \"Name\" (a string), expected one of \"id\", "
 	"\"type\", \"permissions\", \"name\""},
 };
-
-/* A string of `count` times `text`; malloc'd. */
-static char *
-repeat(const char *text, int count)
-{
-	char	   *all = malloc(strlen(text) * count + 1);
-
-	*all = '\0';
-	for (int i = 0; i < count; i++)
-		strcpy(all + i * strlen(text), text);
-	return all;
-}
 
 /* Reads fields; tests the answer, and that a fault is told exactly then. */
 static void
