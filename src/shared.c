@@ -14,11 +14,14 @@
  * the PGPROC, which wakes for nothing: all are made for that.
  *
  * Eviction.  DROP DATABASE and its like need a database without connections.
- * Who runs them puts its pid into the entry, which makes the worker leave and
- * the launcher stay away, and takes it out afterwards.  A pid whose process is
+ * Who runs them puts its pid into the entry, which makes the worker leave (one
+ * that does not is terminated) and the launcher stay away, and takes it out
+ * afterwards.  A pid whose process is
  * gone counts for nothing.
  */
 #include "postgres.h"
+
+#include <signal.h>
 
 #include "compat.h"
 #include "shared.h"
@@ -33,8 +36,9 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-/* How often an evictor looks again, milliseconds. */
+/* How often an evictor looks again, and when it uses force, milliseconds. */
 #define EVICTION_POLL	100
+#define EVICTION_PATIENCE	1000
 
 /* The longest wait for another start after one that failed, milliseconds. */
 #define MAX_START_WAIT	60000
@@ -49,6 +53,7 @@ static shmem_startup_hook_type next_startup_hook;
 static void request_memory(void);
 static void start_memory(void);
 static void detach_worker(int code, Datum arg);
+static void terminate_worker(Oid database);
 static bool has_left(Oid database);
 
 void
@@ -378,6 +383,8 @@ void
 dwf_shared_evict(Oid database)
 {
 	DwfSharedEntry *entry;
+	TimestampTz patient_until =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), EVICTION_PATIENCE);
 
 	if (dwf_shared == NULL)
 		return;
@@ -394,9 +401,28 @@ dwf_shared_evict(Oid database)
 
 	ConditionVariablePrepareToSleep(&dwf_shared->left);
 	while (entry != NULL && !has_left(database))
+	{
 		(void) ConditionVariableTimedSleep(&dwf_shared->left, EVICTION_POLL,
 										   PG_WAIT_EXTENSION);
+		if (GetCurrentTimestamp() >= patient_until)
+			terminate_worker(database);
+	}
 	ConditionVariableCancelSleep();
+}
+
+/* Ends a worker that does not hear: it waits for a standby, to commit. */
+static void
+terminate_worker(Oid database)
+{
+	DwfSharedEntry *entry;
+
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
+
+	/* its pid is its own as long as it stands here: see detach_worker() */
+	if (entry != NULL && entry->status.pid != 0)
+		(void) kill(entry->status.pid, SIGTERM);
+	LWLockRelease(dwf_shared->lock);
 }
 
 static bool

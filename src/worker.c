@@ -217,7 +217,11 @@ write_turn(Worker *worker)
 	if (!has_to_write(worker, now))
 		return;
 	if (in_transaction(write_all, worker))
+	{
+		/* who is told to end no longer waits for standbys, and may not send */
+		CHECK_FOR_INTERRUPTS();
 		dwf_sender_committed(&worker->sender);
+	}
 	else
 	{
 		dwf_sender_aborted(&worker->sender, now, worker->locked_out);

@@ -48,6 +48,9 @@ dwf_worker_become(Oid database)
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
+
+	/* pg_cancel_backend(): no statement here is anybody's to cancel */
+	pqsignal(SIGINT, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
 	if (!dwf_shared_attach(database))
 		proc_exit(0);

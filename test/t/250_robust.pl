@@ -170,6 +170,18 @@ is(outcome($hangs), 'in_doubt', '... which is in doubt in the end');
 is(outcome($id), 'done', '... and all go on');
 $session->value("SELECT domowf_discard($hangs)");
 
+# ---- a cancel: no statement of the worker's is anybody's to cancel
+
+$domo->script('gate:cancelled', count => 1, contains => '"cancelled"');
+$id = $session->enqueue('plain', 'cancelled');
+$domo->wait_for(held => 1);
+my $pid = worker();
+is($session->value("SELECT pg_cancel_backend($pid)"), 't',
+	'pg_cancel_backend() of the worker while a request hangs');
+$domo->release('cancelled');
+is(outcome($id), 'done', '... which is done all the same');
+is(worker(), $pid, '... by the same worker');
+
 # ---- limits
 
 $session->configure('domowf.rate_limit', 600);

@@ -154,6 +154,34 @@ is(outcome($node, $ids[0]), 'in_doubt', 'as it is where it was sent');
 
 # ---- standbys that commits wait for
 
+# The checkpointer tells everybody of synchronous_standby_names, some time after
+# a reload: commits until a commit waits.
+sub until_commits_wait
+{
+	my $probe = Domowf->session($node);
+
+	$probe->send(q{SET synchronous_commit = on; DO $$ BEGIN LOOP
+		PERFORM pg_logical_emit_message(true, '', ''); COMMIT;
+		END LOOP; END $$});
+	$node->poll_query_until('postgres',
+		"SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = "
+		  . $probe->pid);
+	$session->value('SELECT pg_terminate_backend(' . $probe->pid . ')');
+	$probe->quit;
+	return;
+}
+
+sub is_held_back
+{
+	my ($database, $name) = @_;
+
+	return ok(
+		$node->poll_query_until('postgres',
+			q{SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE}
+			  . " backend_type = 'domowf worker' AND datname = '$database'"),
+		($name // $database) . ': a claim waits for its standby');
+}
+
 # A failover must not lose a claim of something that was sent, whatever other
 # commits do; nor does it matter when the setting changes.
 $session = Domowf->session($node);
@@ -164,28 +192,39 @@ foreach my $weak ('local', 'off')
 	$session->configure('synchronous_commit', $weak);
 	$session->configure('synchronous_standby_names', 'nobody');
 
-	# the checkpointer tells all of it: commits until one waits
-	my $probe = Domowf->session($node);
-	$probe->send(q{SET synchronous_commit = on; DO $$ BEGIN LOOP
-		PERFORM pg_logical_emit_message(true, '', ''); COMMIT;
-		END LOOP; END $$});
-	$node->poll_query_until('postgres',
-		"SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = "
-		  . $probe->pid);
-	$session->value('SELECT pg_terminate_backend(' . $probe->pid . ')');
-	$probe->quit;
+	until_commits_wait();
 	$id = $session->enqueue('plain', $n);
-	ok( $node->poll_query_until('postgres',
-			q{SELECT wait_event = 'SyncRep' FROM pg_stat_activity
-				WHERE backend_type = 'domowf worker'}),
-		"$n: a claim waits for its standby");
+	is_held_back('postgres', $n);
 	is($domo->arrived($n), 0, '... and nothing is sent before');
 	$session->configure('synchronous_standby_names', '');
 	is($session->outcome($id), 'done', '... then it is');
 	is($domo->arrived($n), 1, '... once');
 }
-$session->configure('synchronous_commit', 'on');
+
+# A worker that waits for a standby holds up nothing, and then does not send.
+# (While the workers of other databases wait so, PostgreSQL itself has no DROP
+# DATABASE: they do not answer its barriers.)
+$session->value('CREATE DATABASE two');
+$node->safe_psql('two', 'CREATE EXTENSION domowf');
+$session->configure('synchronous_commit', 'local');
+$session->configure('synchronous_standby_names', 'nobody');
+until_commits_wait();
+$node->safe_psql('two', q{SELECT domowf_enqueue_call('start',
+	'{"messageName": "m", "version": "1.0.0", "modelId": "model",
+	"data": {"n": "dropped"}}')});
+is_held_back('two');
+is($session->run('DROP DATABASE two')->{sqlstate},
+	'', '... DROP DATABASE does not wait for it');
+$id = $session->enqueue('plain', 'stopped');
+is_held_back('postgres');
 $session->quit;
+$node->stop;
+$node->append_conf('postgresql.auto.conf',
+	"synchronous_standby_names = ''\nsynchronous_commit = on\n");
+$node->start;
+is(outcome($node, $id), 'in_doubt', '... nor does a fast shutdown');
+is($domo->arrived($_), 0, "... and nothing is sent: $_")
+  foreach 'dropped', 'stopped';
 
 # ---- binary upgrade
 
