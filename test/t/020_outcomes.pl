@@ -15,6 +15,7 @@ use lib $FindBin::RealBin, "$FindBin::RealBin/../domo";
 
 use Domo;
 use Domowf;
+use Encode ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -289,6 +290,23 @@ cmp_ok(length $got->{detail}, '<', 2500, 'a long message is cut');
 unlike(text_of($got) =~ s/\n(?=[^\n]*\z)//r,
 	qr/[\x00-\x09\x0b-\x1f\x7f]/, 'no control characters in an error');
 like($got->{detail}, qr/one ? ?two three/, 'newlines become spaces');
+
+# a name is cut to 99 bytes with its dots, before a character that has no room
+foreach my $character ('b', 'é', '流', '🚀')
+{
+	my $width = length Encode::encode('UTF-8', $character);
+
+	foreach my $shift (0 .. $width - 1)
+	{
+		my $name = 'a' x $shift . $character x 200;
+		my $shown = 'a' x $shift . $character x int((96 - $shift) / $width);
+
+		$domo->script('status:404', count => 1);
+		like( $session->run(Domowf->start_sql($name))->{message},
+			qr/ workflow "\Q$shown\E\.\.\." /,
+			"a long name of $width bytes each, $shift bytes aside, is cut");
+	}
+}
 $seen = ($domo->record)[-1]{seq};
 
 # ---- certainly not sent
