@@ -383,11 +383,12 @@ void
 dwf_shared_evict(Oid database)
 {
 	DwfSharedEntry *entry;
-	TimestampTz patient_until =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), EVICTION_PATIENCE);
+	TimestampTz patient_until;
 
 	if (dwf_shared == NULL)
 		return;
+	patient_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												EVICTION_PATIENCE);
 	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
 	entry = dwf_shared_find(database, true);
 	if (entry != NULL)

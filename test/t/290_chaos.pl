@@ -380,7 +380,8 @@ sub disturb
 		($is{paused} ? 12 : 5) => $is{paused} ? 'resume' : 'pause',
 		(map { (5 => $_) } 'close all', 'refuse connections',
 			'terminate worker', 'terminate session', 'open gate', 'lock rows',
-			'other max_connections', 'unlock', 'fail at a point'),
+			'other max_connections', 'unlock'),
+		10 => 'fail at a point',
 		(map { (3 => $_) } 'close idle', 'lock table', 'lock log',
 			'kill worker', 'immediate stop'),
 		(map { (2 => $_) } 'kill session', 'restart'));
