@@ -41,6 +41,7 @@ typedef struct InstanceCall
 	Jsonb	   *jsonb;			/* as it is logged */
 	TupleDesc	desc;
 	HeapTuple	tuple;
+	DwfCallLog	log;
 } InstanceCall;
 
 /* One permission change. */
@@ -48,6 +49,7 @@ typedef struct PermissionCall
 {
 	const DwfRequest *request;
 	Jsonb	   *jsonb;
+	DwfCallLog	log;
 } PermissionCall;
 
 static Datum call_for_instance(FunctionCallInfo fcinfo,
@@ -57,9 +59,6 @@ static void resolve_workflow(DwfRequest *request, Jsonb **jsonb,
 static TupleDesc instance_desc(FunctionCallInfo fcinfo);
 static void settle_instance(void *arg, int index, const DwfExchange *exchange,
 							const DwfReply *reply);
-static void log_call(const DwfRequest *request, Jsonb *jsonb,
-					 const DwfExchange *exchange, const DwfReply *reply,
-					 NullableDatum response);
 static void call_for_permissions(FunctionCallInfo fcinfo,
 								 const DwfRequest *request, Jsonb *jsonb,
 								 JsonbContainer *entries);
@@ -178,7 +177,9 @@ call_for_instance(FunctionCallInfo fcinfo, const DwfRequest *request,
 
 	dwf_connection_open(&connection);
 	call.desc = instance_desc(fcinfo);
+	dwf_log_open(&call.log);
 	dwf_call_run(&connection, request, NULL, 1, 1, settle_instance, &call);
+	dwf_log_close(&call.log);
 	return HeapTupleGetDatum(call.tuple);
 }
 
@@ -214,23 +215,13 @@ settle_instance(void *arg, int index, const DwfExchange *exchange,
 										 exchange->body_len);
 		call->tuple = dwf_instance_form(call->desc, &reply->instance,
 										response);
-		log_call(call->request, call->jsonb, exchange, reply, response);
+		dwf_log_call(&call->log, call->request, call->jsonb, &reply->instance,
+					 exchange->http_status, response);
 		return;
 	}
 	dwf_report_describe(call->request, exchange, reply, &failure);
 	dwf_report_log(&failure);
 	dwf_report_raise(&failure);
-}
-
-static void
-log_call(const DwfRequest *request, Jsonb *jsonb, const DwfExchange *exchange,
-		 const DwfReply *reply, NullableDatum response)
-{
-	DwfCallLog	log = {0};
-
-	dwf_log_call(&log, request, jsonb, &reply->instance, exchange->http_status,
-				 response);
-	dwf_log_close(&log);
 }
 
 /*
@@ -303,8 +294,10 @@ call_for_permissions(FunctionCallInfo fcinfo, const DwfRequest *request,
 				 errmsg("permission \"%s\" is none that Domo documents", name),
 				 errdetail("It is sent all the same.")));
 	}
+	dwf_log_open(&call.log);
 	dwf_call_run(&connection, request, NULL, 1, 1, settle_permissions,
 				 &call);
+	dwf_log_close(&call.log);
 	for (int i = 0; i < JsonContainerSize(entries); i++)
 	{
 		JsonbValue *entry = getIthJsonbValueFromContainer(entries, i);
@@ -322,9 +315,10 @@ settle_permissions(void *arg, int index, const DwfExchange *exchange,
 
 	if (reply->outcome == DWF_DONE)
 	{
-		log_call(call->request, call->jsonb, exchange, reply,
-				 dwf_instance_response(reply->root, exchange->body,
-									   exchange->body_len));
+		dwf_log_call(&call->log, call->request, call->jsonb, &reply->instance,
+					 exchange->http_status,
+					 dwf_instance_response(reply->root, exchange->body,
+										   exchange->body_len));
 		return;
 	}
 	dwf_report_describe(call->request, exchange, reply, &failure);

@@ -4,7 +4,7 @@
  *	  requests make have in common with them: the instance.
  *
  * It has happened in Domo already, so nothing that a reply holds may make the
- * row fail.
+ * row fail, and what else may is found out before the call.
  */
 #include "postgres.h"
 
@@ -20,9 +20,20 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
-static bool open_log(DwfCallLog *log);
 static void set_time(DwfTable *log, int column, bool present,
 					 int64 unix_usec);
+
+void
+dwf_log_open(DwfCallLog *log)
+{
+	if (!dwf_log_calls)
+		return;
+	log->sequence = dwf_table_oid("request_id");
+	if (!OidIsValid(log->sequence))
+		return;
+	dwf_table_open(&log->table, "log", LOG_COLUMNS, false);
+	log->is_open = true;
+}
 
 void
 dwf_log_call(DwfCallLog *log, const DwfRequest *request,
@@ -32,7 +43,7 @@ dwf_log_call(DwfCallLog *log, const DwfRequest *request,
 	DwfTable   *table = &log->table;
 	NameData	role;
 
-	if (!dwf_log_calls || !open_log(log))
+	if (!log->is_open)
 		return;
 	namestrcpy(&role, GetUserNameFromId(GetUserId(), false));
 	dwf_table_set(table, LOG_ID,
@@ -56,25 +67,6 @@ dwf_log_call(DwfCallLog *log, const DwfRequest *request,
 	if (dwf_log_payload && !response.isnull)
 		dwf_table_set(table, LOG_RESPONSE, response.value);
 	dwf_table_append(table);
-}
-
-/* False: there is no log, since the extension is being dropped. */
-static bool
-open_log(DwfCallLog *log)
-{
-	MemoryContext old;
-
-	if (log->is_open)
-		return true;
-	log->sequence = dwf_table_oid("request_id");
-	if (!OidIsValid(log->sequence))
-		return false;
-	old = MemoryContextSwitchTo(log->context == NULL ? CurrentMemoryContext :
-								log->context);
-	dwf_table_open(&log->table, "log", LOG_COLUMNS, false);
-	log->is_open = true;
-	MemoryContextSwitchTo(old);
-	return true;
 }
 
 void

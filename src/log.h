@@ -11,22 +11,26 @@
 
 #include "utils/jsonb.h"
 
-/*
- * The log as one statement's calls write it.  All zero: not open.  Opened in
- * `context` (NULL: the current one) by the first call that is logged.
- */
+/* The log as one statement's calls write it.  All zero: not open. */
 typedef struct DwfCallLog
 {
-	MemoryContext context;
 	bool		is_open;
 	Oid			sequence;
 	DwfTable	table;
 } DwfCallLog;
 
 /*
- * Logs a call that succeeded, with domowf.log_calls, in the caller's
- * transaction; the row may come as late as dwf_log_close().  `request_jsonb`
- * may be NULL.
+ * Opens the log, with domowf.log_calls, in the current memory context.  To be
+ * called before anything is sent: raises what would keep its rows from being
+ * written (55000, 55P03 and the like).  Not opened where it is not there, since
+ * the extension is being dropped.
+ */
+extern void dwf_log_open(DwfCallLog *log);
+
+/*
+ * Logs a call that succeeded, in the caller's transaction, where the log is
+ * open; the row may come as late as dwf_log_close().  `request_jsonb` may be
+ * NULL.
  */
 extern void dwf_log_call(DwfCallLog *log, const DwfRequest *request,
 						 Jsonb *request_jsonb, const DwfInstance *instance,

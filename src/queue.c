@@ -55,8 +55,21 @@ bool
 dwf_queue_exists(void)
 {
 	return OidIsValid(dwf_table_oid("queue")) &&
+		OidIsValid(dwf_table_oid("key")) &&
 		OidIsValid(dwf_table_oid("log")) &&
 		OidIsValid(dwf_table_oid("state"));
+}
+
+char *
+dwf_queue_find_fault(void)
+{
+	char	   *fault = dwf_table_find_fault("queue", QUEUE_COLUMNS);
+
+	if (fault == NULL)
+		fault = dwf_table_find_fault("key", KEY_COLUMNS);
+	if (fault == NULL)
+		fault = dwf_table_find_fault("log", LOG_COLUMNS);
+	return fault;
 }
 
 void

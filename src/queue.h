@@ -69,8 +69,11 @@ typedef struct DwfResult
 	size_t		response_len;
 } DwfResult;
 
-/* Whether the tables are there, in the shape that this library knows. */
+/* Whether the tables are there. */
 extern bool dwf_queue_exists(void);
+
+/* dwf_table_find_fault() of these tables, which are there. */
+extern char *dwf_queue_find_fault(void);
 
 /* What dwf_queue_enter() changed. */
 typedef struct DwfQueueScope

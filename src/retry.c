@@ -60,8 +60,9 @@ clamp_retry_after(double usec)
 }
 
 void
-dwf_pause_note(DwfPause *pause, DwfOutcome outcome, int64_t now,
-			   int64_t retry_after, const DwfBackoff *backoff, double random)
+dwf_pause_note(DwfPause *pause, DwfOutcome outcome, int64_t sent_at,
+			   int64_t now, int64_t retry_after, const DwfBackoff *backoff,
+			   double random)
 {
 	int64_t		wait;
 
@@ -69,6 +70,10 @@ dwf_pause_note(DwfPause *pause, DwfOutcome outcome, int64_t now,
 	{
 		case DWF_DONE:
 		case DWF_REJECTED:
+			/* what was sent before a pause tells nothing of its reason */
+			if (pause->pauses > 0 && sent_at < pause->since)
+				return;
+
 			/* Domo answers; what it says is about that request only */
 			pause->failures = 0;
 			pause->pauses = 0;
@@ -89,7 +94,7 @@ dwf_pause_note(DwfPause *pause, DwfOutcome outcome, int64_t now,
 	 * What else was in flight when the pause began adds nothing to it, but
 	 * may ask for a later time.
 	 */
-	if (pause->pauses > 0 && now < pause->until)
+	if (pause->pauses > 0 && (now < pause->until || sent_at < pause->since))
 		wait = retry_after;
 	else
 	{
@@ -99,6 +104,7 @@ dwf_pause_note(DwfPause *pause, DwfOutcome outcome, int64_t now,
 		if (wait < retry_after)
 			wait = retry_after;
 		pause->pauses++;
+		pause->since = now;
 		pause->until = 0;
 	}
 	if (wait > 0 && now + wait > pause->until)

@@ -39,6 +39,7 @@ typedef struct DwfPause
 {
 	int			failures;		/* in a row, not sent or in doubt */
 	int			pauses;			/* in a row: the exponent of the backoff */
+	int64_t		since;			/* the last of these began */
 	int64_t		until;			/* paused or probing while pauses > 0 */
 	int64_t		last_probe;		/* id of the request last used as a probe */
 } DwfPause;
@@ -64,11 +65,12 @@ extern int64_t dwf_retry_backoff(const DwfBackoff *backoff, int n,
 extern int64_t dwf_retry_after(const char *header, int64_t unix_now);
 
 /*
- * Takes an outcome into account.  `retry_after` is as of dwf_retry_after().
+ * Takes the outcome of an attempt that was sent at `sent_at` into account.
+ * `retry_after` is as of dwf_retry_after().
  */
-extern void dwf_pause_note(DwfPause *pause, DwfOutcome outcome, int64_t now,
-						   int64_t retry_after, const DwfBackoff *backoff,
-						   double random);
+extern void dwf_pause_note(DwfPause *pause, DwfOutcome outcome,
+						   int64_t sent_at, int64_t now, int64_t retry_after,
+						   const DwfBackoff *backoff, double random);
 
 /*
  * How many requests may be in flight at this time: 0 while it pauses, 1 for

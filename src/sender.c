@@ -38,7 +38,8 @@ static void decide(const DwfClaim *claim, DwfOutcome outcome,
 				   int64 retry_after, DwfResult *result);
 static DwfBackoff backoff_setting(void);
 static void note_pause(DwfSender *sender, DwfOutcome outcome,
-					   int64 retry_after, const char *error);
+					   TimestampTz sent_at, int64 retry_after,
+					   const char *error);
 static void report_lost(const DwfExchange *exchange, void *arg);
 static int64 unix_now(void);
 static double dice(void);
@@ -336,6 +337,7 @@ dwf_sender_send(DwfSender *sender)
 		else
 		{
 			attempt->connection = sender->connection;
+			attempt->sent_at = GetCurrentTimestamp();
 			sender->in_flight++;
 		}
 		MemoryContextSwitchTo(old);
@@ -426,7 +428,8 @@ finish(DwfSender *sender, DwfAttempt *attempt, const DwfExchange *exchange)
 		sender->failed++;
 		dwf_report_cut(sender->last_error, sizeof(sender->last_error), result->error);
 	}
-	note_pause(sender, reply->outcome, retry_after, result->error);
+	note_pause(sender, reply->outcome, attempt->sent_at, retry_after,
+			   result->error);
 }
 
 /* DESIGN.md's evidence table: what becomes of the request. */
@@ -480,14 +483,14 @@ backoff_setting(void)
 
 /* Lets the connection rest where the outcome asks for it. */
 static void
-note_pause(DwfSender *sender, DwfOutcome outcome, int64 retry_after,
-		   const char *error)
+note_pause(DwfSender *sender, DwfOutcome outcome, TimestampTz sent_at,
+		   int64 retry_after, const char *error)
 {
 	DwfBackoff	backoff = backoff_setting();
 	TimestampTz now = GetCurrentTimestamp();
 
-	dwf_pause_note(&sender->pause, outcome, now, retry_after, &backoff,
-				   dice());
+	dwf_pause_note(&sender->pause, outcome, sent_at, now, retry_after,
+				   &backoff, dice());
 	if (sender->pause.pauses == 0)
 		sender->pause_reason[0] = '\0';
 	else if (error != NULL)

@@ -25,6 +25,7 @@ typedef struct DwfAttempt
 	MemoryContext context;
 	DwfClaim	claim;
 	const DwfConnection *connection;	/* on which it was sent */
+	TimestampTz sent_at;
 	DwfRequest	request;
 	bool		is_readable;	/* else: why not */
 	DwfFault	fault;

@@ -89,7 +89,6 @@ domowf_start_all(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	dwf_connection_open(&connection);
 	all.result = (ReturnSetInfo *) fcinfo->resultinfo;
-	all.log.context = CurrentMemoryContext;
 	all.scratch = AllocSetContextCreate(CurrentMemoryContext,
 										"domowf_start_all scratch",
 										ALLOCSET_DEFAULT_SIZES);
@@ -101,9 +100,12 @@ domowf_start_all(PG_FUNCTION_ARGS)
 	read_starts(&all, elements, nulls);
 	emit_rows(&all);
 	if (all.count > 0)
+	{
+		dwf_log_open(&all.log);
 		dwf_call_run(&connection, all.requests, all.numbers, all.count,
 					 max_parallel, settle_start, &all);
-	dwf_log_close(&all.log);
+		dwf_log_close(&all.log);
+	}
 	return (Datum) 0;
 }
 

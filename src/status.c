@@ -40,6 +40,7 @@ static const struct
 static void emit_check(ReturnSetInfo *result, const char *name, bool ok,
 					   const char *detail);
 static void check_connection(ReturnSetInfo *result);
+static void check_tables(ReturnSetInfo *result);
 static void check_triggers(ReturnSetInfo *result);
 static bool fires_always(const char *table, const char *name);
 static void check_version(ReturnSetInfo *result);
@@ -58,9 +59,7 @@ domowf_check(PG_FUNCTION_ARGS)
 	emit_check(result, "preload", dwf_shared_exists(),
 			   dwf_shared_exists() ? "the library is preloaded" :
 			   "add domowf to shared_preload_libraries and restart: calls work, requests are not sent");
-	emit_check(result, "tables", dwf_queue_exists(),
-			   dwf_queue_exists() ? "the tables of schema domowf are there" :
-			   "a table of schema domowf is missing");
+	check_tables(result);
 	check_triggers(result);
 	check_version(result);
 	check_worker(result);
@@ -76,6 +75,16 @@ emit_check(ReturnSetInfo *result, const char *name, bool ok,
 	bool		nulls[] = {false, false, false};
 
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+static void
+check_tables(ReturnSetInfo *result)
+{
+	const char *fault = dwf_queue_exists() ? dwf_queue_find_fault() :
+	"a table of schema domowf is missing";
+
+	emit_check(result, "tables", fault == NULL, fault == NULL ?
+			   "the tables of schema domowf are there" : fault);
 }
 
 /* Whether this session could call Domo: nothing is sent. */

@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "compat.h"
+#include "extension.h"
 #include "table.h"
 #include "testpoint.h"
 
@@ -38,6 +39,8 @@
 /* So many rows are appended in one go. */
 #define MAX_APPENDED	32
 
+static void refuse_fault(Relation rel, int ncolumns);
+static char *describe_fault(Relation rel, int ncolumns);
 static void store_row(DwfTable *table);
 static void insert_appended(DwfTable *table);
 static void take_found(DwfTable *table);
@@ -71,12 +74,7 @@ dwf_table_open(DwfTable *table, const char *name, int ncolumns,
 	table->rel = table_open(oid, RowExclusiveLock);
 	desc = RelationGetDescr(table->rel);
 	if (desc->natts != ncolumns)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table %s.%s has %d columns, expected %d", SCHEMA,
-						name, desc->natts, ncolumns),
-				 errdetail("The extension's SQL and the library that this server has loaded are of different versions."),
-				 errhint("Restart the server after an update of the extension.")));
+		refuse_fault(table->rel, ncolumns);
 
 	table->estate = CreateExecutorState();
 	table->target = makeNode(ResultRelInfo);
@@ -86,6 +84,59 @@ dwf_table_open(DwfTable *table, const char *name, int ncolumns,
 	table->values = table->row->tts_values;
 	table->nulls = table->row->tts_isnull;
 	dwf_table_clear(table);
+}
+
+static void
+refuse_fault(Relation rel, int ncolumns)
+{
+	char	   *fault = describe_fault(rel, ncolumns);
+
+	if (fault != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg_internal("%s", fault),
+				 dwf_extension_is_served() ?
+				 errhint("Columns that are added to domowf's tables are left null: drop the column, or what it demands.") :
+				 errhint("Restart the server after an update of the extension.")));
+}
+
+/* dwf_table_find_fault(). */
+static char *
+describe_fault(Relation rel, int ncolumns)
+{
+	const char *name = RelationGetRelationName(rel);
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	if (desc->natts != ncolumns && !dwf_extension_is_served())
+		return dwf_extension_describe_skew();
+	if (desc->natts < ncolumns)
+		return psprintf("table %s.%s has %d columns, expected %d", SCHEMA,
+						name, desc->natts, ncolumns);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		if (i < ncolumns && column->attisdropped)
+			return psprintf("table %s.%s has lost its column number %d",
+							SCHEMA, name, i + 1);
+		if (i >= ncolumns && !column->attisdropped &&
+			(column->attnotnull || column->atthasdef))
+			return psprintf("column \"%s\" of table %s.%s %s",
+							NameStr(column->attname), SCHEMA, name,
+							column->attnotnull ? "is NOT NULL" :
+							"has a default");
+	}
+	return NULL;
+}
+
+char *
+dwf_table_find_fault(const char *name, int ncolumns)
+{
+	Relation	rel = table_open(dwf_table_oid(name), AccessShareLock);
+	char	   *fault = describe_fault(rel, ncolumns);
+
+	table_close(rel, AccessShareLock);
+	return fault;
 }
 
 void

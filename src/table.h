@@ -40,11 +40,19 @@ typedef struct DwfTable
 /*
  * Opens a table for reading and writing, with a row at hand that is all nulls.
  * `takes_new`: dwf_table_insert_new() may be called.  Raises 42P01 where the
- * table is not there.  Columns that somebody added stay as they are.
+ * table is not there, and 55000 where it has a fault.
  */
 extern void dwf_table_open(DwfTable *table, const char *name, int ncolumns,
 						   bool takes_new);
 extern void dwf_table_close(DwfTable *table);
+
+/*
+ * Why the rows of a table cannot be written, palloc'd; NULL: they can.  It may
+ * have columns that somebody added: they are null in what is written here, and
+ * stay as they are in what is changed.  So they must not be NOT NULL and have
+ * no default.  `name` is of a table that is there.
+ */
+extern char *dwf_table_find_fault(const char *name, int ncolumns);
 
 /* Makes the row at hand all nulls. */
 extern void dwf_table_clear(DwfTable *table);

@@ -31,9 +31,11 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/syscache.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+static void cancel_for_lock(SIGNAL_ARGS);
 static void fix_settings(void);
 static void become_superuser(void);
 static bool lock_database(void);
@@ -48,9 +50,7 @@ dwf_worker_become(Oid database)
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
-
-	/* pg_cancel_backend(): no statement here is anybody's to cancel */
-	pqsignal(SIGINT, SIG_IGN);
+	pqsignal(SIGINT, cancel_for_lock);
 	BackgroundWorkerUnblockSignals();
 	if (!dwf_shared_attach(database))
 		proc_exit(0);
@@ -107,6 +107,17 @@ dwf_worker_is_wanted(char *reason, Size size)
 		strlcpy(reason, "the database is a template, or allows no connections",
 				size);
 	return wanted;
+}
+
+/*
+ * SIGINT: lock_timeout sends it to its own process.  So does
+ * pg_cancel_backend(), but no statement here is anybody's to cancel.
+ */
+static void
+cancel_for_lock(SIGNAL_ARGS)
+{
+	if (get_timeout_indicator(LOCK_TIMEOUT, false))
+		StatementCancelHandler(postgres_signal_arg);
 }
 
 /*

@@ -1,7 +1,9 @@
 
 # What people do to domowf's tables while the worker runs: row locks, table
-# locks, VACUUM FULL, REINDEX, TRUNCATE.  Exists because a worker that waits
-# for a person's lock would hold up everybody else.
+# locks, VACUUM FULL, REINDEX, TRUNCATE, columns of their own.  Exists because a
+# worker that waits for a person's lock would hold up everybody else, and
+# because what keeps a result from being written must be known before anything
+# is sent.
 
 use strict;
 use warnings;
@@ -58,6 +60,70 @@ sub hang
 	$domo->wait_for(held => $count);
 	return @requests;
 }
+
+# ---- columns that somebody adds are left null, and what they hold stays
+
+foreach my $table (qw(queue key log))
+{
+	$session->value("ALTER TABLE domowf.$table ADD gone int DEFAULT 1,"
+		  . ' ADD mine int');
+	$session->value("ALTER TABLE domowf.$table DROP gone");
+}
+my $check = q{SELECT ok, detail FROM domowf_check() WHERE check_name = 'tables'};
+is($session->value($check), 't|the tables of schema domowf are there',
+	'columns that somebody adds: no fault');
+$id = enqueue('with columns', key => q{'with columns'});
+is($session->outcome($id), 'done', '... requests are done');
+is($session->value("SELECT mine IS NULL FROM domowf.log WHERE id = $id"),
+	't', '... the columns are null');
+is($session->value("SELECT mine IS NULL FROM domowf.key WHERE request_id = $id"),
+	't', '... also with a key');
+is($session->run(Domowf->start_sql('model'))->{sqlstate}, '', '... calls, too');
+$domo->script('reset-after', count => 1, contains => '"kept"');
+$id = enqueue('kept', run_at => $hour);
+$session->value("UPDATE domowf.queue SET mine = 7 WHERE id = $id");
+$session->value("SELECT domowf_retry($id)");
+is($session->outcome($id), 'in_doubt', 'a request that somebody has noted');
+is($session->value("SELECT mine FROM domowf.queue WHERE id = $id"),
+	'7', '... keeps what was noted');
+$session->value("SELECT domowf_discard($id)");
+
+# what demands more is refused before anything is sent
+my $sent = $domo->stats->{requests};
+foreach my $demand ('ADD wrong int DEFAULT 1', 'ADD wrong int NOT NULL',
+	q{ADD wrong text GENERATED ALWAYS AS ('x') STORED})
+{
+	$session->value('DELETE FROM domowf.log') if $demand =~ /NOT NULL/;
+	$session->value("ALTER TABLE domowf.log $demand");
+	my $words = $demand =~ /NOT NULL/ ? 'is NOT NULL' : 'has a default';
+	my $got = $session->run(Domowf->start_sql('model'));
+
+	is($got->{sqlstate}, '55000', "$demand: a call is refused");
+	is($got->{message}, qq(column "wrong" of table domowf.log $words),
+		'... it says why');
+	$got = $session->run("SELECT domowf_start_all(ARRAY[jsonb_build_object("
+		  . "'messageName', 'm', 'version', '1', 'modelId', 'model',"
+		  . " 'data', '{}'::jsonb)])");
+	is($got->{sqlstate}, '55000', '... and so is domowf_start_all');
+	is($session->value($check),
+		qq(f|column "wrong" of table domowf.log $words),
+		'... domowf_check says so');
+	$session->value('ALTER TABLE domowf.log DROP wrong');
+}
+is($domo->stats->{requests}, $sent, '... nothing was sent');
+is($session->run(Domowf->start_sql('model'))->{sqlstate}, '',
+	'... and all is well without the column');
+
+# ---- a log that cannot be written now
+
+$person->run('BEGIN; LOCK TABLE domowf.log IN SHARE MODE');
+$sent = $domo->stats->{requests};
+$session->run("SET lock_timeout = '50ms'");
+is($session->run(Domowf->start_sql('model'))->{sqlstate},
+	'55P03', 'a call waits for the log before it is made');
+is($domo->stats->{requests}, $sent, '... not afterwards');
+$session->run('RESET lock_timeout');
+$person->run('COMMIT');
 
 # ---- nothing is held while the network is
 

@@ -194,6 +194,24 @@ is(scalar @entries, 6, '... one was sent twice');
 cmp_ok($entries[1]{time} - $entries[0]{time},
 	'>=', 1.9, '... and none before Retry-After is over');
 
+# an answer to what was sent before is no leave to go on
+$domo->clear_record;
+$domo->script('gate:late', count => 1, contains => '"asked before"');
+@ids = ($session->enqueue('hold', 'asked before'));
+$domo->wait_for(held => 1);
+$domo->script('retry-after:429:2', count => 1, contains => '"asked too much"');
+push @ids, $session->enqueue('hold', 'asked too much');
+until_true("SELECT failures = 1 FROM domowf.queue WHERE id = $ids[1]",
+	'429 while another one is in flight');
+$domo->release('late');
+is($session->outcome($ids[0]), 'done', '... which is done');
+push @ids, $session->enqueue('hold', 'asked afterwards');
+is($session->outcome($_), 'done', '... all are') foreach @ids;
+@entries = grep { $_->{data}{n} ne 'asked before' }
+  $domo->record(contains => '"asked ');
+cmp_ok($entries[1]{time} - $entries[0]{time},
+	'>=', 1.9, '... but none before Retry-After is over');
+
 # ---- times that are over
 
 $session->value(q{SELECT domowf_pause('so that nothing is sent')});

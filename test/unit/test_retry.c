@@ -115,7 +115,7 @@ test_retry_after(void)
 static void
 note(DwfPause *pause, DwfOutcome outcome, int64_t now)
 {
-	dwf_pause_note(pause, outcome, now, -1, &defaults, 0.5);
+	dwf_pause_note(pause, outcome, now, now, -1, &defaults, 0.5);
 }
 
 static void
@@ -214,14 +214,24 @@ test_pause_with_others_in_flight(void)
 	is_int(pause.until, until, "what was in flight does not make it longer");
 	is_int(pause.pauses, 1, "... nor the next one");
 
-	dwf_pause_note(&pause, DWF_THROTTLED, NOW + 10, 60 * SEC, &defaults, 0.5);
+	dwf_pause_note(&pause, DWF_THROTTLED, NOW, NOW + 10, 60 * SEC, &defaults,
+				   0.5);
 	is_int(pause.until, NOW + 10 + 60 * SEC, "but a Retry-After is respected");
-	dwf_pause_note(&pause, DWF_THROTTLED, NOW + 20, SEC, &defaults, 0.5);
+	dwf_pause_note(&pause, DWF_THROTTLED, NOW, NOW + 20, SEC, &defaults, 0.5);
 	is_int(pause.until, NOW + 10 + 60 * SEC, "... and a shorter one changes nothing");
 
-	note(&pause, DWF_DONE, NOW + 30);
-	is_int(dwf_pause_room(&pause, NOW + 30, 8), 8,
-		   "a late good reply ends the pause");
+	/* good replies to what was sent before, in the pause and after it */
+	until = pause.until;
+	dwf_pause_note(&pause, DWF_DONE, NOW - 1, NOW + 30, -1, &defaults, 0.5);
+	dwf_pause_note(&pause, DWF_REJECTED, NOW - 1, NOW + 30, -1, &defaults, 0.5);
+	is_int(dwf_pause_room(&pause, NOW + 30, 8), 0,
+		   "an answer to what was sent before does not end the pause");
+	dwf_pause_note(&pause, DWF_DONE, NOW - 1, until, -1, &defaults, 0.5);
+	is_int(dwf_pause_room(&pause, until, 8), 1, "... nor the wait for the probe");
+	dwf_pause_note(&pause, DWF_IN_DOUBT, NOW - 1, until, -1, &defaults, 0.5);
+	is_int(pause.until, until, "... nor does a failure put that off");
+	dwf_pause_note(&pause, DWF_DONE, until, until + 1, -1, &defaults, 0.5);
+	is_int(dwf_pause_room(&pause, until + 1, 8), 8, "... which ends it");
 }
 
 static void
@@ -231,11 +241,11 @@ test_pause_retry_after(void)
 	{
 		DwfPause	pause = {0};
 
-		dwf_pause_note(&pause, DWF_THROTTLED, NOW, 3600 * SEC, &defaults,
+		dwf_pause_note(&pause, DWF_THROTTLED, NOW, NOW, 3600 * SEC, &defaults,
 					   dice[d]);
 		is_int(pause.until, NOW + 3600 * SEC, "never under Retry-After");
 		memset(&pause, 0, sizeof(pause));
-		dwf_pause_note(&pause, DWF_THROTTLED, NOW, SEC, &defaults, dice[d]);
+		dwf_pause_note(&pause, DWF_THROTTLED, NOW, NOW, SEC, &defaults, dice[d]);
 		ok(pause.until >= NOW + SEC && pause.until <= NOW + defaults.base,
 		   "nor under the backoff");
 	}
@@ -263,8 +273,8 @@ outage(double random, int in_flight_max, int64_t length, int *good_after)
 			if (ends[i] > now)
 				continue;
 			ends[i--] = ends[--in_flight];
-			dwf_pause_note(&pause, down ? DWF_IN_DOUBT : DWF_DONE, now, -1,
-						   &defaults, random);
+			dwf_pause_note(&pause, down ? DWF_IN_DOUBT : DWF_DONE, now - 100000,
+						   now, -1, &defaults, random);
 			if (down)
 				doubt++;
 			else
