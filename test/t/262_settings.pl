@@ -270,6 +270,20 @@ $id = enqueue('serializable', key => q{'s'}, order_key => q{'o'});
 $session->value('SET default_transaction_isolation = "read committed"');
 is($session->outcome($id), 'done', 'a serializable transaction can enqueue');
 is($domo->arrived('serializable'), 1, '... once');
+
+# the worker is in nobody's way there: it reads where this one writes, and
+# writes what this one has read
+my $serializable = Domowf->session($node, options => $sane);
+$id = enqueue('conflict', run_at => 'pg_catalog.' . $hour);
+$serializable->value('BEGIN ISOLATION LEVEL SERIALIZABLE');
+$serializable->value('SELECT pg_catalog.count(*) FROM domowf.queue');
+$session->value("SELECT domowf_retry($id)");
+is($session->outcome($id), 'done', '... and others go on meanwhile');
+$got = $serializable->run(Domowf->enqueue_sql('plain', 'conflicts'));
+is($got->{sqlstate}, '', '... which is no conflict') or diag $got->{err};
+is($serializable->run('COMMIT')->{sqlstate}, '', '... at its end, too');
+$serializable->quit;
+is($session->outcome($got->{out}), 'done', '... and it is done');
 unlike(Domowf->log_since($node), qr/\Q@{[Domowf::TOKEN]}\E/,
 	'the token is not in the log');
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
