@@ -13,6 +13,7 @@
 #   make fuzz [FUZZ_SECONDS=20] fuzz the parsers, each so long
 #   make format, format-check   lay the C out as pgindent does, or tell where not
 #   make rules                  house rules, one script each in test/ci/
+#   make matrix                 all tests on other builds of PostgreSQL (root)
 #   make demo, bench            test/demo/run, test/bench/run
 #
 # PG_CONFIG chooses the PostgreSQL, PG_VERSION=17 one of Debian's; WERROR=1 is

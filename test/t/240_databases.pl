@@ -191,14 +191,14 @@ is(outcome('copy', $in_copy), 'done', '... until somebody says that it may');
 
 $id = hang('three', 'undisturbed');
 $pid = worker_of('three');
-$admin->value('CREATE ROLE nobody LOGIN');
+$admin->value('CREATE ROLE stranger LOGIN');
 $admin->value('CREATE ROLE creator LOGIN CREATEDB');
 my %codes;
 foreach my $case (
-	[ 'nobody', 'DROP DATABASE three' ],
-	[ 'nobody', 'ALTER DATABASE three RENAME TO four' ],
-	[ 'nobody', 'ALTER DATABASE three SET TABLESPACE pg_default' ],
-	[ 'nobody', 'CREATE DATABASE mine TEMPLATE three' ],
+	[ 'stranger', 'DROP DATABASE three' ],
+	[ 'stranger', 'ALTER DATABASE three RENAME TO four' ],
+	[ 'stranger', 'ALTER DATABASE three SET TABLESPACE pg_default' ],
+	[ 'stranger', 'CREATE DATABASE mine TEMPLATE three' ],
 	[ 'creator', 'CREATE DATABASE mine TEMPLATE three' ])
 {
 	my $session = Domowf->session($node, user => $case->[0]);

@@ -54,10 +54,10 @@ my %hostile = (
 	log_statement => 'all',
 	plan_cache_mode => 'force_generic_plan',
 	quote_all_identifiers => 'on',
-	role => 'nobody',
+	role => 'stranger',
 	row_security => 'off',
 	search_path => 'evil, pg_catalog, public',
-	session_authorization => 'nobody',
+	session_authorization => 'stranger',
 	session_replication_role => 'origin',
 	standard_conforming_strings => 'off',
 	statement_timeout => '1ms',
@@ -127,11 +127,11 @@ is($session->value("SELECT domowf_discard($id)"), 't', '... by itself');
 # ---- objects that shadow others
 
 $session->value(<<'END');
-CREATE ROLE nobody LOGIN;
+CREATE ROLE stranger LOGIN;
 CREATE SCHEMA evil;
 CREATE TABLE evil.ran (what text, who text);
-GRANT ALL ON SCHEMA evil TO nobody;
-GRANT ALL ON evil.ran TO nobody, PUBLIC;
+GRANT ALL ON SCHEMA evil TO stranger;
+GRANT ALL ON evil.ran TO stranger, PUBLIC;
 GRANT USAGE ON SCHEMA evil TO PUBLIC;
 CREATE FUNCTION evil.note(text) RETURNS void LANGUAGE sql AS $$
 	INSERT INTO evil.ran VALUES ($1, current_user) $$;
@@ -153,27 +153,27 @@ CREATE EVENT TRIGGER on_ddl ON ddl_command_end EXECUTE FUNCTION evil.on_ddl();
 CREATE EVENT TRIGGER on_drop ON sql_drop EXECUTE FUNCTION evil.on_ddl();
 CREATE FUNCTION evil.on_row() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN PERFORM evil.note('trigger'); RETURN NULL; END $$;
-GRANT TRIGGER ON ALL TABLES IN SCHEMA domowf TO nobody;
-GRANT USAGE ON SCHEMA domowf TO nobody
+GRANT TRIGGER ON ALL TABLES IN SCHEMA domowf TO stranger;
+GRANT USAGE ON SCHEMA domowf TO stranger
 END
-my $nobody = Domowf->session($node, user => 'nobody');
+my $stranger = Domowf->session($node, user => 'stranger');
 foreach my $table (qw(queue log key))
 {
 	foreach my $level ('ROW', 'STATEMENT')
 	{
 		my $name = lc "${table}_$level";
 
-		$nobody->value("CREATE TRIGGER $name AFTER INSERT OR UPDATE OR DELETE"
+		$stranger->value("CREATE TRIGGER $name AFTER INSERT OR UPDATE OR DELETE"
 			  . " ON domowf.$table FOR EACH $level"
 			  . ' EXECUTE FUNCTION evil.on_row()');
 	}
-	is( $nobody->run(
+	is( $stranger->run(
 			"ALTER TABLE domowf.$table ENABLE ALWAYS TRIGGER ${table}_row")
 		  ->{sqlstate},
 		'42501',
 		"no user's trigger of $table can be made to fire always");
 }
-$nobody->quit;
+$stranger->quit;
 $session->value('DELETE FROM evil.ran');
 
 # ---- settings
@@ -211,7 +211,7 @@ sub relax
 	return;
 }
 relax();
-is($session->value('SELECT current_user <> $$nobody$$'), 't', 'it is itself');
+is($session->value('SELECT current_user <> $$stranger$$'), 't', 'it is itself');
 $id = enqueue('hostile', key => q{'k'}, order_key => q{'o'});
 is($session->outcome($id, 'state, attempts'),
 	'done|1', 'a request is done, by a worker with the rights that it needs');

@@ -218,7 +218,7 @@ sub send
 sub wait
 {
 	my ($self) = @_;
-	my $mark = qr/^\Q$self->{mark}\E$/m;
+	my $mark = qr/^\Q$self->{mark}\E\n/m;
 
 	while ($self->{out} !~ $mark || $self->{err} !~ $mark)
 	{
