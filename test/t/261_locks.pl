@@ -61,7 +61,12 @@ sub hang
 	return @requests;
 }
 
-# ---- columns that somebody adds are left null, and what they hold stays
+# ---- columns that somebody adds are left null, and what they hold stays;
+# indexes that somebody adds are kept up
+
+$session->value(q{CREATE INDEX mine ON domowf.log ((request->'data'->>'n'));
+	CREATE INDEX ours ON domowf.queue (order_key, state)
+		WHERE state = 'in_doubt'});
 
 foreach my $table (qw(queue key log))
 {
@@ -86,6 +91,14 @@ $session->value("SELECT domowf_retry($id)");
 is($session->outcome($id), 'in_doubt', 'a request that somebody has noted');
 is($session->value("SELECT mine FROM domowf.queue WHERE id = $id"),
 	'7', '... keeps what was noted');
+$session->value('SET enable_seqscan = off');
+is( $session->value(q{SELECT count(*) FROM domowf.queue
+		WHERE order_key IS NULL AND state = 'in_doubt'}),
+	1, '... an index of their own finds it');
+is( $session->value(q{SELECT count(*) FROM domowf.log
+		WHERE request->'data'->>'n' = 'with columns'}),
+	1, '... also one of expressions');
+$session->value('RESET enable_seqscan; DROP INDEX domowf.mine, domowf.ours');
 $session->value("SELECT domowf_discard($id)");
 
 # what demands more is refused before anything is sent
