@@ -265,6 +265,18 @@ sub catch_in_flight
 	return;
 }
 
+# Makes something go wrong at a test point from now on.
+sub begin_failing
+{
+	my $point = one_of(
+		qw(before-commit before-commit after-claim after-reply before-settle));
+
+	note "round $round: $point fails";
+	set_config('domowf.test_point', "$point=error");
+	$is{failing} = 1;
+	return;
+}
+
 # Ends what test points make go wrong.
 sub end_failing
 {
@@ -322,12 +334,6 @@ my %disturbance = (
 		$is{refusing} = 1;
 	},
 	'open gate' => sub { $domo->release('shut', 3); },
-	'fail at a point' => sub {
-		set_config('domowf.test_point',
-			one_of(qw(before-commit after-claim after-reply before-settle))
-			  . '=error');
-		$is{failing} = 1;
-	},
 	'terminate worker' => sub {
 		catch_in_flight();
 		value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
@@ -381,7 +387,6 @@ sub disturb
 		(map { (5 => $_) } 'close all', 'refuse connections',
 			'terminate worker', 'terminate session', 'open gate', 'lock rows',
 			'other max_connections', 'unlock'),
-		10 => 'fail at a point',
 		(map { (3 => $_) } 'close idle', 'lock table', 'lock log',
 			'kill worker', 'immediate stop'),
 		(map { (2 => $_) } 'kill session', 'restart'));
@@ -440,6 +445,7 @@ sub run_round
 	start_dice(SEED, $round);
 	heal() if chance(30);
 	end_failing() if chance(70);
+	begin_failing() if chance(25);
 	change_weather() foreach 1 .. dice(4);
 	foreach my $i (0 .. SESSIONS - 1)
 	{
