@@ -4,7 +4,7 @@
  *	  requests make have in common with them: the instance.
  *
  * It has happened in Domo already, so nothing that a reply holds may make the
- * row fail, and what else may is found out before the call.
+ * row fail; what can be known of the log itself is found out before the call.
  */
 #include "postgres.h"
 

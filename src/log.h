@@ -21,9 +21,9 @@ typedef struct DwfCallLog
 
 /*
  * Opens the log, with domowf.log_calls, in the current memory context.  To be
- * called before anything is sent: raises what would keep its rows from being
- * written (55000, 55P03 and the like).  Not opened where it is not there, since
- * the extension is being dropped.
+ * called before anything is sent: raises what is known to keep rows from being
+ * written, a lock (55P03) or a fault of the table (55000).  Not opened where it
+ * is not there, since the extension is being dropped.
  */
 extern void dwf_log_open(DwfCallLog *log);
 

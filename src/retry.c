@@ -64,6 +64,7 @@ dwf_pause_note(DwfPause *pause, DwfOutcome outcome, int64_t sent_at,
 			   int64_t now, int64_t retry_after, const DwfBackoff *backoff,
 			   double random)
 {
+	bool		is_late = pause->pauses > 0 && sent_at <= pause->since;
 	int64_t		wait;
 
 	switch (outcome)
@@ -71,7 +72,7 @@ dwf_pause_note(DwfPause *pause, DwfOutcome outcome, int64_t sent_at,
 		case DWF_DONE:
 		case DWF_REJECTED:
 			/* what was sent before a pause tells nothing of its reason */
-			if (pause->pauses > 0 && sent_at < pause->since)
+			if (is_late)
 				return;
 
 			/* Domo answers; what it says is about that request only */
@@ -94,7 +95,7 @@ dwf_pause_note(DwfPause *pause, DwfOutcome outcome, int64_t sent_at,
 	 * What else was in flight when the pause began adds nothing to it, but
 	 * may ask for a later time.
 	 */
-	if (pause->pauses > 0 && (now < pause->until || sent_at < pause->since))
+	if (is_late)
 		wait = retry_after;
 	else
 	{

@@ -95,9 +95,17 @@ refuse_fault(Relation rel, int ncolumns)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg_internal("%s", fault),
-				 dwf_extension_is_served() ?
-				 errhint("Columns that are added to domowf's tables are left null: drop the column, or what it demands.") :
-				 errhint("Restart the server after an update of the extension.")));
+				 errdetail("All columns of domowf's own must be there; others are left null."),
+				 errhint("Restart the server after an update of the extension; otherwise undo the change of the table.")));
+}
+
+void
+dwf_table_check(const char *name, int ncolumns)
+{
+	Relation	rel = table_open(dwf_table_oid(name), AccessShareLock);
+
+	refuse_fault(rel, ncolumns);
+	table_close(rel, AccessShareLock);
 }
 
 /* dwf_table_find_fault(). */

@@ -54,6 +54,9 @@ extern void dwf_table_close(DwfTable *table);
  */
 extern char *dwf_table_find_fault(const char *name, int ncolumns);
 
+/* Raises 55000 with that, where there is something. */
+extern void dwf_table_check(const char *name, int ncolumns);
+
 /* Makes the row at hand all nulls. */
 extern void dwf_table_clear(DwfTable *table);
 

@@ -196,6 +196,9 @@ dwf_queue_claim(const int64 *ids, int count, int64 owner, TimestampTz now,
 	DwfTable	queue;
 	int			claimed = 0;
 
+	/* what could not be settled is not sent */
+	dwf_table_check("log", LOG_COLUMNS);
+
 	*claims = palloc(sizeof(DwfClaim) * count);
 	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
 	for (int i = 0; i < count; i++)

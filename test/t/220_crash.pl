@@ -48,18 +48,6 @@ sub until_true
 	return $node->poll_query_until('postgres', $sql);
 }
 
-# Makes something go wrong from now on, or ends that.  Works without a session,
-# and while no session can be had.
-sub set_test_point
-{
-	my ($setting) = @_;
-
-	$node->append_conf('postgresql.auto.conf',
-		"domowf.test_point = '$setting'\n");
-	$node->reload if $node->{_pid};
-	return;
-}
-
 sub wait_for_log
 {
 	my ($pattern, $offset) = @_;
@@ -152,14 +140,14 @@ my %event = (
 		run => sub {
 			my ($offset) = @_;
 			wait_for_log(qr/terminated by signal 9/, $offset);
-			set_test_point('');
+			Domowf->set_test_point($node, '');
 		}
 	},
 	'immediate stop' => {
 		action => 'wait',
 		run => sub {
 			$node->stop('immediate');
-			set_test_point('');
+			Domowf->set_test_point($node, '');
 			$node->start;
 		}
 	},
@@ -167,14 +155,14 @@ my %event = (
 		action => 'wait',
 		run => sub {
 			value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
-			set_test_point('');
+			Domowf->set_test_point($node, '');
 		}
 	},
 	'restart' => {
 		action => 'wait',
 		run => sub {
 			$node->stop('fast');
-			set_test_point('');
+			Domowf->set_test_point($node, '');
 			$node->start;
 		}
 	},
@@ -183,7 +171,7 @@ my %event = (
 		run => sub {
 			my ($offset) = @_;
 			wait_for_log(qr/test point "[^"]*" was reached/, $offset);
-			set_test_point('');
+			Domowf->set_test_point($node, '');
 		}
 	});
 
@@ -199,7 +187,7 @@ sub run_cell
 
 	kill 'STOP', $pid or die "kill: $!";
 	my %ids = enqueue_some($cell);
-	set_test_point("$point=$event->{action}");
+	Domowf->set_test_point($node, "$point=$event->{action}");
 	until_true("SELECT setting <> '' FROM pg_settings"
 		  . " WHERE name = 'domowf.test_point'");
 	kill 'CONT', $pid;

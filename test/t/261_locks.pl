@@ -121,9 +121,16 @@ foreach my $demand ('ADD wrong int DEFAULT 1', 'ADD wrong int NOT NULL',
 	is($session->value($check),
 		qq(f|column "wrong" of table domowf.log $words),
 		'... domowf_check says so');
+	my $pid = worker();
+	$offset = Domowf->log_size($node);
+	$id = enqueue("for later, $words");
+	$node->wait_for_log(qr/\[$pid\] ERROR:  column "wrong" .* $words/, $offset);
+	is($session->request($id), 'queued', '... the worker sends nothing');
+	is($domo->stats->{requests}, $sent, '... as Domo knows');
 	$session->value('ALTER TABLE domowf.log DROP wrong');
+	is($session->outcome($id), 'done', '... but when it is gone');
+	$sent = $domo->stats->{requests};
 }
-is($domo->stats->{requests}, $sent, '... nothing was sent');
 is($session->run(Domowf->start_sql('model'))->{sqlstate}, '',
 	'... and all is well without the column');
 

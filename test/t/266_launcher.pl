@@ -91,16 +91,6 @@ sub count_lines
 		my @lines = Domowf->log_since($node, $offset) =~ /$pattern/g);
 }
 
-sub set_test_point
-{
-	my ($setting) = @_;
-
-	$node->append_conf('postgresql.auto.conf',
-		"domowf.test_point = '$setting'\n");
-	$node->reload;
-	return;
-}
-
 # ---- more databases than there is room for, most of them without it
 
 $node->safe_psql('postgres', 'DROP EXTENSION domowf');
@@ -126,7 +116,7 @@ works('postgres', 'the extension where there was none');
 
 $node->append_conf('postgresql.conf', "max_worker_processes = 2\n");
 $node->restart;
-set_test_point('no-slot-wait=200');
+Domowf->set_test_point($node, 'no-slot-wait=200');
 $offset = Domowf->log_size($node);
 my ($with) = grep {
 	$node->poll_query_until('postgres',
@@ -154,7 +144,7 @@ is( scalar(
 	),
 	1,
 	'... and was said once');
-set_test_point('');
+Domowf->set_test_point($node, '');
 
 # ---- full
 
@@ -186,7 +176,7 @@ $node->safe_psql($db,
 	'SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
 works($db, 'CONNECTION LIMIT 0 is not for a worker');
 
-set_test_point('look-interval=200');
+Domowf->set_test_point($node, 'look-interval=200');
 foreach my $case (
 	[ 'ALLOW_CONNECTIONS false', 'ALLOW_CONNECTIONS true' ],
 	[ 'IS_TEMPLATE true', 'IS_TEMPLATE false' ])
@@ -292,7 +282,7 @@ works($db, 'a new launcher comes, and starts workers');
 # ---- a worker that cannot start is started at growing intervals
 
 $offset = Domowf->log_size($node);
-set_test_point('before-commit=error');
+Domowf->set_test_point($node, 'before-commit=error');
 $pid = $node->safe_psql($db, 'SELECT pid FROM domowf.worker');
 $node->safe_psql($db, "SELECT pg_terminate_backend($pid, 100000)");
 my $oid = $node->safe_psql('postgres',
@@ -310,7 +300,7 @@ ok( poll_log(
 			return @times >= 4;
 		}),
 	'a worker that cannot start is started again');
-set_test_point('');
+Domowf->set_test_point($node, '');
 my @gaps = map { $times[$_] - $times[ $_ - 1 ] } 1 .. $#times;
 note "gaps: @gaps";
 cmp_ok($gaps[0], '>', 0.9, '... not at once');

@@ -73,6 +73,18 @@ sub session
 	return Domowf::Session->new($node, %option);
 }
 
+# Makes something go wrong from now on, or ends that.  Works without a session,
+# and while no session can be had.
+sub set_test_point
+{
+	my ($class, $node, $setting) = @_;
+
+	$node->append_conf('postgresql.auto.conf',
+		"domowf.test_point = '$setting'\n");
+	$node->reload if $node->{_pid};
+	return;
+}
+
 # A literal of SQL.
 sub literal
 {

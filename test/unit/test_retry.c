@@ -210,7 +210,7 @@ test_pause_with_others_in_flight(void)
 		note(&pause, DWF_IN_DOUBT, NOW);
 	until = pause.until;
 	for (int i = 0; i < 5; i++)
-		note(&pause, DWF_IN_DOUBT, NOW + i);
+		dwf_pause_note(&pause, DWF_IN_DOUBT, NOW, NOW + i, -1, &defaults, 0.5);
 	is_int(pause.until, until, "what was in flight does not make it longer");
 	is_int(pause.pauses, 1, "... nor the next one");
 
