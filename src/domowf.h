@@ -18,7 +18,7 @@
 #ifndef DWF_DOMOWF_H
 #define DWF_DOMOWF_H
 
-#define DWF_VERSION		"1.0.0"
+#define DWF_VERSION		"1.1.0"
 
 /* How many rolled-back calls a warning names before it only counts. */
 #define DWF_MAX_NAMED	100
