@@ -77,13 +77,14 @@ sub enqueue_as
 	return as_role($role, Domowf->enqueue_sql(@request));
 }
 
-# A new worker, which counts anew.
+# A new worker, which has counted anew by the time that it says to be paused.
 sub restart_worker
 {
+	$session->value('SELECT domowf_pause()');
 	$session->value(
 		'SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
 	$node->poll_query_until('postgres',
-		q{SELECT state IN ('idle', 'paused') FROM domowf.worker});
+		q{SELECT state = 'paused' FROM domowf.worker});
 	return;
 }
 
@@ -99,7 +100,6 @@ sub is_refused
 }
 
 restart_worker();
-$session->value('SELECT domowf_pause()');
 
 # ---- keys: who may have a request in place of his own
 
@@ -469,6 +469,15 @@ is($session->value(q{SELECT count(*) > 0 FROM domowf.queue WHERE state = 'in_dou
 	't', '... some are in doubt');
 $session->value('SELECT domowf_pause()');
 
+# what expires, which the worker sees when it looks after the queue
+$session->value('SET ROLE clerk1; '
+	  . "SELECT domowf_enqueue('plain', run_at => $hour,"
+	  . ' expires_at => clock_timestamp()) FROM generate_series(1, 3); RESET ROLE');
+$session->value('SELECT pg_reload_conf()');
+$node->poll_query_until('postgres',
+	q{SELECT count(*) >= 3 FROM domowf.log WHERE outcome = 'expired'});
+is(told(), stored(), '... of requests that have expired');
+
 # what nobody tells, a recount finds
 $session->value('BEGIN; SET LOCAL ROLE alice; '
 	  . many_sql(3) . q{; PREPARE TRANSACTION 'p'});
@@ -477,17 +486,12 @@ $session->value(q{COMMIT PREPARED 'p'});
 isnt(told(), stored(), '... nobody tells that it is committed');
 $session->value(q{DELETE FROM domowf.queue WHERE id IN (SELECT id
 	FROM domowf.queue WHERE requested_by = 'bob' LIMIT 2)});
-$session->value('SET ROLE clerk1; '
-	  . "SELECT domowf_enqueue('plain', run_at => $hour,"
-	  . ' expires_at => clock_timestamp()) FROM generate_series(1, 3); RESET ROLE');
 $session->configure('domowf.poll_interval', '100ms');
-$node->poll_query_until('postgres',
-	q{SELECT count(*) >= 3 FROM domowf.log WHERE outcome = 'expired'});
 foreach (1 .. 100 * $PostgreSQL::Test::Utils::timeout_default)
 {
 	last if told() eq stored();
 }
-is(told(), stored(), '... nor what was changed by hand or expires, until a poll');
+is(told(), stored(), '... nor what was changed by hand, until a poll');
 $session->configure('domowf.poll_interval', '1h');
 
 # what a worker was sending when it died
@@ -496,15 +500,21 @@ $session->value('SELECT domowf_resume()');
 $domo->script('hang', count => 2, contains => '"dies');
 enqueue_as('alice', 'plain', "dies $_") foreach 1, 2;
 $domo->wait_for(held => 2);
-is(told(), 'alice 2 bob 0 clerk1 0 all 2', 'what is being sent is counted');
+as_role('alice', many_sql(5));
+is(told(), 'alice 7 bob 0 clerk1 0 all 7', 'what is being sent is counted');
 restart_worker();
 $node->poll_query_until('postgres',
 	q{SELECT count(*) = 2 FROM domowf.queue WHERE state = 'in_doubt'});
-is(told(), 'alice 0 bob 0 clerk1 0 all 0', '... what is in doubt since it died is not');
+is(told(), 'alice 5 bob 0 clerk1 0 all 5', '... what is in doubt since it died is not');
 $domo->close_all;
-is($session->value(q{SELECT count(domowf_retry(id)) FROM domowf.queue}), 2, '... retried');
-$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM domowf.queue});
-is(told(), 'alice 0 bob 0 clerk1 0 all 0', '... done');
+$session->value('SELECT domowf_resume()');
+is( $session->value(
+		q{SELECT count(domowf_retry(id)) FROM domowf.queue WHERE state = 'in_doubt'}),
+	2,
+	'... retried');
+$node->poll_query_until('postgres', q{SELECT count(*) = 5 FROM domowf.queue});
+is(told(), 'alice 5 bob 0 clerk1 0 all 5', '... done');
+$session->value('SELECT domowf_discard(id) FROM domowf.queue');
 
 # ---- more roles than can be counted (16 with test hooks)
 
