@@ -11,7 +11,6 @@
 
 #include "enqueue.h"
 #include "guc.h"
-#include "quota.h"
 #include "shared.h"
 
 #include "miscadmin.h"
@@ -84,7 +83,6 @@ dwf_enqueue_put(DwfEnqueue *enqueue)
 				   GetCurrentTimestamp() + dwf_expire_after * USECS_PER_SEC);
 	if (!dwf_shared_exists())
 		warn_no_worker();
-	dwf_quota_check(enqueue->requested_by);
 	return dwf_queue_enqueue(enqueue);
 }
 

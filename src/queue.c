@@ -24,6 +24,7 @@
 #include "domowf.h"
 #include "key.h"
 #include "queue.h"
+#include "quota.h"
 #include "table.h"
 #include "xact.h"
 
@@ -125,6 +126,8 @@ dwf_queue_enqueue(const DwfEnqueue *request)
 		if (holder != id)
 			return holder;
 	}
+	/* now, since who asks again for what is there needs no room */
+	dwf_quota_check(request->requested_by);
 
 	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
 	if (request->order_key != NULL)

@@ -97,7 +97,7 @@ extern void dwf_queue_leave(const DwfQueueScope *scope);
 
 /*
  * Enqueues; returns the id, or that of the request that holds the key, as
- * dwf_key_take() says.
+ * dwf_key_take() says.  53400 where there is no room for one more.
  */
 extern int64 dwf_queue_enqueue(const DwfEnqueue *request);
 

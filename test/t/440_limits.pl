@@ -308,6 +308,8 @@ $session->run('ROLLBACK');
 is(queued(), 4, '... nor what a transaction has undone');
 is($session->value(many_sql(6)), 6, '... so that there is room for others');
 is($session->run(many_sql(1))->{sqlstate}, '53400', '... and for no more');
+is( $session->run(Domowf->enqueue_sql('plain', 'n', key => q{'full'}))->{sqlstate},
+	'53400', '... with a key, too');
 $session->value('SELECT count(domowf_discard(id)) FROM domowf.queue');
 as_role('keeper', 'GRANT ALL ON archive TO PUBLIC');
 $got = $session->run("COPY archive (id) FROM STDIN;\n"
@@ -317,6 +319,8 @@ $got = $session->run("COPY archive (id) FROM STDIN;\n"
 	  . join('', map { "copied $_\n" } 1 .. 10) . "\\.\n");
 is($got->{sqlstate}, '', '... and of as many') or diag $got->{err};
 is(queued(), 10, '... is in the queue');
+is($session->run(q{UPDATE archive SET note = 'full' WHERE id = 'copied 1'})->{sqlstate},
+	'', '... which is in no way of what asks for the same again');
 $session->value('SELECT count(domowf_discard(id)) FROM domowf.queue');
 $session->value('RESET domowf.max_queue_length');
 
