@@ -402,6 +402,8 @@ CREATE TABLE domowf.key (
 	scope text,
 	key text,
 	request_id bigint NOT NULL,
+	key_owner oid,
+	source_oid oid,
 	PRIMARY KEY (scope, key)
 );
 COMMENT ON TABLE domowf.key IS
@@ -409,6 +411,10 @@ COMMENT ON TABLE domowf.key IS
 COMMENT ON COLUMN domowf.key.scope IS 'registered workflow, or operation';
 COMMENT ON COLUMN domowf.key.key IS 'the key';
 COMMENT ON COLUMN domowf.key.request_id IS 'request that holds it';
+COMMENT ON COLUMN domowf.key.key_owner IS
+	'whose key it is: of a trigger, who owned the table; NULL: the requester''s';
+COMMENT ON COLUMN domowf.key.source_oid IS
+	'table whose trigger took it, whose owner of today may have it, too';
 
 -- The C code inserts into this table by column position (queue.h).
 CREATE TABLE domowf.log (

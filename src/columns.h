@@ -83,7 +83,7 @@ typedef enum DwfLogColumn
 
 #define LOG_COLUMNS		(LOG_INSTANCE_FINISHED_AT + 1)
 
-/* domowf.key */
+/* domowf.key; key.c finds its other columns by name */
 typedef enum DwfKeyColumn
 {
 	KEY_SCOPE,

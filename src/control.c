@@ -12,6 +12,7 @@
 #include "guc.h"
 #include "notice.h"
 #include "queue.h"
+#include "quota.h"
 #include "settlement.h"
 #include "xact.h"
 
@@ -42,7 +43,8 @@ static const char retry_queued[] =
 "due = CASE WHEN waiting THEN 'infinity' ELSE now() END, "
 "expires_at = CASE WHEN expires_at > now() THEN expires_at END "
 "FROM o WHERE q.id = o.id "
-"RETURNING NULL::text, CASE o.state WHEN 'in_doubt' THEN 1 ELSE 0 END";
+"RETURNING NULL::text, CASE o.state WHEN 'in_doubt' THEN 1 ELSE 0 END, "
+"q.requested_by_oid";
 
 /* what can be retried of the log */
 #define RETRIABLE \
@@ -61,7 +63,8 @@ static const char retry_settled[] =
 "workflow, request, on_doubt, max_attempts, 0, 0, 0, NULL, key, "
 "order_key, source, requested_by, requested_by_oid, batch, enqueued_at, "
 "now(), CASE WHEN $5 THEN 'infinity' ELSE now() END, NULL, sent_at, "
-"http_status, error, errors FROM d RETURNING NULL::text, 1";
+"http_status, error, errors FROM d RETURNING NULL::text, 1, "
+"requested_by_oid";
 
 /* $3 the outcome, $4 an instance id or NULL, $5 whether to keep the request */
 static const char settle_queued[] =
@@ -80,7 +83,8 @@ static const char settle_queued[] =
 "requested_by, requested_by_oid, enqueued_at, sent_at, "
 "clock_timestamp(), batch, on_doubt, max_attempts, expires_at FROM d "
 "RETURNING order_key, "
-"(SELECT CASE state WHEN 'in_doubt' THEN 0 ELSE -1 END FROM d)";
+"(SELECT CASE state WHEN 'in_doubt' THEN 0 ELSE -1 END FROM d), "
+"requested_by_oid";
 
 static const char settle_settled[] =
 "WITH u AS (UPDATE domowf.log SET outcome = $3, "
@@ -90,7 +94,7 @@ static const char settle_settled[] =
 "AND domowf.may_see($2, requested_by_oid) RETURNING *), "
 "k AS (INSERT INTO domowf.key SELECT coalesce(workflow, operation), key, "
 "id FROM u WHERE key IS NOT NULL AND $3 = 'done') "
-"SELECT NULL::text, 0 FROM u";
+"SELECT NULL::text, 0, requested_by_oid FROM u";
 
 static Oid	param_types[MAX_PARAMS] = {INT8OID, OIDOID, TEXTOID, TEXTOID, BOOLOID};
 
@@ -202,7 +206,7 @@ settle_by_hand(int64 id, const char *outcome, Datum instance_id,
 
 	if (done)
 	{
-		dwf_xact_note_settled();
+		dwf_xact_note_settled(id);
 		dwf_notice_settled(id, outcome, no_instance ? NULL :
 						   TextDatumGetCString(instance_id));
 	}
@@ -211,8 +215,8 @@ settle_by_hand(int64 id, const char *outcome, Datum instance_id,
 
 /*
  * Runs a statement that changes at most one request and returns an order_key
- * that it held, or NULL, and by how much the queue got longer.  Whether it
- * changed one.
+ * that it held, or NULL, by how much the queue got longer, and whose it is.
+ * Whether it changed one; 53400 where it may not get longer.
  */
 static bool
 change(const char *sql, int nparams, Datum *values, const char *nulls)
@@ -234,7 +238,14 @@ change(const char *sql, int nparams, Datum *values, const char *nulls)
 													   SPI_tuptable->tupdesc,
 													   2, &isnull));
 
+		Oid			role = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0],
+														  SPI_tuptable->tupdesc,
+														  3, &isnull));
+
+		if (more > 0)
+			dwf_quota_check(role);
 		dwf_xact_note_enqueued(DT_NOEND, more);
+		dwf_xact_note_count(role, more);
 		order_key = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
 								  1, &isnull);
 		if (!isnull)

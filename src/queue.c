@@ -1,6 +1,6 @@
 /*
  * queue.c
- *	  The queue as backends use it: enqueue, keys, the order of order keys.
+ *	  The queue as backends use it: enqueue, the order of order keys.
  *
  * Order keys.  Requests of one order_key go one after the other, in the order
  * in which their transactions commit.  Whoever enqueues locks the key until
@@ -15,10 +15,6 @@
  * The lock is of LOCKTAG_USERLOCK, which no SQL function can take, and is kept
  * by a prepared transaction as any other.
  *
- * Keys.  (scope, key) is inserted unless it is there, as by ON CONFLICT DO
- * NOTHING: that waits for a concurrent transaction that holds it, and raises
- * 40001 above READ COMMITTED, where the winner cannot be seen.
- *
  * Nothing here goes through SQL (table.c says why).
  */
 #include "postgres.h"
@@ -26,7 +22,9 @@
 #include "columns.h"
 #include "compat.h"
 #include "domowf.h"
+#include "key.h"
 #include "queue.h"
+#include "quota.h"
 #include "table.h"
 #include "xact.h"
 
@@ -47,7 +45,6 @@
 /* Order keys that one transaction may lock. */
 #define MAX_ORDER_KEYS	1000
 
-static int64 take_key(const DwfEnqueue *request, int64 id);
 static void insert_request(DwfTable *queue, const DwfEnqueue *request,
 						   int64 id, bool waiting);
 
@@ -124,11 +121,13 @@ dwf_queue_enqueue(const DwfEnqueue *request)
 	id = nextval_internal(sequence, false);
 	if (request->key != NULL)
 	{
-		int64		holder = take_key(request, id);
+		int64		holder = dwf_key_take(request, id);
 
 		if (holder != id)
 			return holder;
 	}
+	/* now, since who asks again for what is there needs no room */
+	dwf_quota_check(request->requested_by);
 
 	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
 	if (request->order_key != NULL)
@@ -139,29 +138,8 @@ dwf_queue_enqueue(const DwfEnqueue *request)
 	if (waiting)
 		dwf_xact_note_waiting();
 	dwf_xact_note_enqueued(waiting ? DT_NOEND : request->run_at, 1);
+	dwf_xact_note_count(request->requested_by, 1);
 	return id;
-}
-
-/*
- * Takes a key for a request.  Returns its id, or that of the request that has
- * the key already.
- */
-static int64
-take_key(const DwfEnqueue *request, int64 id)
-{
-	int64		holder = id;
-	DwfTable	key;
-
-	dwf_table_open(&key, "key", KEY_COLUMNS, true);
-	dwf_table_set_text(&key, KEY_SCOPE,
-					   request->workflow != NULL ? request->workflow :
-					   dwf_domo_operation_name(request->operation));
-	dwf_table_set_text(&key, KEY_KEY, request->key);
-	dwf_table_set(&key, KEY_REQUEST_ID, Int64GetDatum(id));
-	if (!dwf_table_insert_new(&key))
-		holder = DatumGetInt64(key.values[KEY_REQUEST_ID]);
-	dwf_table_close(&key);
-	return holder;
 }
 
 /*

@@ -21,6 +21,8 @@ typedef struct DwfEnqueue
 	const char *key;
 	const char *order_key;
 	const char *source;
+	Oid			source_oid;		/* of a trigger: its table, and whose keys it */
+	Oid			key_owner;		/* takes; else InvalidOid */
 	Oid			requested_by;
 	TimestampTz run_at;
 	bool		has_expires_at;
@@ -93,7 +95,10 @@ extern void dwf_queue_enter(DwfQueueScope *scope);
 /* Undoes dwf_queue_enter(). */
 extern void dwf_queue_leave(const DwfQueueScope *scope);
 
-/* Enqueues; returns the id, or that of the request that holds the key. */
+/*
+ * Enqueues; returns the id, or that of the request that holds the key, as
+ * dwf_key_take() says.  53400 where there is no room for one more.
+ */
 extern int64 dwf_queue_enqueue(const DwfEnqueue *request);
 
 /*

@@ -9,8 +9,9 @@
 
 #include "argument.h"
 #include "enqueue.h"
+#include "guc.h"
 #include "report.h"
-#include "shared.h"
+#include "waiters.h"
 #include "workflow.h"
 
 #include "access/xact.h"
@@ -27,9 +28,6 @@
 PG_FUNCTION_INFO_V1(domowf_enqueue);
 PG_FUNCTION_INFO_V1(domowf_enqueue_call);
 PG_FUNCTION_INFO_V1(domowf_wait);
-
-/* domowf_wait() looks again at least this often, milliseconds. */
-#define WAIT_STEP	1000
 
 static DwfOperation read_operation(const char *name);
 static void read_options(FunctionCallInfo fcinfo, int first,
@@ -202,7 +200,7 @@ domowf_wait(PG_FUNCTION_ARGS)
 	{
 		long		left;
 
-		dwf_shared_prepare_wait();
+		dwf_waiters_prepare(id);
 		is_settled = look_at_request(id, &row, &is_own);
 		if (is_own)
 			ereport(ERROR,
@@ -213,10 +211,12 @@ domowf_wait(PG_FUNCTION_ARGS)
 		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
 		if (is_settled || left == 0)
 			break;
-		dwf_shared_wait_settled(Min(left, WAIT_STEP));
+
+		/* a floor for what tells nobody: COMMIT PREPARED, a change by hand */
+		dwf_waiters_sleep(id, Min(left, dwf_poll_interval));
 		CHECK_FOR_INTERRUPTS();
 	}
-	dwf_shared_cancel_wait();
+	dwf_waiters_cancel();
 	PG_RETURN_DATUM(row);
 }
 

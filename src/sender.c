@@ -265,7 +265,6 @@ void
 dwf_sender_committed(DwfSender *sender)
 {
 	ListCell   *cell;
-	int			gone = 0;
 
 	foreach(cell, sender->ended)
 	{
@@ -274,11 +273,8 @@ dwf_sender_committed(DwfSender *sender)
 		if (!attempt->written)
 			continue;
 		sender->ended = foreach_delete_current(sender->ended, cell);
-		gone += attempt->result.verdict != DWF_REQUEUE;
 		free_attempt(attempt);
 	}
-	if (gone > 0)
-		dwf_shared_add_length(MyDatabaseId, -gone);
 }
 
 void

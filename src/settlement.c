@@ -36,6 +36,7 @@
 #define MAX_ERRORS	100
 
 static void tell_settled(const DwfResult *result);
+static void note_gone(const DwfTable *queue, int64 id);
 static bool find_claimed(DwfSettlement *settlement, const DwfResult *result);
 static void settle_final(DwfSettlement *settlement, const DwfResult *result);
 static void copy_request(const DwfTable *queue, DwfTable *log);
@@ -95,8 +96,21 @@ dwf_settlement_write(DwfSettlement *settlement, const DwfResult *result)
 			break;
 	}
 	if (result->verdict != DWF_REQUEUE)
+	{
 		tell_settled(result);
+		note_gone(&settlement->queue, result->id);
+	}
 	return true;
+}
+
+/* The request at hand no longer waits. */
+static void
+note_gone(const DwfTable *queue, int64 id)
+{
+	dwf_xact_note_settled(id);
+	dwf_xact_note_enqueued(DT_NOEND, -1);
+	dwf_xact_note_count(DatumGetObjectId(queue->values[QUEUE_REQUESTED_BY_OID]),
+						-1);
 }
 
 /* NOTIFY, with an id that the database can hold. */

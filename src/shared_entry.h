@@ -36,7 +36,6 @@ typedef struct DwfShared
 	Latch	   *launcher;
 	bool		promoted;
 	bool		overflow;		/* dwf_roster_probe() found no room */
-	ConditionVariable settled;
 	ConditionVariable left;		/* a worker has left a database */
 	DwfSharedEntry entries[DWF_MAX_DATABASES];
 } DwfShared;

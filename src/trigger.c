@@ -137,6 +137,8 @@ enqueue_start(const TriggerData *data)
 		return;
 	dwf_enqueue_begin(&enqueue, DWF_START);
 	enqueue.source = mapping->source;
+	enqueue.source_oid = mapping->source_oid;
+	enqueue.key_owner = mapping->owner;
 	enqueue.request = make_request(data, workflow, mapping, &enqueue);
 	dwf_enqueue_set_workflow(&enqueue, workflow);
 	dwf_enqueue_put(&enqueue);

@@ -30,6 +30,7 @@
 #include "compat.h"
 #include "extension.h"
 #include "guc.h"
+#include "recount.h"
 #include "roster.h"
 #include "sender.h"
 #include "settlement.h"
@@ -143,7 +144,7 @@ static void
 recover(Worker *worker)
 {
 	recover_orphans(worker);
-	dwf_shared_set_length(dwf_queue_count_waiting());
+	dwf_recount();
 	if (dwf_roster_was_promoted())
 		dwf_state_pause_promoted();
 }
@@ -361,9 +362,7 @@ settle(DwfSettlement *settlement, DwfAttempt *attempt)
 {
 	attempt->written = true;
 	DWF_TESTPOINT("before-settle");
-	if (dwf_settlement_write(settlement, &attempt->result))
-		dwf_xact_note_settled();
-	else
+	if (!dwf_settlement_write(settlement, &attempt->result))
 		ereport(LOG,
 				(errmsg("domowf: request " INT64_FORMAT " is no longer what was sent; its outcome is dropped: %s",
 						attempt->result.id,
@@ -450,7 +449,7 @@ look_after_all(Worker *worker)
 	if (worker->has_orphans)
 		recover_orphans(worker);
 	if (now >= worker->next_rescan)
-		dwf_shared_set_length(dwf_queue_count_waiting());
+		dwf_recount();
 	more |= dwf_queue_expire(now, CARE_BATCH) == CARE_BATCH;
 	dwf_queue_release_waiting();
 	if (dwf_log_retention > 0 && now >= worker->next_removal)

@@ -74,7 +74,8 @@ static Statement expire = {
 	"source, attempts, http_status, CASE WHEN $3 THEN request END, "
 	"coalesce(error, 'it was not sent before it expired'), errors, "
 	"requested_by, requested_by_oid, enqueued_at, sent_at, $1, batch, "
-	"on_doubt, max_attempts, expires_at FROM d RETURNING id",
+	"on_doubt, max_attempts, expires_at FROM d "
+	"RETURNING id, requested_by_oid",
 	{TIMESTAMPTZOID, INT4OID, BOOLOID}
 };
 
@@ -91,7 +92,7 @@ static const char recover[] =
 "due = CASE WHEN attempts + 1 < max_attempts AND "
 "(operation <> 'start' OR on_doubt = 'retry') "
 "THEN $1 ELSE 'infinity' END "
-"FROM s WHERE q.id = s.id RETURNING state";
+"FROM s WHERE q.id = s.id RETURNING state, q.id, requested_by_oid";
 
 static const char has_orphans[] =
 "SELECT FROM domowf.queue WHERE state = 'sending' "
@@ -264,13 +265,14 @@ dwf_queue_expire(TimestampTz now, int limit)
 	for (int i = 0; i < count; i++)
 	{
 		bool		isnull;
+		int64		id = DatumGetInt64(column(i, 1, &isnull));
 
-		dwf_notice_settled(DatumGetInt64(column(i, 1, &isnull)), "expired",
-						   NULL);
+		dwf_notice_settled(id, "expired", NULL);
+		dwf_xact_note_settled(id);
+		dwf_xact_note_count(DatumGetObjectId(column(i, 2, &isnull)), -1);
 	}
 	if (count > 0)
 	{
-		dwf_xact_note_settled();
 		dwf_xact_note_enqueued(DT_NOEND, -count);
 		dwf_queue_release_waiting();
 	}
@@ -296,15 +298,19 @@ dwf_queue_recover(int64 owner, TimestampTz now, int *again, bool *left)
 	{
 		char	   *state = TextDatumGetCString(column(i, 1, &isnull));
 
-		if (strcmp(state, "in_doubt") == 0)
-			doubt++;
-		else
+		if (strcmp(state, "in_doubt") != 0)
+		{
 			(*again)++;
+			continue;
+		}
+		doubt++;
+		dwf_xact_note_settled(DatumGetInt64(column(i, 2, &isnull)));
+		dwf_xact_note_count(DatumGetObjectId(column(i, 3, &isnull)), -1);
 	}
 	if (*again > 0)
 		dwf_xact_note_enqueued(now, 0);
 	if (doubt > 0)
-		dwf_xact_note_settled();
+		dwf_xact_note_enqueued(DT_NOEND, -doubt);
 	run_over_all(has_orphans, 1, &types[3], &values[3]);
 	*left = SPI_processed > 0;
 	return doubt;
@@ -328,14 +334,4 @@ dwf_queue_remove_old(TimestampTz before, int limit)
 
 	run(&remove_old, values, NULL, 0);
 	return (int) SPI_processed;
-}
-
-int64
-dwf_queue_count_waiting(void)
-{
-	bool		isnull;
-
-	run_over_all("SELECT count(*) FROM domowf.queue "
-				 "WHERE state <> 'in_doubt'", 0, NULL, NULL);
-	return DatumGetInt64(column(0, 1, &isnull));
 }

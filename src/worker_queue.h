@@ -50,9 +50,6 @@ extern int	dwf_queue_recover(int64 owner, TimestampTz now, int *again,
  */
 extern void dwf_queue_release_waiting(void);
 
-/* How many requests are queued or being sent. */
-extern int64 dwf_queue_count_waiting(void);
-
 /* Removes up to `limit` old rows of the log, and their keys. */
 extern int	dwf_queue_remove_old(TimestampTz before, int limit);
 

@@ -16,9 +16,12 @@
 #include "postgres.h"
 
 #include "domowf.h"
+#include "quota.h"
 #include "report.h"
 #include "roster.h"
 #include "shared.h"
+#include "tally.h"
+#include "waiters.h"
 #include "xact.h"
 
 #include "access/xact.h"
@@ -47,10 +50,8 @@ static Level *innermost;
 
 /* What is to be told to other processes at COMMIT. */
 static bool has_enqueued;
-static int64 enqueued;
 static TimestampTz earliest;
 static bool has_waiting;
-static bool has_settled;
 static bool has_created;
 
 static void at_xact_event(XactEvent event, void *arg);
@@ -113,7 +114,14 @@ dwf_xact_note_enqueued(TimestampTz run_at, int count)
 	if (!has_enqueued || run_at < earliest)
 		earliest = run_at;
 	has_enqueued = true;
-	enqueued += count;
+	dwf_tally_add(InvalidOid, count);
+}
+
+void
+dwf_xact_note_count(Oid role, int count)
+{
+	register_callbacks();
+	dwf_tally_add(role, count);
 }
 
 void
@@ -124,10 +132,10 @@ dwf_xact_note_waiting(void)
 }
 
 void
-dwf_xact_note_settled(void)
+dwf_xact_note_settled(int64 request)
 {
 	register_callbacks();
-	has_settled = true;
+	dwf_waiters_mark(request);
 }
 
 void
@@ -141,12 +149,22 @@ dwf_xact_note_created(void)
 static void
 tell_others(void)
 {
+	Oid			role;
+	int64		count;
+
+	/* first, so that the worker cannot take off what was not yet added */
+	for (int i = 0; dwf_tally_entry(i, &role, &count); i++)
+	{
+		if (OidIsValid(role))
+			(void) dwf_quota_add(role, count);
+	}
+
 	/* a CREATE EXTENSION that was prepared has told nobody */
 	if (has_enqueued &&
-		!dwf_shared_wake(MyDatabaseId, earliest, enqueued, has_waiting))
+		!dwf_shared_wake(MyDatabaseId, earliest, dwf_tally_count(InvalidOid),
+						 has_waiting))
 		has_created = true;
-	if (has_settled)
-		dwf_shared_settled();
+	dwf_waiters_wake();
 	if (has_created)
 		dwf_roster_probe(MyDatabaseId);
 }
@@ -187,8 +205,9 @@ at_xact_event(XactEvent event, void *arg)
 		case XACT_EVENT_PARALLEL_PRE_COMMIT:
 			return;
 	}
-	has_enqueued = has_waiting = has_settled = has_created = false;
-	enqueued = 0;
+	has_enqueued = has_waiting = has_created = false;
+	dwf_tally_end();
+	dwf_waiters_forget();
 }
 
 static void
@@ -196,8 +215,11 @@ at_subxact_event(SubXactEvent event, SubTransactionId my_subid,
 				 SubTransactionId parent_subid, void *arg)
 {
 	Level	   *level = innermost;
+	int			nesting = GetCurrentTransactionNestLevel();
 
-	if (level == NULL || level->nesting != GetCurrentTransactionNestLevel())
+	if (event == SUBXACT_EVENT_COMMIT_SUB || event == SUBXACT_EVENT_ABORT_SUB)
+		dwf_tally_end_level(nesting, event == SUBXACT_EVENT_COMMIT_SUB);
+	if (level == NULL || level->nesting != nesting)
 		return;
 	switch (event)
 	{

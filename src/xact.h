@@ -26,9 +26,12 @@ extern void dwf_xact_note(DwfOperation operation, const char *id);
  * Notes that this transaction enqueued `count` requests (0: changed one; below
  * that: took some out) that are due at `run_at` (DT_NOEND: not of themselves):
  * the worker is woken when it commits.  A rolled back subtransaction's note
- * wakes the worker for nothing, which is harmless.
+ * wakes the worker for nothing, which is harmless; it is not counted.
  */
 extern void dwf_xact_note_enqueued(TimestampTz run_at, int count);
+
+/* The same count, of one role: in addition, for those limited by role. */
+extern void dwf_xact_note_count(Oid role, int count);
 
 /*
  * Notes that this transaction leaves a request behind another one of its order
@@ -38,10 +41,10 @@ extern void dwf_xact_note_enqueued(TimestampTz run_at, int count);
 extern void dwf_xact_note_waiting(void);
 
 /*
- * Notes that this transaction settled requests: who waits for one is woken
+ * Notes that this transaction settled a request: who waits for it is woken
  * when it commits.
  */
-extern void dwf_xact_note_settled(void);
+extern void dwf_xact_note_settled(int64 request);
 
 /* The same for a database that has the extension now. */
 extern void dwf_xact_note_created(void);
