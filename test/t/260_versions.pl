@@ -26,20 +26,20 @@ use constant SOON => 3;
 my %scripts = (
 
 	# another shape, and back
-	'1.0--1.1' => q{ALTER TABLE domowf.queue RENAME errors TO faults;
+	'1.1--1.2' => q{ALTER TABLE domowf.queue RENAME errors TO faults;
 		ALTER TABLE domowf.log RENAME errors TO faults;},
-	'1.1--1.0' => q{ALTER TABLE domowf.queue RENAME faults TO errors;
+	'1.2--1.1' => q{ALTER TABLE domowf.queue RENAME faults TO errors;
 		ALTER TABLE domowf.log RENAME faults TO errors;},
 
 	# one that even an INSERT meets
-	'1.0--2.0' => q{ALTER TABLE domowf.queue ADD COLUMN later text;},
+	'1.1--2.0' => q{ALTER TABLE domowf.queue ADD COLUMN later text;},
 
 	# no table is touched
-	'1.0--1.10' => q{COMMENT ON SCHEMA domowf IS 'of later';},
-	'1.10--1.0' => q{COMMENT ON SCHEMA domowf IS 'of 1.0';},
+	'1.1--1.10' => q{COMMENT ON SCHEMA domowf IS 'of later';},
+	'1.10--1.1' => q{COMMENT ON SCHEMA domowf IS 'of 1.1';},
 
 	# an earlier version
-	'0.9--1.0' => q{ALTER TABLE domowf.queue SET (fillfactor = 80);},);
+	'0.9--1.1' => q{ALTER TABLE domowf.queue SET (fillfactor = 80);},);
 
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
@@ -64,7 +64,7 @@ sub own_installation
 	PostgreSQL::Test::RecursiveCopy::copypath($from, $to);
 	find(sub { $dir = $File::Find::dir if $_ eq 'domowf.control' }, $to);
 	append_to_file("$dir/domowf--$_.sql", $scripts{$_}) foreach keys %scripts;
-	append_to_file("$dir/domowf--0.9.sql", slurp_file("$dir/domowf--1.0.sql"));
+	append_to_file("$dir/domowf--0.9.sql", slurp_file("$dir/domowf--1.1.sql"));
 	$conf =~ s/\Q$from\E/$to/g;
 	return $conf;
 }
@@ -162,7 +162,7 @@ is(outcome(enqueue('first')), 'done', 'a library serves its own version');
 
 $offset = Domowf->log_size($node);
 my @hung = map { hang("hung $_") } 1 .. 2;
-update('1.1');
+update('1.2');
 until_outdated('a newer version');
 is(now_is($_), 'sending', '... what was in flight is left alone') foreach @hung;
 $node->wait_for_log(
@@ -170,7 +170,7 @@ $node->wait_for_log(
 	$offset)
   foreach @hung;
 $node->wait_for_log(
-	qr/domowf: nothing is sent from this database: the extension is version 1\.1, newer than the library/,
+	qr/domowf: nothing is sent from this database: the extension is version 1\.2, newer than the library/,
 	$offset);
 is( value("SELECT check_name, detail ~ 'restart' FROM domowf_check()"
 		  . ' WHERE NOT ok ORDER BY 1'),
@@ -191,7 +191,7 @@ until_outdated('restarted with the same library');
 is(now_is($_), 'sending', '... and nothing is recovered') foreach @hung;
 $domo->close_all;
 
-update('1.0');
+update('1.1');
 is(outcome($hung[$_]), 'in_doubt',
 	'known again: it goes on, and what was in flight is in doubt')
   foreach 0, 1;
@@ -210,7 +210,7 @@ $id = enqueue('stored');
 is(value("SELECT state FROM domowf_wait($id, '1200 ms')"),
 	'queued', '... a request is stored');
 is($domo->arrived('stored'), 0, '... and not sent');
-update('1.0');
+update('1.1');
 is(outcome($id), 'done', '... until it is known');
 is($domo->arrived('stored'), 1, '... once');
 
@@ -253,15 +253,15 @@ register('four');
 is(outcome(enqueue('of 0.9', 'four'), 'four'),
 	'done', 'an earlier version is served');
 $id = hang('over an update', 'four');
-update('1.0', 'four');
-is(outcome(enqueue('of 1.0', 'four'), 'four'), 'done', '... updated, too');
+update('1.1', 'four');
+is(outcome(enqueue('of 1.1', 'four'), 'four'), 'done', '... updated, too');
 $domo->release('over an update');
 is(outcome($id, 'four'), 'done',
 	'... and what was in flight is settled by the same worker');
 
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $start = time;
-update('1.1');
+update('1.2');
 until_outdated('at last');
 $node->stop('fast');
 cmp_ok(time - $start, '<', 2 * SOON + 2, 'a shutdown while it waits');
