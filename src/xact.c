@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "domowf.h"
+#include "news.h"
 #include "report.h"
 #include "roster.h"
 #include "shared.h"
@@ -52,6 +53,7 @@ static TimestampTz earliest;
 static bool has_waiting;
 static bool has_settled;
 static bool has_created;
+static DwfNews news;
 
 static void at_xact_event(XactEvent event, void *arg);
 static void at_subxact_event(SubXactEvent event, SubTransactionId my_subid,
@@ -117,6 +119,21 @@ dwf_xact_note_enqueued(TimestampTz run_at, int count)
 }
 
 void
+dwf_xact_note_due(int64 lane, TimestampTz due)
+{
+	dwf_xact_note_enqueued(due, 0);
+	dwf_news_add_lane(&news, lane, due);
+}
+
+void
+dwf_xact_note_left(int64 id)
+{
+	dwf_news_add_id(&news, id);
+	dwf_xact_note_enqueued(DT_NOEND, 0);
+	dwf_xact_note_waiting();
+}
+
+void
 dwf_xact_note_waiting(void)
 {
 	register_callbacks();
@@ -141,6 +158,8 @@ dwf_xact_note_created(void)
 static void
 tell_others(void)
 {
+	dwf_news_tell(MyDatabaseId, &news);
+
 	/* a CREATE EXTENSION that was prepared has told nobody */
 	if (has_enqueued &&
 		!dwf_shared_wake(MyDatabaseId, earliest, enqueued, has_waiting))
@@ -189,6 +208,7 @@ at_xact_event(XactEvent event, void *arg)
 	}
 	has_enqueued = has_waiting = has_settled = has_created = false;
 	enqueued = 0;
+	dwf_news_clear(&news);
 }
 
 static void
