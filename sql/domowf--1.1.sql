@@ -178,6 +178,7 @@ CREATE TABLE domowf.workflow (
 	expire_after interval,
 	granted_to name,
 	server name,
+	order_scope text,
 	CONSTRAINT "name must not be empty" CHECK (name <> ''),
 	CONSTRAINT "model_id must not be empty"
 		CHECK (model_id <> '' AND model_id NOT IN ('.', '..')),
@@ -190,7 +191,8 @@ CREATE TABLE domowf.workflow (
 	CONSTRAINT "expire_after must be longer than nothing"
 		CHECK (expire_after > interval '0'),
 	CONSTRAINT "server must be null: there are no servers yet"
-		CHECK (server IS NULL)
+		CHECK (server IS NULL),
+	CONSTRAINT "order_scope must not be empty" CHECK (order_scope <> '')
 );
 COMMENT ON TABLE domowf.workflow IS
 	'registered workflows: a name for what Domo needs to start one';
@@ -213,6 +215,8 @@ COMMENT ON COLUMN domowf.workflow.granted_to IS
 	'role whose members may start it; NULL: whoever may execute the function';
 COMMENT ON COLUMN domowf.workflow.server IS
 	'server that names the Domo instance; NULL, the settings, for now';
+COMMENT ON COLUMN domowf.workflow.order_scope IS
+	'workflows of one order_scope share their order keys; NULL: it has its own';
 SELECT pg_catalog.pg_extension_config_dump('domowf.workflow', '');
 
 CREATE TABLE domowf.workflow_input (
@@ -332,7 +336,9 @@ CREATE TABLE domowf.queue (
 	sent_at timestamptz,
 	http_status int,
 	error text,
-	errors jsonb
+	errors jsonb,
+	order_space text,
+	lane bigint NOT NULL
 ) WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0.02,
 	autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE domowf.queue IS
@@ -358,7 +364,7 @@ COMMENT ON COLUMN domowf.queue.owner IS
 	'random number of the worker that claimed it last';
 COMMENT ON COLUMN domowf.queue.key IS 'key that makes it unique';
 COMMENT ON COLUMN domowf.queue.order_key IS
-	'requests of one order_key are sent one after the other';
+	'requests of one order_key and order_space are sent one after the other';
 COMMENT ON COLUMN domowf.queue.source IS 'table whose trigger asked for it';
 COMMENT ON COLUMN domowf.queue.requested_by IS 'role that asked for it';
 COMMENT ON COLUMN domowf.queue.requested_by_oid IS
@@ -367,7 +373,7 @@ COMMENT ON COLUMN domowf.queue.batch IS 'transaction that enqueued it';
 COMMENT ON COLUMN domowf.queue.enqueued_at IS 'when it was enqueued';
 COMMENT ON COLUMN domowf.queue.run_at IS 'not sent before this time';
 COMMENT ON COLUMN domowf.queue.due IS
-	'run_at, or infinity while it waits or is in doubt';
+	'run_at, but not before it was enqueued; infinity while it waits or is in doubt';
 COMMENT ON COLUMN domowf.queue.expires_at IS 'not sent after this time';
 COMMENT ON COLUMN domowf.queue.sent_at IS
 	'when the last attempt was claimed for sending';
@@ -376,11 +382,16 @@ COMMENT ON COLUMN domowf.queue.http_status IS
 COMMENT ON COLUMN domowf.queue.error IS 'error of the last attempt';
 COMMENT ON COLUMN domowf.queue.errors IS
 	'one object for each failed attempt';
+COMMENT ON COLUMN domowf.queue.order_space IS
+	'whose order_key it is: scope:NAME, workflow:NAME, role:OID or model:';
+COMMENT ON COLUMN domowf.queue.lane IS
+	'requests of one role and one workflow or operation; they take turns with others';
 
 -- No partial indexes here: to evaluate their predicates costs an enqueue more
 -- than the entries do.  A claim changes no indexed column, so it can be HOT.
-CREATE INDEX queue_due ON domowf.queue (due, id);
-CREATE INDEX queue_order ON domowf.queue (order_key, waiting, id);
+CREATE INDEX queue_lane ON domowf.queue (lane, due, id);
+CREATE INDEX queue_order ON domowf.queue
+	(order_space, order_key, waiting, id);
 CREATE INDEX queue_expires ON domowf.queue (expires_at);
 CREATE INDEX queue_key ON domowf.queue (key);
 CREATE INDEX queue_batch ON domowf.queue (batch);
@@ -454,7 +465,8 @@ CREATE TABLE domowf.log (
 	on_doubt text,
 	max_attempts int,
 	expires_at timestamptz,
-	instance_finished_at timestamptz
+	instance_finished_at timestamptz,
+	order_space text
 );
 COMMENT ON TABLE domowf.log IS 'settled requests and finished calls';
 COMMENT ON COLUMN domowf.log.id IS 'id of the request or call';
@@ -501,6 +513,8 @@ COMMENT ON COLUMN domowf.log.max_attempts IS
 COMMENT ON COLUMN domowf.log.expires_at IS 'not sent after this time';
 COMMENT ON COLUMN domowf.log.instance_finished_at IS
 	'when tracking saw the instance end';
+COMMENT ON COLUMN domowf.log.order_space IS
+	'whose order_key it is, as in domowf.queue';
 CREATE INDEX log_key ON domowf.log (key);
 CREATE INDEX log_batch ON domowf.log (batch);
 CREATE INDEX log_settled ON domowf.log USING brin (settled_at);
@@ -551,17 +565,25 @@ CREATE VIEW domowf.request WITH (security_invoker = true) AS
 	SELECT id, operation, workflow, state, attempts, http_status,
 		   NULL::text AS instance_id, NULL::text AS instance_status, error,
 		   key, order_key, source, requested_by, batch, enqueued_at, run_at,
-		   NULL::timestamptz AS settled_at
-	FROM domowf.queue
+		   NULL::timestamptz AS settled_at,
+		   CASE WHEN waiting THEN
+				(SELECT f.id FROM domowf.queue f
+				 WHERE f.order_space = q.order_space
+					AND f.order_key = q.order_key AND NOT f.waiting
+				 ORDER BY f.id LIMIT 1)
+		   END AS waits_for
+	FROM domowf.queue q
 	UNION ALL
 	SELECT id, operation, workflow, outcome, attempts, http_status,
 		   instance_id, instance_status, error,
 		   key, order_key, source, requested_by, batch, enqueued_at, NULL,
-		   settled_at
+		   settled_at, NULL
 	FROM domowf.log
 	WHERE origin = 'request';
 COMMENT ON VIEW domowf.request IS
 	'requests in the queue and in the log as one';
+COMMENT ON COLUMN domowf.request.waits_for IS
+	'request of the same order key that goes first, where its reader may see that one';
 
 ALTER TABLE domowf.key ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_requests ON domowf.key FOR SELECT USING (

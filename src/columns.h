@@ -1,7 +1,7 @@
 /*
  * columns.h
  *	  The columns of domowf's tables, counted from 0 in the order in which
- *	  sql/domowf--1.0.sql makes them.
+ *	  sql/domowf--1.1.sql makes them.
  */
 #ifndef DWF_COLUMNS_H
 #define DWF_COLUMNS_H
@@ -34,10 +34,12 @@ typedef enum DwfQueueColumn
 	QUEUE_SENT_AT,
 	QUEUE_HTTP_STATUS,
 	QUEUE_ERROR,
-	QUEUE_ERRORS
+	QUEUE_ERRORS,
+	QUEUE_ORDER_SPACE,
+	QUEUE_LANE
 } DwfQueueColumn;
 
-#define QUEUE_COLUMNS	(QUEUE_ERRORS + 1)
+#define QUEUE_COLUMNS	(QUEUE_LANE + 1)
 
 /* domowf.log */
 typedef enum DwfLogColumn
@@ -78,10 +80,11 @@ typedef enum DwfLogColumn
 	LOG_ON_DOUBT,
 	LOG_MAX_ATTEMPTS,
 	LOG_EXPIRES_AT,
-	LOG_INSTANCE_FINISHED_AT
+	LOG_INSTANCE_FINISHED_AT,
+	LOG_ORDER_SPACE
 } DwfLogColumn;
 
-#define LOG_COLUMNS		(LOG_INSTANCE_FINISHED_AT + 1)
+#define LOG_COLUMNS		(LOG_ORDER_SPACE + 1)
 
 /* domowf.key; key.c finds its other columns by name */
 typedef enum DwfKeyColumn

@@ -51,6 +51,7 @@ void
 dwf_enqueue_set_workflow(DwfEnqueue *enqueue, const DwfWorkflow *workflow)
 {
 	enqueue->workflow = workflow->name;
+	enqueue->order_scope = workflow->order_scope;
 	enqueue->retry_on_doubt = workflow->retry_on_doubt;
 	if (workflow->max_attempts > 0)
 		enqueue->max_attempts = workflow->max_attempts;

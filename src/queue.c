@@ -1,28 +1,16 @@
 /*
  * queue.c
- *	  The queue as backends use it: enqueue, the order of order keys.
- *
- * Order keys.  Requests of one order_key go one after the other, in the order
- * in which their transactions commit.  Whoever enqueues locks the key until
- * its transaction ends, so ids of one key are taken in commit order; a request
- * that finds another one in the queue is `waiting` and is let go by whoever
- * settles the one before (worker_queue.c).  So one request of a key at most is
- * not waiting; it need not have the lowest id, since one that is retried comes
- * back with the id that it had.  An earlier one that is settled
- * between our look and our commit would leave us waiting for nobody: the
- * worker is told at our commit, and looks for such rows.
- *
- * The lock is of LOCKTAG_USERLOCK, which no SQL function can take, and is kept
- * by a prepared transaction as any other.
+ *	  The queue as backends use it: enqueue.  Keys are key.c's, order keys order.c's.
  *
  * Nothing here goes through SQL (table.c says why).
  */
 #include "postgres.h"
 
 #include "columns.h"
-#include "compat.h"
 #include "domowf.h"
 #include "key.h"
+#include "lane.h"
+#include "order.h"
 #include "queue.h"
 #include "quota.h"
 #include "table.h"
@@ -32,21 +20,15 @@
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "commands/sequence.h"
-#include "common/hashfn.h"
 #include "miscadmin.h"
-#include "storage/lock.h"
-#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
-/* Order keys that one transaction may lock. */
-#define MAX_ORDER_KEYS	1000
-
 static void insert_request(DwfTable *queue, const DwfEnqueue *request,
-						   int64 id, bool waiting);
+						   int64 id, const char *space, bool waiting);
 
 bool
 dwf_queue_exists(void)
@@ -106,6 +88,7 @@ int64
 dwf_queue_enqueue(const DwfEnqueue *request)
 {
 	Oid			sequence = dwf_table_oid("request_id");
+	char	   *space = NULL;
 	int64		id;
 	bool		waiting = false;
 	DwfTable	queue;
@@ -117,7 +100,10 @@ dwf_queue_enqueue(const DwfEnqueue *request)
 
 	/* the lock first: within one order key, ids follow the commits */
 	if (request->order_key != NULL)
-		dwf_queue_lock_order_key(request->order_key);
+	{
+		space = dwf_order_space(request);
+		dwf_order_lock(space, request->order_key);
+	}
 	id = nextval_internal(sequence, false);
 	if (request->key != NULL)
 	{
@@ -131,71 +117,30 @@ dwf_queue_enqueue(const DwfEnqueue *request)
 
 	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
 	if (request->order_key != NULL)
-		waiting = dwf_table_find(&queue, QUEUE_ORDER_KEY,
-								 CStringGetTextDatum(request->order_key));
-	insert_request(&queue, request, id, waiting);
+		waiting = dwf_order_is_taken(&queue, space, request->order_key);
+	insert_request(&queue, request, id, space, waiting);
 	dwf_table_close(&queue);
 	if (waiting)
 		dwf_xact_note_waiting();
-	dwf_xact_note_enqueued(waiting ? DT_NOEND : request->run_at, 1);
+	dwf_xact_note_enqueued(DT_NOEND, 1);
 	dwf_xact_note_count(request->requested_by, 1);
 	return id;
 }
 
 /*
- * With the latest snapshot, whatever the isolation level: the answer is about
- * the order of commits.
+ * `waiting`: an earlier request of its order key goes first.  A time that was
+ * over when it was enqueued is no priority: it is due like any other.
  */
-bool
-dwf_queue_must_wait(const char *order_key)
-{
-	DwfTable	queue;
-	bool		found;
-
-	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
-	found = dwf_table_find(&queue, QUEUE_ORDER_KEY,
-						   CStringGetTextDatum(order_key));
-	dwf_table_close(&queue);
-	return found;
-}
-
-void
-dwf_queue_lock_order_key(const char *order_key)
-{
-	static LocalTransactionId counted_for = InvalidLocalTransactionId;
-	static int	count = 0;
-	uint64		hash = DatumGetUInt64(hash_any_extended((const unsigned char *) order_key,
-														strlen(order_key), 0));
-	LOCKTAG		tag;
-
-	tag.locktag_field1 = MyDatabaseId;
-	tag.locktag_field2 = (uint32) (hash >> 32);
-	tag.locktag_field3 = (uint32) hash;
-	tag.locktag_field4 = 0;
-	tag.locktag_type = LOCKTAG_USERLOCK;
-	tag.locktag_lockmethodid = USER_LOCKMETHOD;
-
-	if (counted_for != dwf_my_lxid())
-	{
-		counted_for = dwf_my_lxid();
-		count = 0;
-	}
-	if (LockAcquire(&tag, ExclusiveLock, false, false) ==
-		LOCKACQUIRE_ALREADY_HELD)
-		return;
-	if (++count > MAX_ORDER_KEYS)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("one transaction can use at most %d order keys",
-						MAX_ORDER_KEYS)));
-}
-
-/* `waiting`: an earlier request of its order key goes first. */
 static void
 insert_request(DwfTable *queue, const DwfEnqueue *request, int64 id,
-			   bool waiting)
+			   const char *space, bool waiting)
 {
 	NameData	role;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz due = waiting ? DT_NOEND : Max(request->run_at, now);
+	int64		lane = dwf_lane_id(request->requested_by,
+								   dwf_domo_operation_name(request->operation),
+								   request->workflow);
 
 	namestrcpy(&role, GetUserNameFromId(request->requested_by, false));
 	dwf_table_clear(queue);
@@ -222,12 +167,15 @@ insert_request(DwfTable *queue, const DwfEnqueue *request, int64 id,
 	dwf_table_set(queue, QUEUE_BATCH,
 				  FullTransactionIdGetDatum(GetTopFullTransactionId()));
 	dwf_table_set(queue, QUEUE_ENQUEUED_AT,
-				  TimestampTzGetDatum(GetCurrentTimestamp()));
+				  TimestampTzGetDatum(now));
 	dwf_table_set(queue, QUEUE_RUN_AT, TimestampTzGetDatum(request->run_at));
-	dwf_table_set(queue, QUEUE_DUE,
-				  TimestampTzGetDatum(waiting ? DT_NOEND : request->run_at));
+	dwf_table_set(queue, QUEUE_DUE, TimestampTzGetDatum(due));
+	dwf_table_set_text(queue, QUEUE_ORDER_SPACE, space);
+	dwf_table_set(queue, QUEUE_LANE, Int64GetDatum(lane));
 	if (request->has_expires_at)
 		dwf_table_set(queue, QUEUE_EXPIRES_AT,
 					  TimestampTzGetDatum(request->expires_at));
 	dwf_table_insert(queue, false);
+	if (!waiting)
+		dwf_xact_note_due(lane, due);
 }

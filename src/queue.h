@@ -20,6 +20,7 @@ typedef struct DwfEnqueue
 	int			max_attempts;
 	const char *key;
 	const char *order_key;
+	const char *order_scope;	/* the workflow's; NULL: its own */
 	const char *source;
 	Oid			source_oid;		/* of a trigger: its table, and whose keys it */
 	Oid			key_owner;		/* takes; else InvalidOid */
@@ -33,8 +34,10 @@ typedef struct DwfEnqueue
 typedef struct DwfClaim
 {
 	int64		id;
+	int64		lane;
 	int			claim;			/* guards the settlement */
 	DwfOperation operation;
+	char	   *lane_name;		/* in words */
 	Jsonb	   *request;
 	bool		retry_on_doubt;
 	int			attempts;
@@ -100,17 +103,5 @@ extern void dwf_queue_leave(const DwfQueueScope *scope);
  * dwf_key_take() says.  53400 where there is no room for one more.
  */
 extern int64 dwf_queue_enqueue(const DwfEnqueue *request);
-
-/*
- * Locks an order key until the transaction ends, so that whoever enqueues or
- * retries a request of it comes before or after this one.  54000 where the
- * transaction has locked too many.
- */
-extern void dwf_queue_lock_order_key(const char *order_key);
-
-/*
- * Whether another request of an order key, which is locked, is in the queue.
- */
-extern bool dwf_queue_must_wait(const char *order_key);
 
 #endif							/* DWF_QUEUE_H */

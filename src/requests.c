@@ -35,6 +35,7 @@ static void read_options(FunctionCallInfo fcinfo, int first,
 static char *text_option(FunctionCallInfo fcinfo, int arg, const char *name);
 static void read_request(DwfEnqueue *enqueue, Jsonb *jsonb,
 						 DwfRequest *request);
+static void order_by_model(DwfEnqueue *enqueue, const DwfRequest *request);
 static void resolve(DwfEnqueue *enqueue, DwfRequest *request,
 					JsonbContainer *data);
 static bool look_at_request(int64 id, Datum *row, bool *is_own);
@@ -150,11 +151,24 @@ read_request(DwfEnqueue *enqueue, Jsonb *jsonb, DwfRequest *request)
 	if (enqueue->operation == DWF_CANCEL)
 		enqueue->request = dwf_argument_cancel(request->id);
 
-	/* two changes of one model must not overtake each other (API.md) */
-	if (enqueue->operation == DWF_SET_PERMISSIONS &&
-		enqueue->order_key == NULL)
-		enqueue->order_key = pg_any_to_server(request->id,
-											  strlen(request->id), PG_UTF8);
+	if (enqueue->operation == DWF_SET_PERMISSIONS)
+		order_by_model(enqueue, request);
+}
+
+/*
+ * Two changes of one model must not overtake each other (API.md), whoever asks
+ * for them.
+ */
+static void
+order_by_model(DwfEnqueue *enqueue, const DwfRequest *request)
+{
+	if (enqueue->order_key != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid order_key: found one for set_permissions, expected none"),
+				 errdetail("Changes of permissions go one after the other for each model.")));
+	enqueue->order_key = pg_any_to_server(request->id, strlen(request->id),
+										  PG_UTF8);
 }
 
 /* Fills in what a registered workflow says. */
@@ -242,7 +256,13 @@ look_at_request(int64 id, Datum *row, bool *is_own)
 	{
 		Oid			types[] = {INT8OID, OIDOID};
 
-		plan = SPI_prepare("SELECT r, r.state NOT IN ('queued', 'sending'), "
+		/* an id that the caller may not see is not told */
+		plan = SPI_prepare("SELECT CASE WHEN r.waits_for IS NULL OR EXISTS ("
+						   "SELECT FROM domowf.queue f WHERE f.id = r.waits_for "
+						   "AND domowf.may_see($2, f.requested_by_oid)) THEN r "
+						   "ELSE jsonb_populate_record(r, "
+						   "'{\"waits_for\": null}') END, "
+						   "r.state NOT IN ('queued', 'sending'), "
 						   "coalesce(r.batch = pg_current_xact_id_if_assigned(), false) "
 						   "FROM domowf.request r WHERE r.id = $1 AND EXISTS ("
 						   "SELECT FROM (SELECT requested_by_oid AS o "

@@ -98,6 +98,8 @@ start_memory(void)
 
 			pg_atomic_init_u64(&entry->earliest, DT_NOEND);
 			pg_atomic_init_u32(&entry->waiting, 0);
+			pg_atomic_init_u32(&entry->has_news, 0);
+			SpinLockInit(&entry->news_lock);
 			pg_atomic_init_u64(&entry->length, 0);
 			pg_atomic_init_u64(&entry->in_flight, 0);
 			pg_atomic_init_u64(&entry->sent, 0);
@@ -140,6 +142,8 @@ dwf_shared_find(Oid database, bool make)
 	spare->latch = NULL;
 	pg_atomic_write_u64(&spare->earliest, DT_NOEND);
 	pg_atomic_write_u32(&spare->waiting, 0);
+	pg_atomic_write_u32(&spare->has_news, 0);
+	dwf_news_clear(&spare->news);
 	pg_atomic_write_u64(&spare->length, 0);
 	memset(&spare->status, 0, sizeof(spare->status));
 	return spare;

@@ -9,7 +9,7 @@
  * thousandfold in a transaction, and no setting has to be changed for it: to
  * set session_replication_role throws away every plan of the session.
  *
- * It must not know what the rows mean.
+ * Rows are found by table_scan.c.  Neither must know what the rows mean.
  */
 #include "postgres.h"
 
@@ -22,14 +22,12 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -43,9 +41,6 @@ static void refuse_fault(Relation rel, int ncolumns);
 static char *describe_fault(Relation rel, int ncolumns);
 static void store_row(DwfTable *table);
 static void insert_appended(DwfTable *table);
-static void take_found(DwfTable *table);
-static void start_reading(DwfTable *table);
-static void start_scan(DwfTable *table, int column, int then);
 static bool take_conflicting(DwfTable *table, ItemPointer tid);
 static bool lock_found(DwfTable *table);
 static void refuse_changed(const DwfTable *table);
@@ -342,13 +337,12 @@ take_conflicting(DwfTable *table, ItemPointer tid)
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 					 errmsg("could not serialize access due to concurrent update")));
 	}
-	take_found(table);
+	dwf_table_take_found(table);
 	return true;
 }
 
-/* Makes what was found the row at hand. */
-static void
-take_found(DwfTable *table)
+void
+dwf_table_take_found(DwfTable *table)
 {
 	int			natts = RelationGetDescr(table->rel)->natts;
 
@@ -356,104 +350,6 @@ take_found(DwfTable *table)
 	ExecClearTuple(table->row);
 	memcpy(table->values, table->found->tts_values, natts * sizeof(Datum));
 	memcpy(table->nulls, table->found->tts_isnull, natts * sizeof(bool));
-}
-
-bool
-dwf_table_find(DwfTable *table, int column, Datum value)
-{
-	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(table->rel),
-												column);
-	ScanKeyData key;
-
-	start_scan(table, column, -1);
-	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid,
-						   attribute->attcollation,
-						   attribute->atttypid == INT8OID ? F_INT8EQ : F_TEXTEQ,
-						   value);
-	index_rescan(table->scan, &key, 1, NULL, 0);
-	return dwf_table_next(table);
-}
-
-/* The scan has one key, a comparison of rows, whose members have to last. */
-void
-dwf_table_seek(DwfTable *table, int time_column, int64 time,
-			   int number_column, int64 number)
-{
-	ScanKeyData key = {0};
-
-	start_scan(table, time_column, number_column);
-	ScanKeyEntryInitialize(&table->place[0], SK_ROW_MEMBER, 1,
-						   BTGreaterStrategyNumber, InvalidOid, InvalidOid,
-						   F_TIMESTAMPTZ_CMP, TimestampTzGetDatum(time));
-	ScanKeyEntryInitialize(&table->place[1], SK_ROW_MEMBER | SK_ROW_END, 2,
-						   BTGreaterStrategyNumber, InvalidOid, InvalidOid,
-						   F_BTINT8CMP, Int64GetDatum(number));
-	key.sk_flags = SK_ROW_HEADER;
-	key.sk_attno = 1;
-	key.sk_strategy = BTGreaterStrategyNumber;
-	key.sk_argument = PointerGetDatum(table->place);
-	index_rescan(table->scan, &key, 1, NULL, 0);
-}
-
-bool
-dwf_table_next(DwfTable *table)
-{
-	if (!index_getnext_slot(table->scan, ForwardScanDirection, table->found))
-		return false;
-	take_found(table);
-	return true;
-}
-
-/*
- * The latest snapshot, whatever the isolation level: what is looked for is how
- * things are.  It sees what this very statement has written so far.
- */
-static void
-start_reading(DwfTable *table)
-{
-	if (table->snapshot == NULL)
-	{
-		CommandCounterIncrement();
-		table->snapshot = RegisterSnapshot(GetLatestSnapshot());
-	}
-	if (table->found == NULL)
-		table->found = table_slot_create(table->rel, NULL);
-}
-
-/*
- * Sees to a scan of the index that begins with one column, and goes on with
- * another where that is not -1.
- */
-static void
-start_scan(DwfTable *table, int column, int then)
-{
-	Relation	index = NULL;
-
-	start_reading(table);
-	if (table->scan != NULL && table->scanned == column)
-		return;
-	for (int i = 0; i < table->target->ri_NumIndices && index == NULL; i++)
-	{
-		Relation	candidate = table->target->ri_IndexRelationDescs[i];
-		IndexInfo  *info = table->target->ri_IndexRelationInfo[i];
-
-		if (candidate->rd_index->indisvalid && info->ii_Am == BTREE_AM_OID &&
-			info->ii_Predicate == NIL &&
-			info->ii_IndexAttrNumbers[0] == column + 1 &&
-			(then == -1 || (info->ii_NumIndexKeyAttrs > 1 &&
-							info->ii_IndexAttrNumbers[1] == then + 1)))
-			index = candidate;
-	}
-	if (index == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("table %s.%s has lost an index", SCHEMA,
-						RelationGetRelationName(table->rel)),
-				 errhint("Create the extension anew, or the index as its script does.")));
-	if (table->scan != NULL)
-		index_endscan(table->scan);
-	table->scan = dwf_index_beginscan(table->rel, index, table->snapshot, 1);
-	table->scanned = column;
 }
 
 bool

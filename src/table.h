@@ -7,6 +7,7 @@
 
 #include "access/genam.h"
 #include "access/skey.h"
+#include "datatype/timestamp.h"
 #include "nodes/execnodes.h"
 
 /*
@@ -34,7 +35,7 @@ typedef struct DwfTable
 	Snapshot	snapshot;		/* for all that is read; NULL: none yet */
 	IndexScanDesc scan;			/* of an index that begins with ... */
 	int			scanned;		/* ... this column; NULL: none yet */
-	ScanKeyData place[2];		/* where the scan begins */
+	ScanKeyData place[2];		/* members of a comparison of rows */
 } DwfTable;
 
 /*
@@ -56,6 +57,9 @@ extern char *dwf_table_find_fault(const char *name, int ncolumns);
 
 /* Raises 55000 with that, where there is something. */
 extern void dwf_table_check(const char *name, int ncolumns);
+
+/* For table_scan.c: makes what was found the row at hand. */
+extern void dwf_table_take_found(DwfTable *table);
 
 /* Makes the row at hand all nulls. */
 extern void dwf_table_clear(DwfTable *table);
@@ -96,14 +100,32 @@ extern bool dwf_table_insert_new(DwfTable *table);
 extern bool dwf_table_find(DwfTable *table, int column, Datum value);
 
 /*
- * Goes to behind (time, number) in the order of an index that begins with a
- * timestamptz and a bigint column; dwf_table_next() then takes row after row
- * at hand, and returns false behind the last one.  Sees what dwf_table_find()
- * does.
+ * The same for two columns, both texts or bigints: takes the first row in the
+ * order of the index, which has to begin with all `columns`.
  */
-extern void dwf_table_seek(DwfTable *table, int time_column, int64 time,
-						   int number_column, int64 number);
+extern bool dwf_table_find_first(DwfTable *table, const int *columns,
+								 int ncolumns, Datum first, Datum second);
+
+/*
+ * Each goes to a place in the order of an index that begins with `columns`;
+ * dwf_table_next() then takes row after row at hand, and returns false behind
+ * the last one.  They see what dwf_table_find() does.
+ *
+ * To behind all that have this bigint in the first column, or this pair of
+ * texts in the first two; and among those that have this bigint in the first
+ * of three columns, behind (time, number) and before infinity.
+ */
+extern void dwf_table_seek_next(DwfTable *table, const int *columns,
+								int ncolumns, int64 value);
+extern void dwf_table_seek_next_pair(DwfTable *table, const int *columns,
+									 int ncolumns, Datum first, Datum second);
+extern void dwf_table_seek_within(DwfTable *table, const int *columns,
+								  int64 value, TimestampTz time,
+								  int64 number);
 extern bool dwf_table_next(DwfTable *table);
+
+/* From here on what was committed meanwhile is seen, too. */
+extern void dwf_table_refresh(DwfTable *table);
 
 /*
  * Writes the row at hand in place of the one that was found.  Returns false

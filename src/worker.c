@@ -26,10 +26,11 @@
  */
 #include "postgres.h"
 
-#include "agenda.h"
+#include "care.h"
 #include "compat.h"
 #include "extension.h"
 #include "guc.h"
+#include "news.h"
 #include "recount.h"
 #include "roster.h"
 #include "sender.h"
@@ -38,6 +39,7 @@
 #include "state.h"
 #include "table.h"
 #include "testpoint.h"
+#include "watch.h"
 #include "worker.h"
 #include "worker_queue.h"
 #include "worker_start.h"
@@ -54,14 +56,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* Rows that one turn of looking after touches. */
-#define CARE_BATCH		1000
-
-/* A look at everything takes at most this part of the time: 1/20. */
-#define RESCAN_SHARE	20
-
-/* Looking for old rows of the log takes at most 1/100. */
-#define REMOVAL_SHARE	100
+/* Order keys are looked at in this part of the time at most, 1/4. */
+#define WATCH_SHARE		4
 
 typedef struct Worker
 {
@@ -70,7 +66,6 @@ typedef struct Worker
 	bool		has_orphans;	/* of dead workers, not yet recovered */
 	DwfSender	sender;			/* engine, connection, attempts in flight */
 
-	DwfAgenda	agenda;			/* what is due */
 	bool		read_state;		/* look into domowf.state again */
 	bool		told;			/* by domowf_pause() or domowf_resume() */
 	bool		leaves;			/* when nothing is in flight any more */
@@ -79,9 +74,8 @@ typedef struct Worker
 
 	TimestampTz next_care;
 	bool		may_strand;		/* a request may stand behind nobody */
-	TimestampTz next_release;	/* no look at that before */
-	TimestampTz next_removal;
-	TimestampTz next_rescan;
+	TimestampTz next_watch;		/* no look at that before */
+	DwfCare		care;			/* what is done then, at its own intervals */
 	TimestampTz claim_again;	/* no claim before, after a failure */
 	bool		locked_out;		/* it failed because somebody has a lock */
 	TimestampTz tell_lock;		/* in the server's log not before this */
@@ -103,8 +97,9 @@ static void settle(DwfSettlement *settlement, DwfAttempt *attempt);
 static void read_state(Worker *worker);
 static void claim(Worker *worker, TimestampTz now);
 static void look_after(Worker *worker);
+static void look_at_order_keys(Worker *worker, TimestampTz now);
+static void watch(Worker *worker);
 static void look_after_all(Worker *worker);
-static bool remove_old(Worker *worker);
 static void leave_dropped(Worker *worker);
 static void leave_outdated(Worker *worker);
 static void publish(Worker *worker);
@@ -121,7 +116,7 @@ domowf_worker_main(Datum arg)
 	worker->queue = dwf_worker_become(DatumGetObjectId(arg));
 	pg_strong_random(&worker->owner, sizeof(worker->owner));
 	worker->read_state = worker->has_news = true;
-	dwf_agenda_restart(&worker->agenda);
+	dwf_watch_begin();
 	dwf_sender_open(&worker->sender);
 
 	if (!in_transaction(recover, worker))
@@ -181,12 +176,20 @@ take_interrupts(Worker *worker)
 static void
 take_wakeup(Worker *worker)
 {
-	TimestampTz earliest = dwf_shared_take_earliest();
+	static DwfNews news;
 
 	worker->may_strand |= dwf_shared_take_waiting();
-	if (earliest == DT_NOBEGIN)
+	if (dwf_shared_take_earliest() == DT_NOBEGIN)
+	{
 		worker->read_state = worker->told = true;
-	dwf_agenda_rewind(&worker->agenda, earliest);
+		dwf_agenda_look_again(&worker->sender.agenda, true);
+	}
+	if (dwf_news_take(&news))
+	{
+		dwf_agenda_take_news(&worker->sender.agenda, &news,
+							 GetCurrentTimestamp());
+		dwf_watch_take_news(&news);
+	}
 }
 
 /* Whether there is a reason for a transaction, but for failed results. */
@@ -199,7 +202,7 @@ has_to_write(Worker *worker, TimestampTz now)
 	if (worker->paused || now < worker->claim_again ||
 		dwf_sender_room(&worker->sender, now) <= 0)
 		return false;
-	return dwf_agenda_next(&worker->agenda, now) <= now;
+	return dwf_agenda_next(&worker->sender.agenda, now) <= now;
 }
 
 static void
@@ -222,14 +225,13 @@ write_turn(Worker *worker)
 		/* who is told to end no longer waits for standbys, and may not send */
 		CHECK_FOR_INTERRUPTS();
 		dwf_sender_committed(&worker->sender);
+		dwf_agenda_committed(&worker->sender.agenda, now);
 	}
 	else
 	{
 		dwf_sender_aborted(&worker->sender, now, worker->locked_out);
+		dwf_agenda_aborted(&worker->sender.agenda, now);
 		worker->claim_again = TimestampTzPlusMilliseconds(now, 1000);
-
-		/* what it had read is still in the queue */
-		dwf_agenda_forget(&worker->agenda);
 	}
 }
 
@@ -383,7 +385,7 @@ read_state(Worker *worker)
 
 	/* domowf_resume() ends every automatic pause, too */
 	if (worker->told && !worker->paused)
-		memset(&worker->sender.pause, 0, sizeof(worker->sender.pause));
+		dwf_agenda_resume(&worker->sender.agenda, GetCurrentTimestamp());
 	worker->told = false;
 }
 
@@ -391,91 +393,85 @@ read_state(Worker *worker)
 static void
 claim(Worker *worker, TimestampTz now)
 {
+	DwfAgenda  *agenda = &worker->sender.agenda;
 	int			room = dwf_sender_room(&worker->sender, now);
-	int64	   *ids;
-	int			count;
 	DwfClaim   *claims;
+	int			count;
 
 	if (room <= 0)
 		return;
-	ids = palloc(sizeof(int64) * room);
-	count = dwf_agenda_take(&worker->agenda, &worker->sender.pause, now, room,
-							ids);
-	if (count == 0)
+	dwf_agenda_take(agenda, now, room);
+	if (agenda->npicks == 0)
 		return;
-	count = dwf_queue_claim(ids, count, worker->owner, now, &claims);
+	count = dwf_queue_claim(agenda->picks, agenda->npicks, worker->owner, now,
+							&claims);
 	dwf_sender_take(&worker->sender, claims, count);
 }
 
 /*
  * At every poll_interval, what no wake-up tells: times that are over, rows of
- * the log that are old, and rows that came in some other way (COMMIT
- * PREPARED), for which the queue is counted and read from its start again.
- * Sooner where somebody says that a request may stand behind nobody.  All that
- * may be long, past rows which are dead and cannot be removed while somebody
- * holds an old snapshot, so that it may take a share of the time only.
+ * the log that are old, rows that came in some other way (COMMIT PREPARED), how
+ * long the queue is.  What may take long, past rows which are dead and cannot
+ * be removed while somebody holds an old snapshot, takes a share of the time
+ * only.
  */
 static void
 look_after(Worker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (now < worker->next_care &&
-		!(worker->may_strand && now >= worker->next_release))
+	look_at_order_keys(worker, now);
+	if (now < worker->next_care)
 		return;
-	worker->may_strand = false;
 	worker->next_care = TimestampTzPlusMilliseconds(now, dwf_poll_interval);
 	dwf_extension_look_again();
 	(void) in_transaction(look_after_all, worker);
-	worker->next_release = now +
-		RESCAN_SHARE * (GetCurrentTimestamp() - now);
 	if (!worker->sender.is_open)
 		worker->sender.reopen = true;
-	if (now >= worker->next_rescan)
+	dwf_agenda_look_again(&worker->sender.agenda, false);
+	worker->read_state = true;
+}
+
+/* At every poll_interval, and sooner where there is a reason (watch.h). */
+static void
+look_at_order_keys(Worker *worker, TimestampTz now)
+{
+	bool		polls = now >= worker->next_care;
+
+	if (!polls && !((worker->may_strand || dwf_watch_is_urgent()) &&
+					now >= worker->next_watch))
+		return;
+	worker->may_strand = false;
+	dwf_watch_prepare(polls);
+	if (in_transaction(watch, worker))
 	{
-		dwf_agenda_restart(&worker->agenda);
-		worker->read_state = true;
-		worker->next_rescan = now + RESCAN_SHARE *
-			(worker->agenda.last_rescan + GetCurrentTimestamp() - now);
+		dwf_watch_looked();
+		worker->next_watch = now + WATCH_SHARE * (GetCurrentTimestamp() - now);
 	}
+	else
+	{
+		worker->may_strand = true;
+		worker->next_watch = TimestampTzPlusMilliseconds(now, 1000);
+	}
+}
+
+static void
+watch(Worker *worker)
+{
+	dwf_watch_look();
 }
 
 static void
 look_after_all(Worker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	bool		more = false;
 
 	if (worker->has_orphans)
 		recover_orphans(worker);
-	if (now >= worker->next_rescan)
-		dwf_recount();
-	more |= dwf_queue_expire(now, CARE_BATCH) == CARE_BATCH;
-	dwf_queue_release_waiting();
-	if (dwf_log_retention > 0 && now >= worker->next_removal)
-		more |= remove_old(worker);
 
 	/* a batch that was full may not have been the last: again in a turn */
-	if (more)
+	if (dwf_care_take(&worker->care, now))
 		worker->next_care = now;
-}
-
-/*
- * Removes old rows of the log; true: there may be more.  The index by time
- * (BRIN) knows nothing of the newest rows, which are read each time, so that
- * this is done less often where it takes long.
- */
-static bool
-remove_old(Worker *worker)
-{
-	TimestampTz start = GetCurrentTimestamp();
-	int64		retention = dwf_log_retention * USECS_PER_MINUTE;
-
-	if (dwf_queue_remove_old(start - retention, CARE_BATCH) == CARE_BATCH)
-		return true;
-	worker->next_removal = start +
-		REMOVAL_SHARE * (GetCurrentTimestamp() - start);
-	return false;
 }
 
 /*
@@ -508,6 +504,7 @@ publish(Worker *worker)
 {
 	const DwfSender *sender = &worker->sender;
 	DwfWorkerStatus status = {0};
+	const char *reason = "";
 
 	status.in_flight = sender->in_flight;
 	status.sent = sender->sent;
@@ -516,16 +513,12 @@ publish(Worker *worker)
 	if (worker->paused)
 	{
 		status.paused_until = DT_NOEND;
-		strlcpy(status.pause_reason, worker->pause_reason,
-				sizeof(status.pause_reason));
+		reason = worker->pause_reason;
 	}
-	else if (!sender->is_open || sender->pause.pauses > 0)
-	{
-		status.paused_until = sender->is_open ? sender->pause.until : DT_NOEND;
-		status.is_reason_private = sender->is_open;
-		strlcpy(status.pause_reason, sender->pause_reason,
-				sizeof(status.pause_reason));
-	}
+	else
+		status.paused_until = dwf_sender_paused_until(sender, &reason,
+													  &status.is_reason_private);
+	strlcpy(status.pause_reason, reason, sizeof(status.pause_reason));
 	dwf_shared_publish(&status);
 }
 
@@ -570,11 +563,11 @@ find_timeout(const Worker *worker, TimestampTz now)
 	foreach(cell, sender->ended)
 		sooner(&timeout, now, ((DwfAttempt *) lfirst(cell))->write_at);
 	sooner(&timeout, now, worker->next_care);
-	if (worker->may_strand)
-		sooner(&timeout, now, worker->next_release);
+	if (worker->may_strand || dwf_watch_is_urgent())
+		sooner(&timeout, now, worker->next_watch);
 	if (!worker->paused)
 	{
-		TimestampTz due = Max(dwf_agenda_next(&worker->agenda, now),
+		TimestampTz due = Max(dwf_agenda_next(&sender->agenda, now),
 							  worker->claim_again);
 
 		sooner(&timeout, now, Max(due, dwf_sender_room_at(sender, now)));

@@ -67,6 +67,7 @@ enum
 	COLUMN_RETRY_ON_DOUBT,
 	COLUMN_MAX_ATTEMPTS,
 	COLUMN_EXPIRE_AFTER,
+	COLUMN_ORDER_SCOPE,
 	COLUMN_INPUT_NAME,
 	COLUMN_INPUT_TYPE,
 	COLUMN_INPUT_IS_LIST,
@@ -252,7 +253,7 @@ read_rows(const char *name)
 
 		plan = SPI_prepare("SELECT w.model_id, w.version, w.message_name, "
 						   "w.granted_to, w.on_doubt = 'retry', "
-						   "w.max_attempts, w.expire_after, "
+						   "w.max_attempts, w.expire_after, w.order_scope, "
 						   "i.name, i.type, i.is_list, i.required "
 						   "FROM domowf.workflow w "
 						   "LEFT JOIN domowf.workflow_input i "
@@ -280,6 +281,7 @@ fill_workflow(Entry *entry, const char *name)
 	workflow->message_name = keep_text(entry, tuple, COLUMN_MESSAGE_NAME,
 									   true);
 	workflow->granted_to = keep_text(entry, tuple, COLUMN_GRANTED_TO, false);
+	workflow->order_scope = keep_text(entry, tuple, COLUMN_ORDER_SCOPE, false);
 	workflow->retry_on_doubt = bool_column(tuple, COLUMN_RETRY_ON_DOUBT);
 	value = SPI_getbinval(tuple, desc, COLUMN_MAX_ATTEMPTS, &isnull);
 	workflow->max_attempts = isnull ? 0 : DatumGetInt32(value);

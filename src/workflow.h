@@ -27,6 +27,7 @@ typedef struct DwfWorkflow
 	char	   *version;
 	char	   *message_name;
 	char	   *granted_to;		/* a role's name; NULL: to anybody */
+	char	   *order_scope;	/* NULL: its order keys are its own */
 	bool		retry_on_doubt;
 	int			max_attempts;	/* 0: the setting */
 	bool		has_expire_after;

@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "domowf.h"
+#include "news.h"
 #include "quota.h"
 #include "report.h"
 #include "roster.h"
@@ -53,6 +54,7 @@ static bool has_enqueued;
 static TimestampTz earliest;
 static bool has_waiting;
 static bool has_created;
+static DwfNews news;
 
 static void at_xact_event(XactEvent event, void *arg);
 static void at_subxact_event(SubXactEvent event, SubTransactionId my_subid,
@@ -125,6 +127,21 @@ dwf_xact_note_count(Oid role, int count)
 }
 
 void
+dwf_xact_note_due(int64 lane, TimestampTz due)
+{
+	dwf_xact_note_enqueued(due, 0);
+	dwf_news_add_lane(&news, lane, due);
+}
+
+void
+dwf_xact_note_left(int64 id)
+{
+	dwf_news_add_id(&news, id);
+	dwf_xact_note_enqueued(DT_NOEND, 0);
+	dwf_xact_note_waiting();
+}
+
+void
 dwf_xact_note_waiting(void)
 {
 	register_callbacks();
@@ -158,6 +175,7 @@ tell_others(void)
 		if (OidIsValid(role))
 			(void) dwf_quota_add(role, count);
 	}
+	dwf_news_tell(MyDatabaseId, &news);
 
 	/* a CREATE EXTENSION that was prepared has told nobody */
 	if (has_enqueued &&
@@ -208,6 +226,7 @@ at_xact_event(XactEvent event, void *arg)
 	has_enqueued = has_waiting = has_created = false;
 	dwf_tally_end();
 	dwf_waiters_forget();
+	dwf_news_clear(&news);
 }
 
 static void

@@ -34,6 +34,18 @@ extern void dwf_xact_note_enqueued(TimestampTz run_at, int count);
 extern void dwf_xact_note_count(Oid role, int count);
 
 /*
+ * The same for a request of a lane (lanes.h), counted elsewhere, that is due
+ * from this time on: whatever becomes due is noted so, or it is found late.
+ */
+extern void dwf_xact_note_due(int64 lane, TimestampTz due);
+
+/*
+ * Notes that this transaction settles a request of an order key by hand, so
+ * that another one of it, which it does not see, may stand behind nobody.
+ */
+extern void dwf_xact_note_left(int64 id);
+
+/*
  * Notes that this transaction leaves a request behind another one of its order
  * key, which may be gone by the time of the commit.  With
  * dwf_xact_note_enqueued().
