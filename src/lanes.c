@@ -164,8 +164,12 @@ dwf_lanes_place(DwfLanes *lanes, DwfLane *lane, int64_t now)
 {
 	bool		works = has_work(lane, now);
 
-	take_out(lanes, lane);
 	list_resting(lanes, lane, lane->pause.pauses > 0);
+
+	/* who is told of more does not lose his place for it */
+	if (lane->is_ready && works && may_go(lane, now))
+		return true;
+	take_out(lanes, lane);
 	if (works && may_go(lane, now))
 		make_ready(lanes, lane);
 	else if (works)

@@ -9,23 +9,25 @@
  *   another one: remembered until one of them is seen, or nobody is at it;
  * - requests that a person has settled, whose keys the log tells;
  * - a patrol, from key to key and a few at each poll, which finds what people
- *   do to the table by hand, and what a prepared transaction settles.  At the
- *   start of a worker it goes round once without waiting for polls: the one
- *   before may have died with what it remembered.
+ *   do to the table by hand, and what a prepared transaction settles.
  *
- * What is remembered is in memory, bounded; where it is not enough, the patrol
- * goes round.
+ * What is remembered is in memory, and bounded.  Where it may have been lost,
+ * with the worker before or since there was too much, the patrol goes round
+ * without waiting for polls; and again for as long as a transaction is open
+ * that was then, since it may yet commit what stands behind nobody: when one
+ * says so, and when the last of these has ended.
  */
 #include "postgres.h"
 
 #include "columns.h"
 #include "order.h"
-#include "testpoint.h"
 #include "watch.h"
 
+#include "access/transam.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 /* Keys that are remembered, and requests. */
 #define MAX_WATCHED		10000
@@ -44,14 +46,19 @@ typedef struct Key
 static List *keys;				/* of Key */
 static List *settled;			/* of int64 *: by hand */
 static int	looked_at;			/* of these, by the transaction under way */
-static bool goes_round;			/* the patrol does not wait for polls */
 static bool polls;				/* this look is one */
+static bool is_told;			/* it is for what somebody has committed */
+
+static bool goes_round;			/* the patrol does not wait for polls */
+static bool again;				/* it has to, once more */
+static TransactionId open_then; /* older ones may commit what is not known */
 
 /* The key up to which the patrol has come; NULL: it starts anew. */
 static Key *place;
 static Key *next_place;			/* where the transaction under way ended */
 static bool reaches_end;		/* of all keys, the same */
 
+static void go_round(void);
 static Key *make_key(const char *space, const char *key);
 static void remember(const char *space, const char *key);
 static bool is_right(DwfTable *queue, const char *space, const char *key,
@@ -60,16 +67,29 @@ static void release(DwfTable *queue, Datum space, Datum key,
 					bool has_settled);
 static void look_at_keys(DwfTable *queue);
 static void look_at_settled(DwfTable *queue);
+static void look_at_open(void);
 static void patrol(DwfTable *queue);
 static void note_place(DwfTable *walk);
 
 void
 dwf_watch_begin(void)
 {
-	goes_round = true;
-	if (place != NULL)
+	open_then = ReadNextTransactionId();
+	go_round();
+}
+
+/* Has the patrol look at every key from now on. */
+static void
+go_round(void)
+{
+	if (goes_round)
+		again |= place != NULL;
+	else if (place != NULL)
+	{
 		pfree(place);
-	place = NULL;
+		place = NULL;
+	}
+	goes_round = true;
 }
 
 static Key *
@@ -169,9 +189,10 @@ dwf_watch_is_urgent(void)
 }
 
 void
-dwf_watch_prepare(bool with_patrol)
+dwf_watch_prepare(bool is_poll, bool told)
 {
-	polls = with_patrol;
+	polls = is_poll;
+	is_told = told;
 }
 
 void
@@ -187,6 +208,7 @@ dwf_watch_look(void)
 	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
 	look_at_keys(&queue);
 	look_at_settled(&queue);
+	look_at_open();
 	if (polls || goes_round)
 		patrol(&queue);
 	dwf_table_close(&queue);
@@ -226,6 +248,21 @@ look_at_settled(DwfTable *queue)
 	dwf_table_close(&log);
 }
 
+/* Whether those who may commit what is not known have, or one of them. */
+static void
+look_at_open(void)
+{
+	bool		none;
+
+	if (!TransactionIdIsValid(open_then))
+		return;
+	none = !TransactionIdPrecedes(GetLatestSnapshot()->xmin, open_then);
+	if (none || is_told)
+		go_round();
+	if (none)
+		open_then = InvalidTransactionId;
+}
+
 /* Looks at some order keys behind the place that was reached. */
 static void
 patrol(DwfTable *queue)
@@ -236,7 +273,7 @@ patrol(DwfTable *queue)
 	DwfTable	walk;
 	Datum		space = CStringGetTextDatum(place ? place->space : "");
 	Datum		key = CStringGetTextDatum(place ? place->key : "");
-	int			left = DWF_TESTNUMBER("patrol", PATROL);
+	int			left = PATROL;
 
 	dwf_table_open(&walk, "queue", QUEUE_COLUMNS, false);
 	for (;;)
@@ -293,5 +330,8 @@ dwf_watch_looked(void)
 	place = next_place;
 	next_place = NULL;
 	if (reaches_end)
-		goes_round = false;
+	{
+		goes_round = again;
+		again = false;
+	}
 }

@@ -9,7 +9,10 @@
 #include "news.h"
 #include "table.h"
 
-/* Begins to look at every order key, a part at a time: at the start. */
+/*
+ * Begins to look at every order key, a part at a time: what was remembered is
+ * lost, as it is at the start of a worker.
+ */
 extern void dwf_watch_begin(void);
 
 /*
@@ -27,9 +30,10 @@ extern bool dwf_watch_is_urgent(void);
 
 /*
  * Looks at what is remembered and at what was settled by hand; and, if it was
- * said before that it `polls`, at some of all order keys.  In a transaction.
+ * said before that this `is_poll`, at some of all order keys.  `told`: somebody
+ * has committed a request that stands behind another one.  In a transaction.
  */
-extern void dwf_watch_prepare(bool polls);
+extern void dwf_watch_prepare(bool is_poll, bool told);
 extern void dwf_watch_look(void);
 
 /* Tells that the transaction of dwf_watch_look() has committed. */

@@ -441,8 +441,8 @@ look_at_order_keys(Worker *worker, TimestampTz now)
 	if (!polls && !((worker->may_strand || dwf_watch_is_urgent()) &&
 					now >= worker->next_watch))
 		return;
+	dwf_watch_prepare(polls, worker->may_strand);
 	worker->may_strand = false;
-	dwf_watch_prepare(polls);
 	if (in_transaction(watch, worker))
 	{
 		dwf_watch_looked();

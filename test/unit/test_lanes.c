@@ -124,6 +124,17 @@ test_turns_nest(void)
 	is_int(of_lane[18], 17, "... also one that was due before");
 	is_int(twice, 0, "none has two turns running");
 
+	/* nor does anybody lose or win a turn by being told of more */
+	for (int i = 0; i < 30; i++)
+	{
+		for (int j = 0; j < 17; j++)
+			set_due(&lanes, LANE(1, j), NOW);
+		of_lane[turn(&lanes, NOW) & 31]++;
+	}
+	is_int(of_lane[0], 3, "who is told of more does not lose his place");
+	is_int(of_lane[9], 3, "... whichever it is");
+	is_int(of_lane[10], 2, "... nor has it before others");
+
 	/* one that comes in has its turn before all have had another */
 	set_due(&lanes, LANE(9, 1), NOW);
 	for (int i = 0; i < 4; i++)
