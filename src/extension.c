@@ -13,7 +13,7 @@
 #include "domowf.h"
 #include "extension.h"
 #include "version.h"
-#include "watch.h"
+#include "changes.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -34,7 +34,7 @@ dwf_extension_find(void)
 {
 	static DwfExtension extension;
 	static uint64 seen = 0;
-	uint64		before = dwf_watch_generation();
+	uint64		before = dwf_changes_generation();
 
 	/* what changes during the look is for the next one */
 	if (seen != before)
@@ -89,7 +89,7 @@ dwf_extension_is_served(void)
 void
 dwf_extension_look_again(void)
 {
-	dwf_watch_look_again();
+	dwf_changes_look_again();
 }
 
 bool

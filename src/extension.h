@@ -14,7 +14,7 @@ typedef struct DwfExtension
 
 /*
  * The extension, NULL where it is not installed.  In a transaction.  Reads the
- * catalog where what is watched (watch.h) may have changed since, or where it
+ * catalog where what is watched (changes.h) may have changed since, or where it
  * found nothing; any process is told of a script that changes a table.  Valid
  * until the next call.
  */

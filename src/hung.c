@@ -11,12 +11,12 @@
  * somebody who has the rights: he may have bound a thing of somebody else's
  * without knowing.
  *
- * Everything passed is watched (watch.h) before it is read.
+ * Everything passed is watched (changes.h) before it is read.
  */
 #include "postgres.h"
 
 #include "hung.h"
-#include "watch.h"
+#include "changes.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -377,9 +377,9 @@ is_strangers(const Step *step, Oid owner, Oid *whose)
 		if (step->class != owned[i].class)
 			continue;
 		if (step->class == RelationRelationId)
-			dwf_watch_relation(step->oid);
+			dwf_changes_relation(step->oid);
 		else
-			dwf_watch_row(owned[i].cache, step->oid);
+			dwf_changes_row(owned[i].cache, step->oid);
 		tuple = SearchSysCache1(owned[i].cache, ObjectIdGetDatum(step->oid));
 		if (!HeapTupleIsValid(tuple))
 			return false;

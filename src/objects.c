@@ -4,7 +4,7 @@
  *
  * Everything is read from the catalogs and nothing opened, so that whoever has
  * locked a table holds up nobody here.  What was found right is kept until a
- * change is told (watch.c); what was not is looked at again each time, since
+ * change is told (changes.c); what was not is looked at again each time, since
  * nobody tells of an object that is yet to come.  So a fault costs a look at
  * each try, and ends with its cause.
  *
@@ -16,7 +16,7 @@
 #include "extension.h"
 #include "hung.h"
 #include "objects.h"
-#include "watch.h"
+#include "changes.h"
 
 #include "access/htup_details.h"
 #include "catalog/dependency.h"
@@ -128,7 +128,7 @@ dwf_object_oid(const char *name)
 
 	if (extension == NULL || !OidIsValid(schema))
 		return InvalidOid;
-	if (known_generation == dwf_watch_generation() && OidIsValid(known[i].oid))
+	if (known_generation == dwf_changes_generation() && OidIsValid(known[i].oid))
 		return known[i].oid;
 	oid = find_oid(&objects[i], schema);
 	if (!OidIsValid(oid) ||
@@ -198,13 +198,13 @@ find_entry(const char *name)
 static const Known *
 look(int i, DwfObjectFault *fault)
 {
-	uint64		generation = dwf_watch_generation();
+	uint64		generation = dwf_changes_generation();
 	Known		found = {InvalidOid, InvalidOid};
 
 	if (known_generation != generation)
 	{
 		memset(known, 0, sizeof(known));
-		dwf_watch_restart();
+		dwf_changes_restart();
 		known_generation = generation;
 	}
 	if (OidIsValid(known[i].oid))
@@ -265,14 +265,14 @@ find_fault(const Object *object, Known *found, DwfObjectFault *fault)
 						 pstrdup("CREATE EXTENSION domowf"));
 	if (OidIsValid(schema))
 	{
-		dwf_watch_row(NAMESPACEOID, schema);
+		dwf_changes_row(NAMESPACEOID, schema);
 		found->oid = find_oid(object, schema);
 	}
 	if (!OidIsValid(found->oid))
 		return set_fault(fault, psprintf("%s is missing", name),
 						 pstrdup("undo what has renamed or removed it, or create the extension anew"));
 	if (kinds[object->kind].class == RelationRelationId)
-		dwf_watch_relation(found->oid);
+		dwf_changes_relation(found->oid);
 	if (getExtensionOfObject(kinds[object->kind].class, found->oid) !=
 		extension->oid)
 		return set_fault(fault,
@@ -482,7 +482,7 @@ find_wrong_function(const char *name, Known *found, DwfObjectFault *fault)
 	Form_pg_proc form;
 	bool		is_wrong;
 
-	dwf_watch_row(PROCOID, found->oid);
+	dwf_changes_row(PROCOID, found->oid);
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(found->oid));
 	if (!HeapTupleIsValid(tuple))
 		return set_fault(fault, psprintf("%s is missing", name),

@@ -22,7 +22,7 @@ typedef struct DwfObjectFault
 /*
  * All of these are for use in a transaction, and know an object by its name in
  * schema domowf.  What was found right is known until it may have changed
- * (watch.h), and costs nothing until then; locks are not waited for.
+ * (changes.h), and costs nothing until then; locks are not waited for.
  */
 
 /* Its oid; InvalidOid where there is no such member of the extension. */

@@ -1,5 +1,5 @@
 /*
- * watch.c
+ * changes.c
  *	  Whether what was read of the catalogs may have changed since.
  *
  * PostgreSQL tells every process which relations and which rows of its
@@ -11,7 +11,7 @@
  */
 #include "postgres.h"
 
-#include "watch.h"
+#include "changes.h"
 
 #include "utils/inval.h"
 #include "utils/syscache.h"
@@ -36,7 +36,7 @@ static void note_relation(Datum arg, Oid relation);
 static void note_row(Datum arg, int cache, uint32 hash);
 
 uint64
-dwf_watch_generation(void)
+dwf_changes_generation(void)
 {
 	static const int caches[] = {AUTHMEMROLEMEM, AUTHOID, CLAOID, NAMESPACEOID,
 	OPEROID, OPFAMILYOID, PROCOID, TYPEOID};
@@ -53,7 +53,7 @@ dwf_watch_generation(void)
 }
 
 void
-dwf_watch_relation(Oid relation)
+dwf_changes_relation(Oid relation)
 {
 	for (int i = 0; i < Min(nrelations, MAX_RELATIONS); i++)
 	{
@@ -66,7 +66,7 @@ dwf_watch_relation(Oid relation)
 }
 
 void
-dwf_watch_row(int cache, Oid oid)
+dwf_changes_row(int cache, Oid oid)
 {
 	Row			row = {cache, GetSysCacheHashValue1(cache, ObjectIdGetDatum(oid))};
 
@@ -76,13 +76,13 @@ dwf_watch_row(int cache, Oid oid)
 }
 
 void
-dwf_watch_restart(void)
+dwf_changes_restart(void)
 {
 	nrelations = nrows = 0;
 }
 
 void
-dwf_watch_look_again(void)
+dwf_changes_look_again(void)
 {
 	generation++;
 }
