@@ -24,7 +24,7 @@
  * The earliest version of the SQL that this library serves: every one.  To be
  * raised where C code cannot do without what a later one adds.
  */
-#define DWF_OLDEST_SQL	"0"
+#define DWF_OLDEST_SQL	"1.1"
 
 /* How many rolled-back calls a warning names before it only counts. */
 #define DWF_MAX_NAMED	100

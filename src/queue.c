@@ -43,13 +43,6 @@ dwf_queue_exists(void)
 bool
 dwf_queue_is_right(DwfObjectFault *fault)
 {
-	/* of what version 1.0 has in its queue nothing can be found by lane */
-	if (dwf_extension_version() != NULL && !dwf_extension_is_since("1.1"))
-	{
-		fault->message = pstrdup("the extension is of an earlier version than the library: requests are stored, and none is sent");
-		fault->hint = pstrdup("ALTER EXTENSION domowf UPDATE");
-		return false;
-	}
 	for (int i = 0; i < lengthof(worker_tables); i++)
 	{
 		if (!dwf_object_is_right(worker_tables[i], fault))
