@@ -21,8 +21,9 @@
 #define DWF_VERSION		"1.1.0"
 
 /*
- * The earliest version of the SQL that this library serves: every one.  To be
- * raised where C code cannot do without what a later one adds.
+ * The earliest version of the SQL that a worker serves, raised where C code
+ * cannot do without what a later one adds.  1.1: lanes, by which the queue is
+ * read.
  */
 #define DWF_OLDEST_SQL	"1.1"
 
