@@ -22,7 +22,7 @@ use PostgreSQL::Test::Utils;
 my $sources = "$FindBin::RealBin/../../src";
 
 my $first = qr/\b(PANIC|FATAL|ERROR|WARNING|NOTICE|INFO|LOG|DEBUG\d?|STATEMENT|DETAIL|HINT|CONTEXT|QUERY|LOCATION|BACKTRACE):  (.*)/;
-my $leak = qr/\b(?:leak|leaked|not closed|still referenced)\b|snapshot \S+ still active/;
+my $leak = qr/\b(?:leak|leaked|not closed|still referenced)\b|snapshot \S+ still active|problem in alloc set|past chunk end/;
 my $crash = qr/terminated by signal (?!9\b|15\b|2\b|3\b)/;
 my $raw = qr/^TRAP:|AddressSanitizer|LeakSanitizer|runtime error:|^free\(\)|^malloc\(\)|corrupted/;
 
