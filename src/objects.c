@@ -65,6 +65,7 @@ typedef struct Object
 	const DwfColumn *columns;	/* a table's */
 	int			ncolumns;
 	const char *since;			/* version of the SQL; NULL: the first one */
+	int			nnamed;			/* more of the extension's, found by name */
 } Object;
 
 #define COLUMNS(columns)	(columns), lengthof(columns)
@@ -73,7 +74,7 @@ typedef struct Object
 static const Object objects[] = {
 	{SCHEMA, SCHEMA_ITSELF},
 	{"queue", TABLE, COLUMNS(dwf_queue_columns)},
-	{"key", TABLE, COLUMNS(dwf_key_columns)},
+	{"key", TABLE, COLUMNS(dwf_key_columns), .nnamed = 2},
 	{"log", TABLE, COLUMNS(dwf_log_columns)},
 	{"state", TABLE, COLUMNS(dwf_state_columns)},
 	{"workflow", TABLE, COLUMNS(dwf_workflow_columns)},
@@ -402,7 +403,8 @@ find_wrong_column(const Object *object, Oid table, DwfObjectFault *fault)
 	char	   *wrong = NULL;
 
 	ReleaseSysCache(relation);
-	if (natts != object->ncolumns && !dwf_extension_is_served())
+	if (natts != object->ncolumns + object->nnamed &&
+		!dwf_extension_is_served())
 		return set_fault(fault, NULL, NULL);	/* look() has the words */
 	for (int i = 0; i < Max(natts, object->ncolumns) && wrong == NULL; i++)
 	{
