@@ -74,7 +74,7 @@ typedef struct Object
 static const Object objects[] = {
 	{SCHEMA, SCHEMA_ITSELF},
 	{"queue", TABLE, COLUMNS(dwf_queue_columns)},
-	{"key", TABLE, COLUMNS(dwf_key_columns), .nnamed = 2},
+	{"key", TABLE, COLUMNS(dwf_key_columns),.nnamed = 2},
 	{"log", TABLE, COLUMNS(dwf_log_columns)},
 	{"state", TABLE, COLUMNS(dwf_state_columns)},
 	{"workflow", TABLE, COLUMNS(dwf_workflow_columns)},
