@@ -71,6 +71,8 @@ typedef struct Worker
 	bool		paused;			/* by a person, or as a copy */
 	char		pause_reason[256];
 	char		fault[256];		/* of the tables; '': none */
+	bool		began;			/* the last transaction came to its work */
+	TimestampTz write_again;	/* no transaction before, where it did not */
 
 	TimestampTz next_care;
 	bool		may_strand;		/* a request may stand behind nobody */
@@ -194,6 +196,8 @@ take_wakeup(Worker *worker)
 static bool
 has_to_write(Worker *worker, TimestampTz now)
 {
+	if (now < worker->write_again)
+		return false;
 	if (worker->read_state || dwf_sender_has_fresh(&worker->sender) ||
 		dwf_sender_must_reopen(&worker->sender))
 		return true;
@@ -208,7 +212,8 @@ write_turn(Worker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	while (dwf_sender_find_failed(&worker->sender, now) != NULL)
+	while (now >= worker->write_again &&
+		   dwf_sender_find_failed(&worker->sender, now) != NULL)
 	{
 		if (!in_transaction(write_one, worker))
 			dwf_sender_aborted(&worker->sender, now, worker->locked_out);
@@ -243,6 +248,7 @@ in_transaction(void (*work) (Worker *), Worker *worker)
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool ok = true;
 
+	worker->began = false;
 	PG_TRY();
 	{
 		DwfQueueScope scope;
@@ -253,6 +259,7 @@ in_transaction(void (*work) (Worker *), Worker *worker)
 		dwf_queue_become_owner(&scope);
 		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
+		worker->began = true;
 		work(worker);
 		SPI_finish();
 		PopActiveSnapshot();
@@ -271,6 +278,11 @@ in_transaction(void (*work) (Worker *), Worker *worker)
 		FlushErrorState();
 		RESUME_INTERRUPTS();
 		ok = false;
+
+		/* no result has been tried, so that none would wait by itself */
+		if (!worker->began)
+			worker->write_again =
+				TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 500);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -473,8 +485,7 @@ publish(Worker *worker)
 	if (worker->fault[0] != '\0')
 	{
 		status.paused_until = DT_NOEND;
-		strlcpy(status.pause_reason, worker->fault,
-				sizeof(status.pause_reason));
+		reason = worker->fault;
 	}
 	else if (worker->paused)
 	{
@@ -527,14 +538,15 @@ find_timeout(const Worker *worker, TimestampTz now)
 	ListCell   *cell;
 
 	foreach(cell, sender->ended)
-		sooner(&timeout, now, ((DwfAttempt *) lfirst(cell))->write_at);
+		sooner(&timeout, now, Max(((DwfAttempt *) lfirst(cell))->write_at,
+								  worker->write_again));
 	sooner(&timeout, now, worker->next_care);
 	if (worker->may_strand || dwf_watch_is_urgent())
 		sooner(&timeout, now, worker->next_watch);
 	if (!worker->paused)
 	{
 		TimestampTz due = Max(dwf_agenda_next(&sender->agenda, now),
-							  worker->claim_again);
+							  Max(worker->claim_again, worker->write_again));
 
 		sooner(&timeout, now, Max(due, dwf_sender_room_at(sender, now)));
 	}
