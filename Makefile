@@ -74,6 +74,13 @@ $(error No PGXS found by way of "$(PG_CONFIG)": run "make deps", or set PG_CONFI
 endif
 include $(PGXS)
 
+# An earlier installation left 1.0's script there, which a database's owner can
+# make run his code.
+install: uninstall-unsafe
+.PHONY: uninstall-unsafe
+uninstall-unsafe:
+	rm -f '$(DESTDIR)$(datadir)/$(datamoduledir)/domowf--1.0.sql'
+
 PROVE_FLAGS += -Itest/domo -Itest/t
 $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h) Makefile
 

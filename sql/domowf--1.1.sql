@@ -7,6 +7,7 @@
 -- for in a schema where somebody else could have put an operator, function or
 -- type that fits better (CVE-2022-2625); what is made here in the schema of
 -- the extension is called by it.
+-- Backslashes are not used: what they mean depends on a setting.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
 --
@@ -95,7 +96,7 @@ COMMENT ON FUNCTION @extschema@.domowf_start(jsonb) IS
 CREATE FUNCTION @extschema@.domowf_start(workflow text, data jsonb)
 RETURNS @extschema@.domowf_instance
 AS 'MODULE_PATHNAME', 'domowf_start_workflow'
-LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000
 SUPPORT @extschema@.domowf_call_support;
 COMMENT ON FUNCTION @extschema@.domowf_start(text, jsonb) IS
 	'start a registered workflow now';
@@ -147,19 +148,6 @@ COMMENT ON FUNCTION @extschema@.domowf_set_permissions(text, jsonb) IS
 	'change the permissions of a Domo Workflow now';
 
 --
--- Whoever may execute these may do whatever the token may do.
---
-
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_call_support(internal) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_start(jsonb) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_start(text, jsonb) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_start_all(jsonb[], int) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_cancel(jsonb) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_cancel(text) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_set_permissions(jsonb) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_set_permissions(text, jsonb) FROM PUBLIC;
-
---
 -- Requests: what is asked of the worker, and what came of it
 --
 
@@ -183,7 +171,7 @@ CREATE TABLE domowf.workflow (
 	CONSTRAINT "model_id must not be empty"
 		CHECK (model_id <> '' AND model_id NOT IN ('.', '..')),
 	CONSTRAINT "version must be major.minor.patch"
-		CHECK (version ~ '^[0-9]+\.[0-9]+\.[0-9]+$'),
+		CHECK (version ~ '^[0-9]+[.][0-9]+[.][0-9]+$'),
 	CONSTRAINT "message_name must not be empty" CHECK (message_name <> ''),
 	CONSTRAINT "on_doubt must be hold or retry"
 		CHECK (on_doubt IN ('hold', 'retry')),
@@ -614,8 +602,9 @@ COMMENT ON VIEW domowf.batch IS
 	'the requests of one transaction each: how many are through';
 
 -- Reads with its owner's rights, so that members of pg_monitor see counts of
--- requests whose rows they may not see.
-CREATE VIEW domowf.stats AS
+-- requests whose rows they may not see: a barrier, since a condition of its
+-- reader that is cheap would else be evaluated before the view's own.
+CREATE VIEW domowf.stats WITH (security_barrier = true) AS
 	WITH seen AS (
 		SELECT operation, workflow, state, attempts,
 			   NULL::timestamptz AS sent_at, NULL::timestamptz AS settled_at,
@@ -701,12 +690,10 @@ COMMENT ON COLUMN domowf.worker_status.pause_reason IS
 COMMENT ON COLUMN domowf.worker_status.last_error IS
 	'the last failure, for who may see all requests and for pg_monitor';
 
-CREATE VIEW domowf.worker AS SELECT * FROM domowf.worker_status;
+CREATE VIEW domowf.worker WITH (security_barrier = true) AS
+	SELECT * FROM domowf.worker_status;
 COMMENT ON VIEW domowf.worker IS
 	'the worker of this database: what it does, why it is paused';
-
-GRANT USAGE ON SCHEMA domowf TO pg_monitor;
-GRANT SELECT ON domowf.stats, domowf.worker TO pg_monitor;
 
 --
 -- Requests: functions
@@ -813,21 +800,68 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION domowf.created() IS
 	'wakes the launcher when CREATE EXTENSION commits';
 
-REVOKE EXECUTE ON FUNCTION domowf.refuse_replication() FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION domowf.registry_changed() FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION domowf.worker_handler() FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION domowf.workflow_exists() FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION domowf.may_see(oid, oid) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_enqueue(text, jsonb, text, text, timestamptz, timestamptz) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_enqueue_call(text, jsonb, text, text, timestamptz, timestamptz) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_trigger() FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_wait(bigint, interval) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_retry(bigint) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_discard(bigint) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_resolve(bigint, text) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_pause(text) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_resume() FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_check() FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION domowf.created() FROM PUBLIC;
-
 SELECT domowf.created();
+
+--
+-- Privileges, last of all: those that README tells of, whatever ALTER DEFAULT
+-- PRIVILEGES has given to others, or taken from the owner, above
+--
+
+DO LANGUAGE plpgsql $$
+DECLARE
+	member record;
+	role text;
+BEGIN
+	-- no privileges: PostgreSQL's, which are the owner's, but for functions
+	FOR member IN SELECT m.kind, i.identity, m.owner,
+			coalesce(m.acl, acldefault(m.type, m.owner)) AS acl
+		FROM pg_depend d
+			JOIN pg_extension e ON e.oid = d.refobjid,
+			pg_identify_object(d.classid, d.objid, 0) i,
+			LATERAL (
+				SELECT 'FUNCTION', 'f'::"char", proowner, proacl FROM pg_proc
+				WHERE oid = d.objid AND d.classid = 'pg_proc'::regclass
+				UNION ALL
+				SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+					   CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char",
+					   relowner, relacl FROM pg_class
+				WHERE oid = d.objid AND d.classid = 'pg_class'::regclass
+				UNION ALL
+				SELECT 'SCHEMA', 'n', nspowner, nspacl FROM pg_namespace
+				WHERE oid = d.objid AND d.classid = 'pg_namespace'::regclass
+				UNION ALL
+				SELECT 'FOREIGN DATA WRAPPER', 'F', fdwowner, fdwacl
+				FROM pg_foreign_data_wrapper WHERE oid = d.objid
+					AND d.classid = 'pg_foreign_data_wrapper'::regclass
+				UNION ALL
+				SELECT 'FOREIGN SERVER', 'S', srvowner, srvacl
+				FROM pg_foreign_server WHERE oid = d.objid
+					AND d.classid = 'pg_foreign_server'::regclass
+				UNION ALL
+				SELECT 'TYPE', 'T', typowner, typacl FROM pg_type
+				WHERE oid = d.objid AND d.classid = 'pg_type'::regclass
+			) m (kind, type, owner, acl)
+		WHERE e.extname = 'domowf'
+			AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+			AND (m.acl IS NOT NULL OR m.kind = 'FUNCTION')
+		ORDER BY m.kind, i.identity
+	LOOP
+		FOR role IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC'
+				ELSE quote_ident(pg_get_userbyid(a.grantee)) END
+			FROM aclexplode(member.acl) a WHERE a.grantee <> member.owner
+		LOOP
+			EXECUTE format('REVOKE ALL ON %s %s FROM %s CASCADE', member.kind,
+						   member.identity, role);
+		END LOOP;
+		EXECUTE format('GRANT ALL ON %s %s TO %I', member.kind,
+					   member.identity, pg_get_userbyid(member.owner));
+		-- again PostgreSQL's: everybody may have a column of a type
+		IF member.kind = 'TYPE' THEN
+			EXECUTE format('GRANT USAGE ON TYPE %s TO PUBLIC',
+						   member.identity);
+		END IF;
+	END LOOP;
+END $$;
+
+GRANT USAGE ON SCHEMA domowf TO pg_monitor;
+GRANT SELECT ON domowf.stats, domowf.worker TO pg_monitor;

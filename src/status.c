@@ -8,9 +8,11 @@
 #include "domowf.h"
 #include "extension.h"
 #include "guc.h"
+#include "privileges.h"
 #include "queue.h"
 #include "shared.h"
 #include "table.h"
+#include "worker_view.h"
 
 #include "access/table.h"
 #include "commands/trigger.h"
@@ -40,6 +42,7 @@ static void emit_check(ReturnSetInfo *result, const char *name, bool ok,
 					   const char *detail);
 static void check_connection(ReturnSetInfo *result);
 static void check_objects(ReturnSetInfo *result);
+static void check_privileges(ReturnSetInfo *result);
 static void check_tables(ReturnSetInfo *result);
 static void check_triggers(ReturnSetInfo *result);
 static bool fires_always(const char *table, const char *name);
@@ -61,6 +64,7 @@ domowf_check(PG_FUNCTION_ARGS)
 			   dwf_shared_exists() ? "the library is preloaded" :
 			   "add domowf to shared_preload_libraries and restart: calls work, requests are not sent");
 	check_objects(result);
+	check_privileges(result);
 	check_tables(result);
 	check_triggers(result);
 	check_version(result);
@@ -89,6 +93,17 @@ check_objects(ReturnSetInfo *result)
 	emit_check(result, "objects", ok, ok ?
 			   "what domowf uses is the extension's, and nobody else's code hangs on it" :
 			   psprintf("%s: %s", fault.message, fault.hint));
+}
+
+/* Whether nobody has given everybody what the extension has not. */
+static void
+check_privileges(ReturnSetInfo *result)
+{
+	const char *granted = dwf_privileges_of_public();
+
+	emit_check(result, "privileges", granted == NULL, granted == NULL ?
+			   "nothing of the extension is granted to PUBLIC" :
+			   psprintf("PUBLIC has %s: see REVOKE", granted));
 }
 
 /* The part of it without which nothing is sent. */
@@ -192,6 +207,7 @@ static void
 check_worker(ReturnSetInfo *result)
 {
 	DwfWorkerStatus status;
+	const char *reason;
 	const char *detail;
 	bool		ok = false;
 
@@ -202,8 +218,12 @@ check_worker(ReturnSetInfo *result)
 	else if (!dwf_shared_status(MyDatabaseId, &status) || status.pid == 0)
 		detail = "no worker runs: see the server's log, and max_worker_processes";
 	else if (status.paused_until != 0)
-		detail = psprintf("process %d is paused: %s", status.pid,
-						  status.pause_reason);
+	{
+		reason = dwf_worker_view_reason(&status);
+		detail = *reason == '\0' ?
+			psprintf("process %d is paused", status.pid) :
+			psprintf("process %d is paused: %s", status.pid, reason);
+	}
 	else
 	{
 		detail = psprintf("process %d", status.pid);

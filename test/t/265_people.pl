@@ -277,6 +277,10 @@ is( $session->value(
 	),
 	'f|t',
 	'... domowf_check tells of it');
+my $checked = q{SELECT detail ~ 'is paused: .*model', detail ~ 'is paused$'
+	FROM domowf_check() WHERE check_name = 'worker'};
+is($session->value($checked), 't|f', '... with the reason');
+is(as_role('alice', $checked)->{out}, 'f|t', '... but not to everybody');
 $session->value('SELECT domowf_resume()');
 is($session->outcome($session->enqueue('plain', 'resumed')), 'done',
 	'domowf_resume ends an automatic pause');
@@ -289,6 +293,17 @@ until_true(q{SELECT pause_reason = repeat(E'\u00e9', 127) FROM domowf.worker},
 is(as_role('watcher', $paused)->{out},
 	'paused|t|f', "... a person's reason is for all who may see the view");
 $session->value('SELECT domowf_resume()');
+
+# ---- a function that is cheaper than the view's own condition
+
+$session->value(<<'END');
+CREATE FUNCTION peek(text) RETURNS boolean LANGUAGE plpgsql STABLE COST 1e-7 AS
+	'BEGIN RAISE WARNING ''peeked at %'', $1; RETURN true; END'
+END
+is($session->value(q{SELECT count(*) > 0 FROM domowf.stats WHERE workflow = 'plain'}),
+	't', 'there is something to peek at');
+$got = as_role('alice', 'SELECT count(*) FROM domowf.stats WHERE peek(workflow)');
+is("$got->{out} $got->{sqlstate} $got->{err}", '0  ', '... which nobody can');
 
 # ---- what is kept, and until when
 
@@ -364,7 +379,7 @@ is(as_role('watcher', 'SELECT domowf_pause()')->{sqlstate},
 my $wrong = q{SELECT check_name, detail FROM domowf_check() WHERE NOT ok ORDER BY 1};
 is($session->value($wrong), '', 'domowf_check: all is well');
 is($session->value('SELECT string_agg(check_name, $$ $$) FROM domowf_check()'),
-	'connection preload objects tables triggers version worker',
+	'connection preload objects privileges tables triggers version worker',
 	'... so many checks');
 is(as_role('watcher', 'SELECT domowf_check()')->{sqlstate},
 	'42501', '... not for everybody');

@@ -10,9 +10,7 @@ use lib $FindBin::RealBin, "$FindBin::RealBin/../domo";
 
 use Domo;
 use Domowf;
-use File::Find;
 use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::RecursiveCopy;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -20,28 +18,9 @@ my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
 	'main', $domo,
 	preload => 1,
-	conf => own_installation() . Domowf::RETRY_AT_ONCE . <<'END');
+	conf => Domowf->own_installation . Domowf::RETRY_AT_ONCE . <<'END');
 domowf.poll_interval = '1h'
 END
-
-# A copy of the installation that the tests run with, with 1.0's script.  The
-# settings by which a server finds it.
-sub own_installation
-{
-	my $conf = slurp_file($ENV{TEMP_CONFIG});
-	my ($from) = $conf =~ /^extension_(?:destdir|control_path) = '([^':]+)/m
-	  or die 'no installation';
-	my $to = PostgreSQL::Test::Utils::tempdir . '/installation';
-	my $dir;
-
-	PostgreSQL::Test::RecursiveCopy::copypath($from, $to);
-	find(sub { $dir = $File::Find::dir if $_ eq 'domowf.control' }, $to);
-	append_to_file("$dir/domowf--1.0.sql",
-		slurp_file("$FindBin::RealBin/../update/domowf--1.0.sql"))
-	  unless -e "$dir/domowf--1.0.sql";
-	$conf =~ s/\Q$from\E/$to/g;
-	return $conf;
-}
 
 sub value
 {
