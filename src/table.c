@@ -283,6 +283,8 @@ dwf_table_insert_new(DwfTable *table)
 {
 	Caller		caller;
 
+	/* a serializable transaction looks at the row in the way with it */
+	table->estate->es_snapshot = GetActiveSnapshot();
 	act_as_owner(table, &caller);
 	for (;;)
 	{

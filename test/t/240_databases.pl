@@ -241,6 +241,8 @@ SKIP:
 	equip('three');
 	hang('three', 'unasked');
 	$admin->configure('domowf.test_point', 'evict=0');
+	$node->poll_query_until('postgres',
+		"SELECT current_setting('domowf.test_point') = 'evict=0'");
 	is_quick('DROP DATABASE three', 'DROP DATABASE by another way');
 	$admin->configure('domowf.test_point', '');
 	ok(until_workers('three', 0), '... the worker is gone');
