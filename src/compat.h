@@ -66,11 +66,11 @@
  * and what is made of it by its outermost end.
  */
 #if PG_VERSION_NUM >= 190000
-#define DwfJsonbState	JsonbInState
+typedef struct JsonbInState DwfJsonbState;
 #define dwf_end_jsonb(state, token) \
 	(pushJsonbValue((state), (token), NULL), (state)->result)
 #else
-#define DwfJsonbState	JsonbParseState *
+typedef struct JsonbParseState *DwfJsonbState;
 #define dwf_end_jsonb(state, token)	pushJsonbValue((state), (token), NULL)
 #endif
 
