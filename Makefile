@@ -33,8 +33,7 @@ comma = ,
 # What PostgreSQL's own headers pass.
 WARNINGS = -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wshadow=local -Wold-style-definition \
-	-Wwrite-strings -Wformat=2 -Wlogical-op -Wduplicated-cond \
-	-Wduplicated-branches
+	-Wwrite-strings -Wformat=2 -Wlogical-op -Wduplicated-cond
 PG_CFLAGS = $(if $(WERROR),-Werror $(WARNINGS))
 
 # Expected output of both kinds is found in ./expected, hence iso_* as names

@@ -25,6 +25,7 @@
 #include "postgres.h"
 
 #include "columns.h"
+#include "compat.h"
 #include "key.h"
 #include "table.h"
 

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "compat.h"
 #include "guc.h"
 #include "quota.h"
 #include "shared.h"
@@ -64,8 +65,8 @@ dwf_quota_start(void)
 		.entrysize = sizeof(RoleEntry),
 	};
 
-	roles = ShmemInitHash("domowf roles", MAX_ROLES, MAX_ROLES, &control,
-						  HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
+	roles = dwf_shmem_init_hash("domowf roles", MAX_ROLES, &control,
+								HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
 	lock = &GetNamedLWLockTranche(TRANCHE)->lock;
 }
 

@@ -22,6 +22,7 @@
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(domowf_check);
 
@@ -123,13 +124,14 @@ check_connection(ReturnSetInfo *result)
 {
 	MemoryContext context = CurrentMemoryContext;
 	DwfConnection connection;
-	bool		ok = true;
+	bool		ok;
 	char	   *detail = NULL;
 
 	PG_TRY();
 	{
 		dwf_connection_open(&connection);
 		detail = psprintf("requests go to %s", connection.base_url);
+		ok = true;
 	}
 	PG_CATCH();
 	{

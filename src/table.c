@@ -283,6 +283,8 @@ dwf_table_insert_new(DwfTable *table)
 {
 	Caller		caller;
 
+	/* a serializable transaction looks at the row in the way with it */
+	table->estate->es_snapshot = GetActiveSnapshot();
 	act_as_owner(table, &caller);
 	for (;;)
 	{
@@ -377,10 +379,8 @@ dwf_table_update(DwfTable *table, bool wait)
 	act_as_owner(table, &caller);
 	if (RelationGetDescr(table->rel)->constr != NULL)
 		ExecConstraints(table->target, table->row, table->estate);
-	result = table_tuple_update(table->rel, &table->found->tts_tid, table->row,
-								GetCurrentCommandId(true), table->snapshot,
-								InvalidSnapshot, true, &failure, &mode,
-								&updated);
+	result = dwf_tuple_update(table->rel, &table->found->tts_tid, table->row,
+							  table->snapshot, &failure, &mode, &updated);
 	if (result != TM_Ok)
 		refuse_changed(table);
 	if (table->target->ri_NumIndices > 0)
@@ -414,9 +414,8 @@ dwf_table_delete(DwfTable *table)
 {
 	TM_FailureData failure;
 
-	if (table_tuple_delete(table->rel, &table->found->tts_tid,
-						   GetCurrentCommandId(true), table->snapshot,
-						   InvalidSnapshot, true, &failure, false) != TM_Ok)
+	if (dwf_tuple_delete(table->rel, &table->found->tts_tid, table->snapshot,
+						 &failure) != TM_Ok)
 		refuse_changed(table);
 }
 

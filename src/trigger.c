@@ -199,8 +199,7 @@ make_request(const TriggerData *data, const DwfWorkflow *workflow,
 	dwf_enqueue_check_key("key", enqueue->key);
 	dwf_enqueue_check_key("order_key", enqueue->order_key);
 	check_least_size(&encoding);
-	request = JsonbValueToJsonb(pushJsonbValue(&encoding.json, WJB_END_OBJECT,
-											   NULL));
+	request = JsonbValueToJsonb(dwf_end_jsonb(&encoding.json, WJB_END_OBJECT));
 	check_size(&encoding, request);
 	return request;
 }

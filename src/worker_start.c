@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "compat.h"
 #include "extension.h"
 #include "guc.h"
 #include "launcher.h"
@@ -115,7 +116,7 @@ static void
 cancel_for_lock(SIGNAL_ARGS)
 {
 	if (get_timeout_indicator(LOCK_TIMEOUT, false))
-		StatementCancelHandler(postgres_signal_arg);
+		StatementCancelHandler(DWF_SIGNAL_PASS);
 }
 
 /*

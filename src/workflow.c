@@ -94,9 +94,9 @@ static char *keep_text(Entry *entry, HeapTuple tuple, int column,
 					   bool in_utf8);
 static bool bool_column(HeapTuple tuple, int column);
 static int	compare_input(const void *name, const void *input);
-static void push_text(JsonbParseState **state, const char *key,
+static void push_text(DwfJsonbState *state, const char *key,
 					  const char *value);
-static void push_key(JsonbParseState **state, const char *key);
+static void push_key(DwfJsonbState *state, const char *key);
 
 const DwfWorkflow *
 dwf_workflow_find(const char *name)
@@ -401,7 +401,7 @@ dwf_workflow_resolve(DwfRequest *request, JsonbContainer *data, Oid role,
 Jsonb *
 dwf_workflow_request(const DwfWorkflow *workflow, JsonbContainer *data)
 {
-	JsonbParseState *state = NULL;
+	DwfJsonbState state = {0};
 	JsonbValue	value;
 
 	dwf_workflow_begin_request(&state, workflow);
@@ -409,11 +409,11 @@ dwf_workflow_request(const DwfWorkflow *workflow, JsonbContainer *data)
 	value.val.binary.data = data;
 	value.val.binary.len = 0;
 	pushJsonbValue(&state, WJB_VALUE, &value);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return JsonbValueToJsonb(dwf_end_jsonb(&state, WJB_END_OBJECT));
 }
 
 void
-dwf_workflow_begin_request(JsonbParseState **state,
+dwf_workflow_begin_request(DwfJsonbState *state,
 						   const DwfWorkflow *workflow)
 {
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
@@ -424,7 +424,7 @@ dwf_workflow_begin_request(JsonbParseState **state,
 }
 
 static void
-push_key(JsonbParseState **state, const char *key)
+push_key(DwfJsonbState *state, const char *key)
 {
 	JsonbValue	value;
 
@@ -436,7 +436,7 @@ push_key(JsonbParseState **state, const char *key)
 
 /* Pushes a member whose value is UTF-8 text. */
 static void
-push_text(JsonbParseState **state, const char *key, const char *text)
+push_text(DwfJsonbState *state, const char *key, const char *text)
 {
 	JsonbValue	value;
 	char	   *converted = pg_any_to_server(text, strlen(text), PG_UTF8);

@@ -5,6 +5,7 @@
 #ifndef DWF_WORKFLOW_H
 #define DWF_WORKFLOW_H
 
+#include "compat.h"
 #include "domo.h"
 #include "input.h"
 
@@ -82,7 +83,7 @@ extern Jsonb *dwf_workflow_request(const DwfWorkflow *workflow,
 								   JsonbContainer *data);
 
 /* Begins the same; data is to be pushed, as WJB_VALUE, and the end. */
-extern void dwf_workflow_begin_request(JsonbParseState **state,
+extern void dwf_workflow_begin_request(DwfJsonbState *state,
 									   const DwfWorkflow *workflow);
 
 #endif							/* DWF_WORKFLOW_H */

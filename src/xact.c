@@ -214,7 +214,8 @@ at_xact_event(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_COMMIT:
 			tell_others();
-			/* fall through */
+			innermost = NULL;
+			break;
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PREPARE:
 			innermost = NULL;
