@@ -8,6 +8,7 @@
 #include "domowf.h"
 #include "extension.h"
 #include "guc.h"
+#include "makers.h"
 #include "queue.h"
 #include "shared.h"
 #include "table.h"
@@ -33,6 +34,7 @@ static const struct
 	{"queue", "refuse_replication"},
 	{"workflow", "registry_changed"},
 	{"workflow", "registry_truncated"},
+	{"workflow", "set_granted_oid"},
 	{"workflow_input", "registry_changed"},
 	{"workflow_input", "registry_truncated"},
 };
@@ -132,6 +134,8 @@ check_triggers(ReturnSetInfo *result)
 							 always_triggers[i].name,
 							 always_triggers[i].table);
 	}
+	if (wrong == NULL)
+		wrong = dwf_makers_find_fault();
 	emit_check(result, "triggers", wrong == NULL, wrong == NULL ?
 			   "the triggers of the tables fire always" : wrong);
 }
