@@ -130,7 +130,7 @@ check_triggers(ReturnSetInfo *result)
 	for (int i = 0; i < lengthof(always_triggers) && wrong == NULL; i++)
 	{
 		if (!fires_always(always_triggers[i].table, always_triggers[i].name))
-			wrong = psprintf("trigger %s of domowf.%s does not fire always: see ALTER TABLE ... ENABLE ALWAYS TRIGGER",
+			wrong = psprintf("trigger %s of domowf.%s does not fire always: UPDATE domowf.workflow SET granted_oid = NULL, then see ALTER TABLE ... ENABLE ALWAYS TRIGGER",
 							 always_triggers[i].name,
 							 always_triggers[i].table);
 	}
