@@ -60,8 +60,10 @@ ifneq ($(filter $(OWN),$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 
 demo bench: ; @test/$@/run
-format-check: ; @test/run/format --check
-$(filter-out demo bench format-check,$(OWN)): ; @test/run/$@
+# in python, which must be there for it to install what is missing
+format format-check: ; @command -v python3 >/dev/null || test/run/deps format; \
+	test/run/format $(if $(filter %-check,$@),--check)
+$(filter-out demo bench format format-check,$(OWN)): ; @test/run/$@
 $(filter-out $(OWN),$(MAKECMDGOALS)): ; @$(MAKE) --no-print-directory $@
 
 else

@@ -283,6 +283,7 @@ change(const char *sql, int nparams, Datum *values, const char *nulls)
 	if (SPI_execute_with_args(sql, nparams, param_types, values, nulls, false,
 							  0) < 0)
 		elog(ERROR, "could not execute \"%s\"", sql);
+	dwf_queue_stay();
 	done = SPI_processed > 0;
 	if (done)
 		tell_change(DatumGetInt64(values[0]), SPI_tuptable->vals[0],

@@ -19,7 +19,6 @@
 
 #include "granted.h"
 #include "queue.h"
-#include "source.h"
 #include "table.h"
 
 #include "access/htup_details.h"
@@ -113,9 +112,9 @@ find_oid(const Granted *old, const Granted *new)
 }
 
 /*
- * Nothing here may wait for anybody, nor keep a worker from its work.  As the
- * owner of the table and in a restricted operation, so that what hangs on the
- * table has no more rights than whoever may hang it there.
+ * Nothing here may wait for anybody, nor keep a worker from its work.  It is
+ * done as the owner of the table and in a restricted operation, so that what
+ * hangs on the table has no more rights than whoever may hang it there.
  */
 void
 dwf_granted_follow(void)
@@ -158,10 +157,7 @@ follow_all(void)
 	SPITupleTable *rows;
 	uint64		count;
 
-	dwf_queue_enter(&scope);
-	SetUserIdAndSecContext(dwf_source_owner(dwf_table_oid("workflow")),
-						   scope.security | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
+	dwf_queue_enter_registry(&scope);
 	SPI_connect();
 	if (SPI_execute("SELECT name, granted_to, granted_oid "
 					"FROM domowf.workflow WHERE granted_oid <> 0 "

@@ -7,7 +7,9 @@
  */
 #include "postgres.h"
 
+#include "extension.h"
 #include "makers.h"
+#include "objects.h"
 #include "queue.h"
 #include "table.h"
 
@@ -32,12 +34,18 @@ char *
 dwf_makers_find_fault(void)
 {
 	const char *fires = GetConfigOption("event_triggers", true, false);
+	DwfObjectFault fault;
 
+	if (!dwf_extension_is_since("1.1"))
+		return NULL;
 	if (!fires_always())
 		return pstrdup("event trigger " EVENT_TRIGGER " does not fire always: see ALTER EVENT TRIGGER ... ENABLE ALWAYS");
 	if (fires != NULL && strcmp(fires, "off") == 0)
 		return pstrdup("event_triggers is off: nobody is kept from making triggers with domowf_trigger() on tables of others");
-	return OidIsValid(dwf_table_oid("earlier_trigger")) ? list_earlier() : NULL;
+
+	/* which objects are not right, and are not read, is told elsewhere */
+	return dwf_objects_are_right(&fault) &&
+		OidIsValid(dwf_table_oid("earlier_trigger")) ? list_earlier() : NULL;
 }
 
 static bool
@@ -77,6 +85,7 @@ list_earlier(void)
 					"ON t.tgrelid = e.relation AND t.tgname = e.name) e",
 					true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read domowf.earlier_trigger");
+	dwf_queue_stay();
 	names = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
 						  &isnull);
 	if (!isnull)

@@ -8,6 +8,7 @@
 
 #include "columns.h"
 #include "domowf.h"
+#include "extension.h"
 #include "key.h"
 #include "lane.h"
 #include "order.h"
@@ -16,58 +17,106 @@
 #include "table.h"
 #include "xact.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_class.h"
 #include "commands/sequence.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/syscache.h"
+#include "utils/inval.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
+/* What a worker's transactions need. */
+static const char *const worker_tables[] = {"queue", "key", "log", "state"};
+
+static void become_owner_of(DwfQueueScope *scope, const char *table);
+static void fix_settings(DwfQueueScope *scope);
 static void insert_request(DwfTable *queue, const DwfEnqueue *request,
 						   int64 id, const char *space, bool waiting);
 
 bool
 dwf_queue_exists(void)
 {
-	return OidIsValid(dwf_table_oid("queue")) &&
-		OidIsValid(dwf_table_oid("key")) &&
-		OidIsValid(dwf_table_oid("log")) &&
-		OidIsValid(dwf_table_oid("state"));
+	return dwf_extension_find() != NULL;
 }
 
-char *
-dwf_queue_find_fault(void)
+bool
+dwf_queue_is_right(DwfObjectFault *fault)
 {
-	char	   *fault = dwf_table_find_fault("queue", QUEUE_COLUMNS);
+	for (int i = 0; i < lengthof(worker_tables); i++)
+	{
+		if (!dwf_object_is_right(worker_tables[i], fault))
+			return false;
+	}
+	return true;
+}
 
-	if (fault == NULL)
-		fault = dwf_table_find_fault("key", KEY_COLUMNS);
-	if (fault == NULL)
-		fault = dwf_table_find_fault("log", LOG_COLUMNS);
-	return fault;
+void
+dwf_queue_require(void)
+{
+	for (int i = 0; i < lengthof(worker_tables); i++)
+		(void) dwf_object_require(worker_tables[i], NULL);
 }
 
 void
 dwf_queue_enter(DwfQueueScope *scope)
 {
-	HeapTuple	tuple;
+	/* what others committed meanwhile applies to what follows */
+	AcceptInvalidationMessages();
+	dwf_objects_require();
+	dwf_queue_become_owner(scope);
+	fix_settings(scope);
+}
+
+void
+dwf_queue_enter_registry(DwfQueueScope *scope)
+{
+	AcceptInvalidationMessages();
+	dwf_queue_stay_registry();
+	become_owner_of(scope, "workflow");
+	fix_settings(scope);
+}
+
+void
+dwf_queue_stay(void)
+{
+	dwf_objects_require();
+}
+
+void
+dwf_queue_stay_registry(void)
+{
+	(void) dwf_object_require("workflow", NULL);
+	(void) dwf_object_require("workflow_input", NULL);
+}
+
+void
+dwf_queue_become_owner(DwfQueueScope *scope)
+{
+	become_owner_of(scope, "queue");
+}
+
+/*
+ * Not with more rights than it takes, and in a restricted operation: should
+ * code of somebody's run all the same, it cannot leave anything behind that
+ * runs later with other rights.
+ */
+static void
+become_owner_of(DwfQueueScope *scope, const char *table)
+{
 	Oid			owner;
 
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(dwf_table_oid("queue")));
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table domowf.queue does not exist")));
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-
+	(void) dwf_object_require(table, &owner);
 	GetUserIdAndSecContext(&scope->user, &scope->security);
 	SetUserIdAndSecContext(owner, scope->security |
-						   SECURITY_LOCAL_USERID_CHANGE);
+						   SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	scope->guc_level = 0;
+}
+
+static void
+fix_settings(DwfQueueScope *scope)
+{
 	scope->guc_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp",
 							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
@@ -80,23 +129,19 @@ dwf_queue_enter(DwfQueueScope *scope)
 void
 dwf_queue_leave(const DwfQueueScope *scope)
 {
-	AtEOXact_GUC(false, scope->guc_level);
+	if (scope->guc_level > 0)
+		AtEOXact_GUC(false, scope->guc_level);
 	SetUserIdAndSecContext(scope->user, scope->security);
 }
 
 int64
 dwf_queue_enqueue(const DwfEnqueue *request)
 {
-	Oid			sequence = dwf_table_oid("request_id");
+	Oid			sequence = dwf_object_require("request_id", NULL);
 	char	   *space = NULL;
 	int64		id;
 	bool		waiting = false;
 	DwfTable	queue;
-
-	if (!OidIsValid(sequence))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("sequence domowf.request_id does not exist")));
 
 	/* the lock first: within one order key, ids follow the commits */
 	if (request->order_key != NULL)

@@ -6,6 +6,7 @@
 #define DWF_QUEUE_H
 
 #include "domo.h"
+#include "objects.h"
 
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
@@ -74,11 +75,17 @@ typedef struct DwfResult
 	size_t		response_len;
 } DwfResult;
 
-/* Whether the tables are there. */
+/* Whether the extension is installed in this database. */
 extern bool dwf_queue_exists(void);
 
-/* dwf_table_find_fault() of these tables, which are there. */
-extern char *dwf_queue_find_fault(void);
+/*
+ * Whether the tables that a worker uses are right (objects.h); otherwise why
+ * they are not.
+ */
+extern bool dwf_queue_is_right(DwfObjectFault *fault);
+
+/* Raises 55000 where they are not. */
+extern void dwf_queue_require(void);
 
 /* What dwf_queue_enter() changed. */
 typedef struct DwfQueueScope
@@ -89,11 +96,29 @@ typedef struct DwfQueueScope
 } DwfQueueScope;
 
 /*
- * Runs what follows as the owner of the extension, with a search_path and
+ * Runs what follows as the owner of the queue, with a search_path and
  * replication role under which nothing of a user's runs.  Undone by
  * dwf_queue_leave(), or by the end of the (sub)transaction after an error.
+ * Raises 55000 where one of domowf's objects is not right (objects.h).
  */
 extern void dwf_queue_enter(DwfQueueScope *scope);
+
+/* The same for what needs the registry only, as its owner. */
+extern void dwf_queue_enter_registry(DwfQueueScope *scope);
+
+/*
+ * Raises that again, where a statement since has waited for a lock and found
+ * its tables changed: to be called before its result is taken for what C code
+ * expects.
+ */
+extern void dwf_queue_stay(void);
+extern void dwf_queue_stay_registry(void);
+
+/*
+ * The worker's way: no settings, since it has its own, and to be undone by
+ * dwf_queue_leave() behind the end of the transaction.
+ */
+extern void dwf_queue_become_owner(DwfQueueScope *scope);
 
 /* Undoes dwf_queue_enter(). */
 extern void dwf_queue_leave(const DwfQueueScope *scope);

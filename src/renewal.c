@@ -97,7 +97,8 @@ read_asked(Asked *asked, Oid caller)
 	SPI_connect();
 	if (SPI_execute_with_args(find_asked, lengthof(types), types, values, NULL,
 							  true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read domowf.request");
+		elog(ERROR, "could not read domowf.queue");
+	dwf_queue_stay();
 	found = SPI_processed > 0;
 	if (found)
 	{

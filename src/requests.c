@@ -274,6 +274,7 @@ look_at_request(int64 id, Datum *row, bool *is_own)
 	}
 	if (SPI_execute_plan(plan, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read domowf.request");
+	dwf_queue_stay();
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),

@@ -12,7 +12,6 @@
 #include "queue.h"
 #include "shared.h"
 #include "table.h"
-#include "version.h"
 
 #include "access/table.h"
 #include "commands/trigger.h"
@@ -42,6 +41,7 @@ static const struct
 static void emit_check(ReturnSetInfo *result, const char *name, bool ok,
 					   const char *detail);
 static void check_connection(ReturnSetInfo *result);
+static void check_objects(ReturnSetInfo *result);
 static void check_tables(ReturnSetInfo *result);
 static void check_triggers(ReturnSetInfo *result);
 static bool fires_always(const char *table, const char *name);
@@ -57,10 +57,12 @@ domowf_check(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	InitMaterializedSRF(fcinfo, 0);
+	dwf_extension_look_again();
 	check_connection(result);
 	emit_check(result, "preload", dwf_shared_exists(),
 			   dwf_shared_exists() ? "the library is preloaded" :
 			   "add domowf to shared_preload_libraries and restart: calls work, requests are not sent");
+	check_objects(result);
 	check_tables(result);
 	check_triggers(result);
 	check_version(result);
@@ -79,14 +81,27 @@ emit_check(ReturnSetInfo *result, const char *name, bool ok,
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+/* Whether all that C code uses is what the extension made. */
+static void
+check_objects(ReturnSetInfo *result)
+{
+	DwfObjectFault fault;
+	bool		ok = dwf_objects_are_right(&fault);
+
+	emit_check(result, "objects", ok, ok ?
+			   "what domowf uses is the extension's, and nobody else's code hangs on it" :
+			   psprintf("%s: %s", fault.message, fault.hint));
+}
+
+/* The part of it without which nothing is sent. */
 static void
 check_tables(ReturnSetInfo *result)
 {
-	const char *fault = dwf_queue_exists() ? dwf_queue_find_fault() :
-	"a table of schema domowf is missing";
+	DwfObjectFault fault;
+	bool		ok = dwf_queue_is_right(&fault);
 
-	emit_check(result, "tables", fault == NULL, fault == NULL ?
-			   "the tables of schema domowf are there" : fault);
+	emit_check(result, "tables", ok, ok ?
+			   "the tables of schema domowf are there" : fault.message);
 }
 
 /* Whether this session could call Domo: nothing is sent. */
@@ -165,16 +180,16 @@ fires_always(const char *table, const char *name)
 static void
 check_version(ReturnSetInfo *result)
 {
-	char	   *version = dwf_extension_version();
+	const DwfExtension *extension = dwf_extension_find();
 
-	if (version == NULL)
+	if (extension == NULL)
 		emit_check(result, "version", false, "the extension is not installed");
-	else if (!dwf_version_serves(DWF_VERSION, version))
+	else if (!dwf_extension_is_served())
 		emit_check(result, "version", false, dwf_extension_describe_skew());
 	else
 		emit_check(result, "version", true,
 				   psprintf("the extension is version %s, the library %s",
-							version, DWF_VERSION));
+							extension->version, DWF_VERSION));
 }
 
 static void

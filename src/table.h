@@ -24,12 +24,13 @@ typedef struct DwfTable
 	bool	   *nulls;
 
 	/* table.c's own */
+	int			ncolumns;		/* that values and nulls have room for */
 	MemoryContext context;
 	TupleTableSlot **appended;	/* NULL: none was ever */
 	int			nappended;
 	EState	   *estate;
 	ResultRelInfo *target;
-	TupleTableSlot *row;		/* holds values and nulls */
+	TupleTableSlot *row;		/* a copy of values and nulls, to be written */
 	TupleTableSlot *found;		/* as it was read; NULL: nothing yet */
 	TupleTableSlot *locked;		/* what a lock brings along; NULL: no lock yet */
 	Snapshot	snapshot;		/* for all that is read; NULL: none yet */
@@ -40,23 +41,15 @@ typedef struct DwfTable
 
 /*
  * Opens a table for reading and writing, with a row at hand that is all nulls.
- * `takes_new`: dwf_table_insert_new() may be called.  Raises 42P01 where the
- * table is not there, and 55000 where it has a fault.
+ * `takes_new`: dwf_table_insert_new() may be called.  Raises 55000 where the
+ * table is not right (objects.h).
  */
 extern void dwf_table_open(DwfTable *table, const char *name, int ncolumns,
 						   bool takes_new);
 extern void dwf_table_close(DwfTable *table);
 
-/*
- * Why the rows of a table cannot be written, palloc'd; NULL: they can.  It may
- * have columns that somebody added: they are null in what is written here, and
- * stay as they are in what is changed.  So they must not be NOT NULL and have
- * no default.  `name` is of a table that is there.
- */
-extern char *dwf_table_find_fault(const char *name, int ncolumns);
-
-/* Raises 55000 with that, where there is something. */
-extern void dwf_table_check(const char *name, int ncolumns);
+/* Raises what opening it would raise, a lock (55P03) among that. */
+extern void dwf_table_check(const char *name);
 
 /* For table_scan.c: makes what was found the row at hand. */
 extern void dwf_table_take_found(DwfTable *table);
@@ -137,7 +130,7 @@ extern bool dwf_table_update(DwfTable *table, bool wait);
 /* Deletes the row that was found, as dwf_table_update() with `wait`. */
 extern void dwf_table_delete(DwfTable *table);
 
-/* The oid of a relation in schema domowf; InvalidOid where it is not there. */
+/* The oid of one of domowf's relations (dwf_object_oid()). */
 extern Oid	dwf_table_oid(const char *table);
 
 #endif							/* DWF_TABLE_H */

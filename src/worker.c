@@ -34,10 +34,10 @@
 #include "recount.h"
 #include "roster.h"
 #include "sender.h"
+#include "serving.h"
 #include "settlement.h"
 #include "shared.h"
 #include "state.h"
-#include "table.h"
 #include "testpoint.h"
 #include "watch.h"
 #include "worker.h"
@@ -50,7 +50,6 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
-#include "storage/lmgr.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -71,6 +70,7 @@ typedef struct Worker
 	bool		leaves;			/* when nothing is in flight any more */
 	bool		paused;			/* by a person, or as a copy */
 	char		pause_reason[256];
+	char		fault[256];		/* of the tables; '': none */
 
 	TimestampTz next_care;
 	bool		may_strand;		/* a request may stand behind nobody */
@@ -100,8 +100,6 @@ static void look_after(Worker *worker);
 static void look_at_order_keys(Worker *worker, TimestampTz now);
 static void watch(Worker *worker);
 static void look_after_all(Worker *worker);
-static void leave_dropped(Worker *worker);
-static void leave_outdated(Worker *worker);
 static void publish(Worker *worker);
 static void wait_for_work(Worker *worker);
 static long find_timeout(const Worker *worker, TimestampTz now);
@@ -236,22 +234,6 @@ write_turn(Worker *worker)
 }
 
 /*
- * The transaction's commit waits for the disk and for the standbys that commits
- * of this server may have to wait for, whatever synchronous_commit is by now:
- * of a claim that a failover loses, the request would be sent twice.  A user
- * who asks standbys for less or more than `on` does is obeyed.
- */
-static void
-commit_synchronously(void)
-{
-	ForceSyncCommit();
-	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_WRITE)
-		(void) set_config_option("synchronous_commit", "on", PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
-								 false);
-}
-
-/*
  * Runs `work` in a transaction, with SPI connected.  Returns false where it
  * failed: everything is rolled back and the error is in the server's log.
  */
@@ -263,22 +245,21 @@ in_transaction(void (*work) (Worker *), Worker *worker)
 
 	PG_TRY();
 	{
-		StartTransactionCommand();
+		DwfQueueScope scope;
 
-		/* from here on nobody changes the queue's shape or drops it */
-		LockRelationOid(worker->queue, RowExclusiveLock);
-		if (dwf_table_oid("queue") != worker->queue || !dwf_queue_exists())
-			leave_dropped(worker);
-		if (!dwf_extension_is_served())
-			leave_outdated(worker);
+		StartTransactionCommand();
+		dwf_serving_look(worker->queue, &worker->sender, worker->fault,
+						 sizeof(worker->fault));
+		dwf_queue_become_owner(&scope);
 		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		work(worker);
 		SPI_finish();
 		PopActiveSnapshot();
-		commit_synchronously();
+		dwf_serving_commit_safely();
 		DWF_TESTPOINT("before-commit");
 		CommitTransactionCommand();
+		dwf_queue_leave(&scope);
 	}
 	PG_CATCH();
 	{
@@ -299,7 +280,8 @@ in_transaction(void (*work) (Worker *), Worker *worker)
 
 /*
  * Says in the server's log why a transaction failed; but what somebody has
- * locked is his business, and said once a minute.
+ * locked is his business, and said once a minute, and so is what is not right
+ * with the tables.
  */
 static void
 note_failure(Worker *worker)
@@ -308,6 +290,8 @@ note_failure(Worker *worker)
 
 	worker->locked_out = geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE;
 	if (worker->locked_out && now < worker->tell_lock)
+		return;
+	if (worker->fault[0] != '\0' && !dwf_worker_may_say(worker->fault))
 		return;
 	EmitErrorReport();
 	if (worker->locked_out)
@@ -474,30 +458,6 @@ look_after_all(Worker *worker)
 		worker->next_care = now;
 }
 
-/*
- * The extension was dropped (and perhaps made anew): what is in flight has no
- * row any more, so that the server's log is all that can tell of it.
- */
-static void
-leave_dropped(Worker *worker)
-{
-	dwf_sender_report_lost(&worker->sender, "its tables were dropped");
-	if (!dwf_queue_exists())
-		dwf_shared_set_presence(DWF_ABSENT);
-	proc_exit(0);
-}
-
-/*
- * ALTER EXTENSION UPDATE has left the library behind: what is in flight is in
- * doubt to the next worker, which waits until it knows the tables.
- */
-static void
-leave_outdated(Worker *worker)
-{
-	dwf_sender_report_lost(&worker->sender, "the extension was updated");
-	proc_exit(0);
-}
-
 /* What the worker view shows. */
 static void
 publish(Worker *worker)
@@ -510,7 +470,13 @@ publish(Worker *worker)
 	status.sent = sender->sent;
 	status.failed = sender->failed;
 	strlcpy(status.last_error, sender->last_error, sizeof(status.last_error));
-	if (worker->paused)
+	if (worker->fault[0] != '\0')
+	{
+		status.paused_until = DT_NOEND;
+		strlcpy(status.pause_reason, worker->fault,
+				sizeof(status.pause_reason));
+	}
+	else if (worker->paused)
 	{
 		status.paused_until = DT_NOEND;
 		reason = worker->pause_reason;

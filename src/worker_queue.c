@@ -193,7 +193,7 @@ dwf_queue_claim(DwfPick *picks, int count, int64 owner, TimestampTz now,
 	int			claimed = 0;
 
 	/* what could not be settled is not sent */
-	dwf_table_check("log", LOG_COLUMNS);
+	dwf_table_check("log");
 
 	*claims = palloc(sizeof(DwfClaim) * count);
 	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);

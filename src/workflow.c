@@ -112,7 +112,10 @@ dwf_workflow_find(const char *name)
 	AcceptInvalidationMessages();
 	entry = find_cached(name);
 	if (entry != NULL)
+	{
+		dwf_queue_stay_registry();
 		return hold(entry);
+	}
 
 	forget_stale();
 	entry = load(name);
@@ -226,7 +229,7 @@ load(const char *name)
 	DwfQueueScope scope;
 
 	entry->lease.context = context;
-	dwf_queue_enter(&scope);
+	dwf_queue_enter_registry(&scope);
 	SPI_connect();
 	read_rows(name);
 	if (SPI_processed > 0)
@@ -271,6 +274,7 @@ read_rows(const char *name)
 	if (SPI_execute_snapshot(plan, values, NULL, GetLatestSnapshot(),
 							 InvalidSnapshot, true, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read domowf.workflow");
+	dwf_queue_stay_registry();
 }
 
 static void

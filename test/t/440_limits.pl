@@ -17,6 +17,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+Domowf->expect_in_log(qr/could not serialize access/);
+
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 
 # nothing is counted anew but where a worker starts

@@ -25,6 +25,8 @@ use Encode ();
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use ServerLog;
+use Test::Builder;
 
 use constant TOKEN => 'test-token-0123456789-abcdef';
 
@@ -33,6 +35,32 @@ use constant RETRY_AT_ONCE => <<'END';
 domowf.retry_base = '10ms'
 domowf.retry_cap = '50ms'
 END
+
+# What the servers' logs may hold although ServerLog.pm looks for it.
+my @expected_in_log;
+
+sub expect_in_log
+{
+	my ($class, @expected) = @_;
+
+	push @expected_in_log, @expected;
+	return;
+}
+
+# The last test of each file, which none has to ask for.
+{
+	no warnings 'redefine';
+	my $done_testing = \&Test::Builder::done_testing;
+
+	*Test::Builder::done_testing = sub {
+		my ($builder, @plan) = @_;
+		my @faults = ServerLog::faults(@expected_in_log);
+
+		$builder->ok(@faults == 0, 'no server\'s log has what it never should')
+		  or $builder->diag(map { "$_\n" } @faults);
+		$builder->$done_testing(@plan);
+	};
+}
 
 # The settings by which a server's calls reach $domo.
 sub settings
