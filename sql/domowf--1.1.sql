@@ -167,6 +167,7 @@ CREATE TABLE domowf.workflow (
 	granted_to name,
 	server name,
 	order_scope text,
+	granted_oid oid,
 	CONSTRAINT "name must not be empty" CHECK (name <> ''),
 	CONSTRAINT "model_id must not be empty"
 		CHECK (model_id <> '' AND model_id NOT IN ('.', '..')),
@@ -200,11 +201,13 @@ COMMENT ON COLUMN domowf.workflow.max_attempts IS
 COMMENT ON COLUMN domowf.workflow.expire_after IS
 	'how long a request may wait to be sent; NULL: domowf.expire_after';
 COMMENT ON COLUMN domowf.workflow.granted_to IS
-	'role whose members may start it; NULL: whoever may execute the function';
+	'role whose members may start it, followed through a rename, nobody once it is dropped; NULL: whoever may execute the function';
 COMMENT ON COLUMN domowf.workflow.server IS
 	'server that names the Domo instance; NULL, the settings, for now';
 COMMENT ON COLUMN domowf.workflow.order_scope IS
 	'workflows of one order_scope share their order keys; NULL: it has its own';
+COMMENT ON COLUMN domowf.workflow.granted_oid IS
+	'oid of the role that granted_to named when it was written, which is what counts; 0: there was no such role. Always set by a trigger: NULL has the name looked up anew';
 SELECT pg_catalog.pg_extension_config_dump('domowf.workflow', '');
 
 CREATE TABLE domowf.workflow_input (
@@ -293,6 +296,21 @@ COMMENT ON TRIGGER registry_changed ON domowf.workflow_input IS
 	'a change applies to the next start, in every session';
 COMMENT ON TRIGGER registry_truncated ON domowf.workflow_input IS
 	'a change applies to the next start, in every session';
+
+-- granted_oid is set wherever the row comes from: a statement, a dump of
+-- another cluster, whose oids mean nothing here, or a subscription.
+CREATE FUNCTION domowf.set_granted_oid()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'domowf_set_granted_oid'
+LANGUAGE C;
+COMMENT ON FUNCTION domowf.set_granted_oid() IS
+	'looks up the role that granted_to names, where it is written';
+CREATE TRIGGER set_granted_oid
+	BEFORE INSERT OR UPDATE ON domowf.workflow
+	FOR EACH ROW EXECUTE FUNCTION domowf.set_granted_oid();
+ALTER TABLE domowf.workflow ENABLE ALWAYS TRIGGER set_granted_oid;
+COMMENT ON TRIGGER set_granted_oid ON domowf.workflow IS
+	'granted_oid is that of the role that granted_to named when it was written';
 
 CREATE SEQUENCE domowf.request_id;
 COMMENT ON SEQUENCE domowf.request_id IS 'ids of requests and logged calls';
@@ -799,6 +817,82 @@ AS 'MODULE_PATHNAME', 'domowf_created'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION domowf.created() IS
 	'wakes the launcher when CREATE EXTENSION commits';
+
+--
+-- Who makes triggers
+--
+-- A trigger starts what the owner of its table may, and PostgreSQL does not
+-- keep who made it: so the TRIGGER privilege alone must not be enough.
+--
+
+CREATE TABLE domowf.earlier_trigger (
+	relation regclass,
+	name name,
+	PRIMARY KEY (relation, name)
+);
+COMMENT ON TABLE domowf.earlier_trigger IS
+	'triggers with domowf_trigger() that were there when version 1.1 came: nobody knows who made them. Look at each, then delete its row';
+COMMENT ON COLUMN domowf.earlier_trigger.relation IS 'its table';
+COMMENT ON COLUMN domowf.earlier_trigger.name IS 'its name';
+
+-- In PL/pgSQL, so that a library which is missing, or of another version, is
+-- in nobody's way who makes some other trigger; and with the rights of whoever
+-- makes it, of which the right to use a schema or to execute a function of
+-- domowf's is none.  The function is known by what it calls: its name would
+-- have to be looked up in a schema that not everybody may use.
+--
+-- Above READ COMMITTED a snapshot may be older than the table's present owner
+-- or the function, so that only a superuser passes there, if not all is known.
+-- 10 is the role that initdb makes.
+CREATE FUNCTION domowf.trigger_made()
+RETURNS event_trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	made record;
+BEGIN
+	FOR made IN
+		SELECT t.tgname AS name, t.tgrelid::regclass AS relation,
+			pg_get_userbyid(c.relowner) AS owner,
+			pg_has_role(c.relowner, 'USAGE') AS is_owners
+		FROM pg_event_trigger_ddl_commands() d
+			JOIN pg_trigger t ON t.oid = d.objid
+			LEFT JOIN pg_proc p ON p.oid = t.tgfoid
+			LEFT JOIN pg_language l ON l.oid = p.prolang
+			LEFT JOIN pg_class c ON c.oid = t.tgrelid
+		WHERE d.classid = 'pg_trigger'::regclass
+			AND (p.oid IS NULL
+				 OR l.lanname = 'c' AND p.prosrc = 'domowf_trigger')
+	LOOP
+		IF current_setting('transaction_isolation')
+				NOT IN ('read committed', 'read uncommitted')
+			AND NOT pg_has_role(10::oid, 'USAGE')
+		THEN
+			RAISE EXCEPTION
+				'trigger "%" on table % can be made at isolation level READ COMMITTED only',
+				made.name, made.relation
+				USING ERRCODE = 'active_sql_transaction',
+				DETAIL = 'domowf_trigger() starts what the owner of the table may; who that is now cannot be seen.';
+		END IF;
+		IF made.is_owners IS NOT TRUE THEN
+			RAISE EXCEPTION
+				'permission denied to make trigger "%" on table %',
+				made.name, made.relation
+				USING ERRCODE = 'insufficient_privilege',
+				DETAIL = format('domowf_trigger() starts what the owner of the table may, so it takes the rights of "%s" to make one.', made.owner),
+				HINT = 'Have the owner, a member of that role or a superuser make it.';
+		END IF;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION domowf.trigger_made() IS
+	'refuses a trigger with domowf_trigger() to whoever has not the rights of the table''s owner';
+CREATE EVENT TRIGGER domowf_trigger_made ON ddl_command_end
+	WHEN TAG IN ('CREATE TRIGGER')
+	EXECUTE FUNCTION domowf.trigger_made();
+ALTER EVENT TRIGGER domowf_trigger_made ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER domowf_trigger_made IS
+	'domowf: to make a trigger with domowf_trigger() takes the rights of the table''s owner';
 
 SELECT domowf.created();
 

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "care.h"
+#include "granted.h"
 #include "guc.h"
 #include "recount.h"
 #include "worker_queue.h"
@@ -35,6 +36,7 @@ dwf_care_take(DwfCare *care, TimestampTz now)
 		count_queue(care);
 	if (dwf_log_retention > 0 && now >= care->next_removal)
 		more |= remove_old(care);
+	dwf_granted_follow();
 	return more;
 }
 

@@ -109,6 +109,7 @@ const DwfColumn dwf_workflow_columns[WORKFLOW_COLUMNS] = {
 	[WORKFLOW_GRANTED_TO] = {"granted_to", NAMEOID},
 	[WORKFLOW_SERVER] = {"server", NAMEOID},
 	[WORKFLOW_ORDER_SCOPE] = {"order_scope", TEXTOID,.since = "1.1"},
+	[WORKFLOW_GRANTED_OID] = {"granted_oid", OIDOID,.since = "1.1"},
 };
 
 const DwfColumn dwf_input_columns[INPUT_COLUMNS] = {
@@ -117,4 +118,9 @@ const DwfColumn dwf_input_columns[INPUT_COLUMNS] = {
 	[INPUT_TYPE] = {"type", TEXTOID, true},
 	[INPUT_IS_LIST] = {"is_list", BOOLOID, true},
 	[INPUT_REQUIRED] = {"required", BOOLOID, true},
+};
+
+const DwfColumn dwf_earlier_columns[EARLIER_COLUMNS] = {
+	[EARLIER_RELATION] = {"relation", REGCLASSOID, true},
+	[EARLIER_NAME] = {"name", NAMEOID, true},
 };

@@ -124,10 +124,11 @@ typedef enum DwfWorkflowColumn
 	WORKFLOW_EXPIRE_AFTER,
 	WORKFLOW_GRANTED_TO,
 	WORKFLOW_SERVER,
-	WORKFLOW_ORDER_SCOPE
+	WORKFLOW_ORDER_SCOPE,
+	WORKFLOW_GRANTED_OID
 } DwfWorkflowColumn;
 
-#define WORKFLOW_COLUMNS	(WORKFLOW_ORDER_SCOPE + 1)
+#define WORKFLOW_COLUMNS	(WORKFLOW_GRANTED_OID + 1)
 
 /* domowf.workflow_input */
 typedef enum DwfInputColumn
@@ -140,6 +141,15 @@ typedef enum DwfInputColumn
 } DwfInputColumn;
 
 #define INPUT_COLUMNS	(INPUT_REQUIRED + 1)
+
+/* domowf.earlier_trigger */
+typedef enum DwfEarlierColumn
+{
+	EARLIER_RELATION,
+	EARLIER_NAME
+} DwfEarlierColumn;
+
+#define EARLIER_COLUMNS	(EARLIER_NAME + 1)
 
 /* What the script makes of a column. */
 typedef struct DwfColumn
@@ -156,5 +166,6 @@ extern const DwfColumn dwf_key_columns[KEY_COLUMNS];
 extern const DwfColumn dwf_state_columns[STATE_COLUMNS];
 extern const DwfColumn dwf_workflow_columns[WORKFLOW_COLUMNS];
 extern const DwfColumn dwf_input_columns[INPUT_COLUMNS];
+extern const DwfColumn dwf_earlier_columns[EARLIER_COLUMNS];
 
 #endif							/* DWF_COLUMNS_H */

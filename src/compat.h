@@ -74,6 +74,16 @@ typedef struct JsonbParseState *DwfJsonbState;
 #define dwf_end_jsonb(state, token)	pushJsonbValue((state), (token), NULL)
 #endif
 
+/* Whether a role may execute a function. */
+#if PG_VERSION_NUM >= 160000
+#define dwf_may_execute(function, role) \
+	(object_aclcheck(ProcedureRelationId, (function), (role), ACL_EXECUTE) == \
+	 ACLCHECK_OK)
+#else
+#define dwf_may_execute(function, role) \
+	(pg_proc_aclcheck((function), (role), ACL_EXECUTE) == ACLCHECK_OK)
+#endif
+
 /* Since 17 an interval can be infinite. */
 #if PG_VERSION_NUM >= 170000
 #define dwf_interval_is_infinite(interval)	INTERVAL_NOT_FINITE(interval)

@@ -16,6 +16,7 @@
 #include "order.h"
 #include "queue.h"
 #include "quota.h"
+#include "renewal.h"
 #include "xact.h"
 
 #include "access/xact.h"
@@ -24,6 +25,8 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(domowf_retry);
@@ -33,14 +36,18 @@ PG_FUNCTION_INFO_V1(domowf_pause);
 PG_FUNCTION_INFO_V1(domowf_resume);
 PG_FUNCTION_INFO_V1(domowf_created);
 
-#define MAX_PARAMS	6
+#define MAX_PARAMS	7
 
-/* $1 the id, $2 the caller, as in all statements here */
+/*
+ * $1 the id, $2 the caller, as in all statements here; $7 the request as it is
+ * to be sent now, or NULL
+ */
 static const char retry_queued[] =
 "WITH o AS (SELECT id, state FROM domowf.queue WHERE id = $1 "
 "AND state IN ('queued', 'in_doubt') "
 "AND domowf.may_see($2, requested_by_oid) FOR UPDATE) "
 "UPDATE domowf.queue q SET state = 'queued', attempts = 0, failures = 0, "
+"request = coalesce($7, request), "
 "owner = NULL, run_at = now(), "
 "due = CASE WHEN waiting THEN 'infinity' ELSE now() END, "
 "expires_at = CASE WHEN expires_at > now() THEN expires_at END "
@@ -63,7 +70,7 @@ static const char find_settled[] =
 
 /*
  * $3 the order_space, $5 whether it stands behind another one of its order
- * key, $6 the lane
+ * key, $6 the lane, $7 as above
  */
 static const char retry_settled[] =
 "WITH d AS (DELETE FROM domowf.log WHERE " RETRIABLE " RETURNING *), "
@@ -73,8 +80,8 @@ static const char retry_settled[] =
 "on_doubt, max_attempts, attempts, failures, claim, key, order_key, source, "
 "requested_by, requested_by_oid, batch, enqueued_at, run_at, due, sent_at, "
 "http_status, error, errors, order_space, lane) "
-"SELECT id, 'queued', $5, operation, workflow, request, on_doubt, "
-"max_attempts, 0, 0, 0, key, order_key, source, requested_by, "
+"SELECT id, 'queued', $5, operation, workflow, coalesce($7, request), "
+"on_doubt, max_attempts, 0, 0, 0, key, order_key, source, requested_by, "
 "requested_by_oid, batch, enqueued_at, now(), "
 "CASE WHEN $5 THEN 'infinity' ELSE now() END, sent_at, http_status, error, "
 "errors, CASE WHEN order_key IS NOT NULL THEN $3 END, $6 "
@@ -113,7 +120,7 @@ static const char settle_settled[] =
 "requested_by_oid FROM u";
 
 static Oid	param_types[MAX_PARAMS] = {
-	INT8OID, OIDOID, TEXTOID, TEXTOID, BOOLOID, INT8OID
+	INT8OID, OIDOID, TEXTOID, TEXTOID, BOOLOID, INT8OID, JSONBOID
 };
 
 static void read_settled(Datum *values, char *nulls);
@@ -133,13 +140,20 @@ Datum
 domowf_retry(PG_FUNCTION_ARGS)
 {
 	Datum		values[MAX_PARAMS] = {0};
-	char		nulls[] = "  nn  ";
+	char		nulls[] = "  nn   ";
+	Jsonb	   *request;
 	bool		done;
 
 	PreventCommandIfReadOnly("domowf_retry()");
 	values[0] = Int64GetDatum(get_id(fcinfo));
 	values[1] = ObjectIdGetDatum(GetUserId());
-	done = change(retry_queued, 2, values, NULL);
+	if (!dwf_renewal_take(PG_GETARG_INT64(0), GetUserId(),
+						  get_func_namespace(fcinfo->flinfo->fn_oid),
+						  &request))
+		PG_RETURN_BOOL(false);
+	values[6] = JsonbPGetDatum(request);
+	nulls[6] = request == NULL ? 'n' : ' ';
+	done = change(retry_queued, MAX_PARAMS, values, nulls);
 	if (!done)
 	{
 		read_settled(values, nulls);

@@ -27,6 +27,7 @@
 #include "columns.h"
 #include "compat.h"
 #include "key.h"
+#include "source.h"
 #include "table.h"
 
 #include "access/htup_details.h"
@@ -62,8 +63,6 @@ static void read_holder(Holder *holder);
 static bool read_holder_in(Holder *holder, const char *name, int ncolumns,
 						   int id, int requested_by, int source);
 static bool is_owners(const Holder *holder, Oid owner);
-static Oid	owner_of(Oid table);
-static Oid	find_table(const char *name);
 static void refuse(const DwfEnqueue *request) pg_attribute_noreturn();
 
 int64
@@ -148,7 +147,7 @@ static bool
 sees_all(Oid role)
 {
 	return has_privs_of_role(role, ROLE_PG_READ_ALL_DATA) ||
-		has_privs_of_role(role, owner_of(dwf_table_oid("queue")));
+		has_privs_of_role(role, dwf_source_owner(dwf_table_oid("queue")));
 }
 
 /*
@@ -189,40 +188,9 @@ is_owners(const Holder *holder, Oid owner)
 {
 	if (!OidIsValid(holder->key_owner))
 		return holder->source != NULL &&
-			owner_of(find_table(holder->source)) == owner;
-	return holder->key_owner == owner || owner_of(holder->source_oid) == owner;
-}
-
-/* InvalidOid: there is no such table. */
-static Oid
-owner_of(Oid table)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-	Oid			owner = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-		ReleaseSysCache(tuple);
-	}
-	return owner;
-}
-
-/*
- * The table of a name as requests have it, whatever rights there are on its
- * schema; InvalidOid: none.
- */
-static Oid
-find_table(const char *name)
-{
-	List	   *names = textToQualifiedNameList(cstring_to_text(name));
-	Oid			schema;
-
-	if (list_length(names) != 2)
-		return InvalidOid;
-	schema = get_namespace_oid(strVal(linitial(names)), true);
-	return OidIsValid(schema) ?
-		get_relname_relid(strVal(lsecond(names)), schema) : InvalidOid;
+			dwf_source_owner(dwf_source_find(holder->source)) == owner;
+	return holder->key_owner == owner ||
+		dwf_source_owner(holder->source_oid) == owner;
 }
 
 /* Says no more of the holder than that there is one. */

@@ -79,6 +79,7 @@ static const Object objects[] = {
 	{"state", TABLE, COLUMNS(dwf_state_columns)},
 	{"workflow", TABLE, COLUMNS(dwf_workflow_columns)},
 	{"workflow_input", TABLE, COLUMNS(dwf_input_columns)},
+	{"earlier_trigger", TABLE, COLUMNS(dwf_earlier_columns), "1.1"},
 	{"request_id", SEQUENCE},
 	{"request", VIEW},
 	{"may_see", FUNCTION},

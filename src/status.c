@@ -8,6 +8,7 @@
 #include "domowf.h"
 #include "extension.h"
 #include "guc.h"
+#include "makers.h"
 #include "privileges.h"
 #include "queue.h"
 #include "shared.h"
@@ -35,6 +36,7 @@ static const struct
 	{"queue", "refuse_replication"},
 	{"workflow", "registry_changed"},
 	{"workflow", "registry_truncated"},
+	{"workflow", "set_granted_oid"},
 	{"workflow_input", "registry_changed"},
 	{"workflow_input", "registry_truncated"},
 };
@@ -160,10 +162,12 @@ check_triggers(ReturnSetInfo *result)
 	for (int i = 0; i < lengthof(always_triggers) && wrong == NULL; i++)
 	{
 		if (!fires_always(always_triggers[i].table, always_triggers[i].name))
-			wrong = psprintf("trigger %s of domowf.%s does not fire always: see ALTER TABLE ... ENABLE ALWAYS TRIGGER",
+			wrong = psprintf("trigger %s of domowf.%s does not fire always: UPDATE domowf.workflow SET granted_oid = NULL, then see ALTER TABLE ... ENABLE ALWAYS TRIGGER",
 							 always_triggers[i].name,
 							 always_triggers[i].table);
 	}
+	if (wrong == NULL)
+		wrong = dwf_makers_find_fault();
 	emit_check(result, "triggers", wrong == NULL, wrong == NULL ?
 			   "the triggers of the tables fire always" : wrong);
 }

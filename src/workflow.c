@@ -19,12 +19,13 @@
  * An entry is freed once it is neither in the hash nor in use (workflow.h).
  * Workflows that are not there are not remembered: a start of one fails.
  *
- * Whoever starts needs no right on the tables: `granted_to` is checked here,
- * against the role that starts.
+ * Whoever starts needs no right on the tables: whom a workflow is granted to is
+ * checked here, against the role that starts (granted.c).
  */
 #include "postgres.h"
 
 #include "domo_type.h"
+#include "granted.h"
 #include "input.h"
 #include "lease.h"
 #include "queue.h"
@@ -41,6 +42,7 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 /* A workflow as it was read once. */
@@ -63,7 +65,8 @@ enum
 	COLUMN_MODEL_ID = 1,
 	COLUMN_VERSION,
 	COLUMN_MESSAGE_NAME,
-	COLUMN_GRANTED_TO,
+	COLUMN_IS_GRANTED,
+	COLUMN_GRANTED_OID,
 	COLUMN_RETRY_ON_DOUBT,
 	COLUMN_MAX_ATTEMPTS,
 	COLUMN_EXPIRE_AFTER,
@@ -255,7 +258,11 @@ read_rows(const char *name)
 		Oid			types[] = {TEXTOID};
 
 		plan = SPI_prepare("SELECT w.model_id, w.version, w.message_name, "
-						   "w.granted_to, w.on_doubt = 'retry', "
+						   "w.granted_to IS NOT NULL "
+						   "OR w.granted_oid IS NOT NULL, "
+						   "CASE WHEN " DWF_GRANTED_IS_KEPT
+						   " OR pg_get_userbyid(w.granted_oid) = w.granted_to "
+						   "THEN w.granted_oid END, w.on_doubt = 'retry', "
 						   "w.max_attempts, w.expire_after, w.order_scope, "
 						   "i.name, i.type, i.is_list, i.required "
 						   "FROM domowf.workflow w "
@@ -284,7 +291,9 @@ fill_workflow(Entry *entry, const char *name)
 	workflow->version = keep_text(entry, tuple, COLUMN_VERSION, true);
 	workflow->message_name = keep_text(entry, tuple, COLUMN_MESSAGE_NAME,
 									   true);
-	workflow->granted_to = keep_text(entry, tuple, COLUMN_GRANTED_TO, false);
+	workflow->is_granted = bool_column(tuple, COLUMN_IS_GRANTED);
+	value = SPI_getbinval(tuple, desc, COLUMN_GRANTED_OID, &isnull);
+	workflow->granted_oid = isnull ? InvalidOid : DatumGetObjectId(value);
 	workflow->order_scope = keep_text(entry, tuple, COLUMN_ORDER_SCOPE, false);
 	workflow->retry_on_doubt = bool_column(tuple, COLUMN_RETRY_ON_DOUBT);
 	value = SPI_getbinval(tuple, desc, COLUMN_MAX_ATTEMPTS, &isnull);
@@ -343,12 +352,12 @@ bool_column(HeapTuple tuple, int column)
 bool
 dwf_workflow_is_granted(const DwfWorkflow *workflow, Oid role)
 {
-	Oid			granted;
-
-	if (workflow->granted_to == NULL)
+	if (!workflow->is_granted)
 		return true;
-	granted = get_role_oid(workflow->granted_to, true);
-	return OidIsValid(granted) && has_privs_of_role(role, granted);
+	return OidIsValid(workflow->granted_oid) &&
+		SearchSysCacheExists1(AUTHOID,
+							  ObjectIdGetDatum(workflow->granted_oid)) &&
+		has_privs_of_role(role, workflow->granted_oid);
 }
 
 const DwfInput *

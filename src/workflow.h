@@ -27,7 +27,8 @@ typedef struct DwfWorkflow
 	char	   *model_id;		/* in UTF-8, as the next two */
 	char	   *version;
 	char	   *message_name;
-	char	   *granted_to;		/* a role's name; NULL: to anybody */
+	bool		is_granted;		/* to the members of a role; else to anybody */
+	Oid			granted_oid;	/* the role; InvalidOid: nobody may */
 	char	   *order_scope;	/* NULL: its order keys are its own */
 	bool		retry_on_doubt;
 	int			max_attempts;	/* 0: the setting */
@@ -56,7 +57,7 @@ extern const DwfWorkflow *dwf_workflow_find(const char *name);
 
 /*
  * Whether a role may start it.  To be asked at each start, since memberships
- * change; a role that is gone grants nothing.
+ * change; a role that is gone grants nothing, to superusers neither.
  */
 extern bool dwf_workflow_is_granted(const DwfWorkflow *workflow, Oid role);
 
