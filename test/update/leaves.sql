@@ -26,4 +26,8 @@ WHERE NOT EXISTS (SELECT FROM own o
 	AND NOT (d.refclassid = 'pg_namespace'::regclass AND d.refobjid =
 			 (SELECT extnamespace FROM pg_extension WHERE extname = 'domowf'))
 	AND i.schema IS DISTINCT FROM 'pg_catalog'
+	-- made by initdb, and a superuser's as PostgreSQL's own objects are
+	AND NOT (d.refclassid = 'pg_language'::regclass AND d.refobjid =
+			 (SELECT oid FROM pg_language
+			  WHERE lanname = 'plpgsql' AND lanowner = 10))
 ORDER BY 1;
