@@ -168,6 +168,8 @@ check_triggers(ReturnSetInfo *result)
 	}
 	if (wrong == NULL)
 		wrong = dwf_makers_find_fault();
+	else if (!dwf_extension_is_served())
+		wrong = dwf_extension_describe_skew();
 	emit_check(result, "triggers", wrong == NULL, wrong == NULL ?
 			   "the triggers of the tables fire always" : wrong);
 }

@@ -124,8 +124,6 @@ sub make_transaction
 		$made->{body} .= $undone ? "ROLLBACK TO s;\n" : "RELEASE s;\n" if $nested;
 	}
 
-	# psql loses its way where nothing but a semicolon follows COPY's data
-	$made->{body} .= 'SELECT 1';
 	$made->{end} =
 	    "$end"
 	  . ($end eq 'PREPARE' ? " TRANSACTION 't$tx'" : '')

@@ -292,8 +292,10 @@ sub send
 	$self->{mark} = "-- end of turn $turn --";
 	$self->{out} = '';
 	$self->{err} = '';
+	# psql loses its way where nothing but a semicolon follows COPY's data
+	$sql .= ";\n" if $sql !~ /^\\\.\n\z/m;
 	$self->{in} .= Encode::encode('UTF-8',
-		"$sql;\n\\echo '$self->{mark}'\n\\warn '$self->{mark}'\n");
+		"$sql\\echo '$self->{mark}'\n\\warn '$self->{mark}'\n");
 	$self->{limit}->start($PostgreSQL::Test::Utils::timeout_default);
 	$self->{psql}->pump_nb;
 	return;

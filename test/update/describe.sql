@@ -89,7 +89,10 @@ WITH RECURSIVE member AS (
 		r.name, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod),
 		a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attidentity,
 		a.attgenerated, a.attstorage, a.attcompression, a.attstattarget,
-		a.attcollation::regcollation, a.attoptions, a.attfdwoptions,
+		a.attcollation::regcollation,
+		-- pg_attver is PostgreSQL's own: what it knows a column by
+		(SELECT array_agg(o) FROM unnest(a.attoptions) o WHERE o NOT LIKE 'pg\_attver=%'),
+		a.attfdwoptions,
 		a.attislocal, a.attinhcount)
 	FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid
 		LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
