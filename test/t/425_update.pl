@@ -163,16 +163,19 @@ GRANT EXECUTE ON FUNCTION public.domowf_start(jsonb), public.domowf_start(text, 
 	domowf.may_see(oid, oid) TO app, PUBLIC;
 REVOKE SELECT ON domowf.worker FROM pg_monitor;
 END
-my $before = join "\n", grep { /^(?:initial )?privilege.*(?:app|PUBLIC|pg_monitor)/ }
-  split /\n/, describe('granted');
+
+# What others have, but for what everybody has of a new table's types: the later
+# minor releases of PostgreSQL make them members of an extension.
+sub others_privileges
+{
+	return join "\n",
+	  grep { /^(?:initial )?privilege.*(?:app|PUBLIC|pg_monitor)/ && !/ on type .*: PUBLIC USAGE$/ }
+	  split /\n/, describe('granted');
+}
+
+my $before = others_privileges();
 value('granted', 'ALTER EXTENSION domowf UPDATE');
-is( differences(
-		$before,
-		join "\n",
-		grep { /^(?:initial )?privilege.*(?:app|PUBLIC|pg_monitor)/ }
-		  split /\n/,
-		describe('granted')),
-	'',
+is(differences($before, others_privileges()), '',
 	'what an administrator granted and revoked stays');
 is( value('granted',
 		q{SELECT ok, detail FROM domowf_check() WHERE check_name = 'privileges'}),

@@ -418,7 +418,7 @@ sub ask
 		50 => "SELECT domowf_enqueue('plain', '{\"n\": \"$n\"}'$when)",
 		20 => "SELECT domowf_enqueue('refused', '{\"n\": \"$n\"}'$when)",
 		10 => "INSERT INTO archive VALUES ('$n'), ('$n again')",
-		10 => "COPY archive (id) FROM STDIN;\n$n a\n$n b\n$n c\n\\.\n",
+		10 => "COPY archive (id) FROM STDIN;\n$n a\n$n b\n$n c\n\\.\nSELECT 1",
 		10 => "SELECT domowf_enqueue('plain', key => 'mix " . dice(5)
 		  . q{', order_key => 'o')});
 }
