@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "configuration.h"
 #include "connection.h"
 #include "domowf.h"
 #include "guc.h"
@@ -204,7 +205,7 @@ find_token(void)
 static void
 refuse_diversion(const char *what)
 {
-	const char *setting = dwf_guc_diverted_by();
+	const char *setting = dwf_configuration_diverted_by();
 
 	if (setting != NULL)
 		ereport(ERROR,
