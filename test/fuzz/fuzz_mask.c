@@ -30,7 +30,7 @@ write_form(char *out, uint8_t form, const char *token)
 	{
 		/* in JSON these two cannot stand for themselves */
 		const char *format = form == 1 && strchr("\"\\", *token) ?
-			"\\%c" : formats[form - 1];
+		"\\%c" : formats[form - 1];
 
 		at += sprintf(at, format, *token);
 	}
