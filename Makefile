@@ -33,8 +33,7 @@ comma = ,
 # What PostgreSQL's own headers pass.
 WARNINGS = -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wshadow=local -Wold-style-definition \
-	-Wwrite-strings -Wformat=2 -Wlogical-op -Wduplicated-cond \
-	-Wduplicated-branches
+	-Wwrite-strings -Wformat=2 -Wlogical-op -Wduplicated-cond
 PG_CFLAGS = $(if $(WERROR),-Werror $(WARNINGS))
 
 # Expected output of both kinds is found in ./expected, hence iso_* as names
@@ -60,8 +59,10 @@ ifneq ($(filter $(OWN),$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 
 demo bench: ; @test/$@/run
-format-check: ; @test/run/format --check
-$(filter-out demo bench format-check,$(OWN)): ; @test/run/$@
+# in python, which must be there for it to install what is missing
+format format-check: ; @command -v python3 >/dev/null || test/run/deps format; \
+	test/run/format $(if $(filter %-check,$@),--check)
+$(filter-out demo bench format format-check,$(OWN)): ; @test/run/$@
 $(filter-out $(OWN),$(MAKECMDGOALS)): ; @$(MAKE) --no-print-directory $@
 
 else
@@ -71,6 +72,13 @@ ifeq ($(wildcard $(PGXS)),)
 $(error No PGXS found by way of "$(PG_CONFIG)": run "make deps", or set PG_CONFIG)
 endif
 include $(PGXS)
+
+# An earlier installation left 1.0's script there, which a database's owner can
+# make run his code.
+install: uninstall-unsafe
+.PHONY: uninstall-unsafe
+uninstall-unsafe:
+	rm -f '$(DESTDIR)$(datadir)/$(datamoduledir)/domowf--1.0.sql'
 
 PROVE_FLAGS += -Itest/domo -Itest/t
 $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h) Makefile

@@ -7,6 +7,7 @@
 -- for in a schema where somebody else could have put an operator, function or
 -- type that fits better (CVE-2022-2625); what is made here in the schema of
 -- the extension is called by it.
+-- Backslashes are not used: what they mean depends on a setting.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
 --
@@ -95,7 +96,7 @@ COMMENT ON FUNCTION @extschema@.domowf_start(jsonb) IS
 CREATE FUNCTION @extschema@.domowf_start(workflow text, data jsonb)
 RETURNS @extschema@.domowf_instance
 AS 'MODULE_PATHNAME', 'domowf_start_workflow'
-LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000
 SUPPORT @extschema@.domowf_call_support;
 COMMENT ON FUNCTION @extschema@.domowf_start(text, jsonb) IS
 	'start a registered workflow now';
@@ -147,19 +148,6 @@ COMMENT ON FUNCTION @extschema@.domowf_set_permissions(text, jsonb) IS
 	'change the permissions of a Domo Workflow now';
 
 --
--- Whoever may execute these may do whatever the token may do.
---
-
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_call_support(internal) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_start(jsonb) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_start(text, jsonb) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_start_all(jsonb[], int) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_cancel(jsonb) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_cancel(text) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_set_permissions(jsonb) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_set_permissions(text, jsonb) FROM PUBLIC;
-
---
 -- Requests: what is asked of the worker, and what came of it
 --
 
@@ -178,11 +166,13 @@ CREATE TABLE domowf.workflow (
 	expire_after interval,
 	granted_to name,
 	server name,
+	order_scope text,
+	granted_oid oid,
 	CONSTRAINT "name must not be empty" CHECK (name <> ''),
 	CONSTRAINT "model_id must not be empty"
 		CHECK (model_id <> '' AND model_id NOT IN ('.', '..')),
 	CONSTRAINT "version must be major.minor.patch"
-		CHECK (version ~ '^[0-9]+\.[0-9]+\.[0-9]+$'),
+		CHECK (version ~ '^[0-9]+[.][0-9]+[.][0-9]+$'),
 	CONSTRAINT "message_name must not be empty" CHECK (message_name <> ''),
 	CONSTRAINT "on_doubt must be hold or retry"
 		CHECK (on_doubt IN ('hold', 'retry')),
@@ -190,7 +180,8 @@ CREATE TABLE domowf.workflow (
 	CONSTRAINT "expire_after must be longer than nothing"
 		CHECK (expire_after > interval '0'),
 	CONSTRAINT "server must be null: there are no servers yet"
-		CHECK (server IS NULL)
+		CHECK (server IS NULL),
+	CONSTRAINT "order_scope must not be empty" CHECK (order_scope <> '')
 );
 COMMENT ON TABLE domowf.workflow IS
 	'registered workflows: a name for what Domo needs to start one';
@@ -210,9 +201,13 @@ COMMENT ON COLUMN domowf.workflow.max_attempts IS
 COMMENT ON COLUMN domowf.workflow.expire_after IS
 	'how long a request may wait to be sent; NULL: domowf.expire_after';
 COMMENT ON COLUMN domowf.workflow.granted_to IS
-	'role whose members may start it; NULL: whoever may execute the function';
+	'role whose members may start it, followed through a rename, nobody once it is dropped; NULL: whoever may execute the function';
 COMMENT ON COLUMN domowf.workflow.server IS
 	'server that names the Domo instance; NULL, the settings, for now';
+COMMENT ON COLUMN domowf.workflow.order_scope IS
+	'workflows of one order_scope share their order keys; NULL: it has its own';
+COMMENT ON COLUMN domowf.workflow.granted_oid IS
+	'oid of the role that granted_to named when it was written, which is what counts; 0: there was no such role. Always set by a trigger: NULL has the name looked up anew';
 SELECT pg_catalog.pg_extension_config_dump('domowf.workflow', '');
 
 CREATE TABLE domowf.workflow_input (
@@ -302,6 +297,21 @@ COMMENT ON TRIGGER registry_changed ON domowf.workflow_input IS
 COMMENT ON TRIGGER registry_truncated ON domowf.workflow_input IS
 	'a change applies to the next start, in every session';
 
+-- granted_oid is set wherever the row comes from: a statement, a dump of
+-- another cluster, whose oids mean nothing here, or a subscription.
+CREATE FUNCTION domowf.set_granted_oid()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'domowf_set_granted_oid'
+LANGUAGE C;
+COMMENT ON FUNCTION domowf.set_granted_oid() IS
+	'looks up the role that granted_to names, where it is written';
+CREATE TRIGGER set_granted_oid
+	BEFORE INSERT OR UPDATE ON domowf.workflow
+	FOR EACH ROW EXECUTE FUNCTION domowf.set_granted_oid();
+ALTER TABLE domowf.workflow ENABLE ALWAYS TRIGGER set_granted_oid;
+COMMENT ON TRIGGER set_granted_oid ON domowf.workflow IS
+	'granted_oid is that of the role that granted_to named when it was written';
+
 CREATE SEQUENCE domowf.request_id;
 COMMENT ON SEQUENCE domowf.request_id IS 'ids of requests and logged calls';
 
@@ -332,7 +342,9 @@ CREATE TABLE domowf.queue (
 	sent_at timestamptz,
 	http_status int,
 	error text,
-	errors jsonb
+	errors jsonb,
+	order_space text,
+	lane bigint NOT NULL
 ) WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0.02,
 	autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE domowf.queue IS
@@ -358,7 +370,7 @@ COMMENT ON COLUMN domowf.queue.owner IS
 	'random number of the worker that claimed it last';
 COMMENT ON COLUMN domowf.queue.key IS 'key that makes it unique';
 COMMENT ON COLUMN domowf.queue.order_key IS
-	'requests of one order_key are sent one after the other';
+	'requests of one order_key and order_space are sent one after the other';
 COMMENT ON COLUMN domowf.queue.source IS 'table whose trigger asked for it';
 COMMENT ON COLUMN domowf.queue.requested_by IS 'role that asked for it';
 COMMENT ON COLUMN domowf.queue.requested_by_oid IS
@@ -367,7 +379,7 @@ COMMENT ON COLUMN domowf.queue.batch IS 'transaction that enqueued it';
 COMMENT ON COLUMN domowf.queue.enqueued_at IS 'when it was enqueued';
 COMMENT ON COLUMN domowf.queue.run_at IS 'not sent before this time';
 COMMENT ON COLUMN domowf.queue.due IS
-	'run_at, or infinity while it waits or is in doubt';
+	'run_at, but not before it was enqueued; infinity while it waits or is in doubt';
 COMMENT ON COLUMN domowf.queue.expires_at IS 'not sent after this time';
 COMMENT ON COLUMN domowf.queue.sent_at IS
 	'when the last attempt was claimed for sending';
@@ -376,11 +388,16 @@ COMMENT ON COLUMN domowf.queue.http_status IS
 COMMENT ON COLUMN domowf.queue.error IS 'error of the last attempt';
 COMMENT ON COLUMN domowf.queue.errors IS
 	'one object for each failed attempt';
+COMMENT ON COLUMN domowf.queue.order_space IS
+	'whose order_key it is: scope:NAME, workflow:NAME, role:OID or model:';
+COMMENT ON COLUMN domowf.queue.lane IS
+	'requests of one role and one workflow or operation; they take turns with others';
 
 -- No partial indexes here: to evaluate their predicates costs an enqueue more
 -- than the entries do.  A claim changes no indexed column, so it can be HOT.
-CREATE INDEX queue_due ON domowf.queue (due, id);
-CREATE INDEX queue_order ON domowf.queue (order_key, waiting, id);
+CREATE INDEX queue_lane ON domowf.queue (lane, due, id);
+CREATE INDEX queue_order ON domowf.queue
+	(order_space, order_key, waiting, id);
 CREATE INDEX queue_expires ON domowf.queue (expires_at);
 CREATE INDEX queue_key ON domowf.queue (key);
 CREATE INDEX queue_batch ON domowf.queue (batch);
@@ -402,6 +419,8 @@ CREATE TABLE domowf.key (
 	scope text,
 	key text,
 	request_id bigint NOT NULL,
+	key_owner oid,
+	source_oid oid,
 	PRIMARY KEY (scope, key)
 );
 COMMENT ON TABLE domowf.key IS
@@ -409,6 +428,10 @@ COMMENT ON TABLE domowf.key IS
 COMMENT ON COLUMN domowf.key.scope IS 'registered workflow, or operation';
 COMMENT ON COLUMN domowf.key.key IS 'the key';
 COMMENT ON COLUMN domowf.key.request_id IS 'request that holds it';
+COMMENT ON COLUMN domowf.key.key_owner IS
+	'whose key it is: of a trigger, who owned the table; NULL: the requester''s';
+COMMENT ON COLUMN domowf.key.source_oid IS
+	'table whose trigger took it, whose owner of today may have it, too';
 
 -- The C code inserts into this table by column position (queue.h).
 CREATE TABLE domowf.log (
@@ -448,7 +471,8 @@ CREATE TABLE domowf.log (
 	on_doubt text,
 	max_attempts int,
 	expires_at timestamptz,
-	instance_finished_at timestamptz
+	instance_finished_at timestamptz,
+	order_space text
 );
 COMMENT ON TABLE domowf.log IS 'settled requests and finished calls';
 COMMENT ON COLUMN domowf.log.id IS 'id of the request or call';
@@ -495,6 +519,8 @@ COMMENT ON COLUMN domowf.log.max_attempts IS
 COMMENT ON COLUMN domowf.log.expires_at IS 'not sent after this time';
 COMMENT ON COLUMN domowf.log.instance_finished_at IS
 	'when tracking saw the instance end';
+COMMENT ON COLUMN domowf.log.order_space IS
+	'whose order_key it is, as in domowf.queue';
 CREATE INDEX log_key ON domowf.log (key);
 CREATE INDEX log_batch ON domowf.log (batch);
 CREATE INDEX log_settled ON domowf.log USING brin (settled_at);
@@ -545,17 +571,25 @@ CREATE VIEW domowf.request WITH (security_invoker = true) AS
 	SELECT id, operation, workflow, state, attempts, http_status,
 		   NULL::text AS instance_id, NULL::text AS instance_status, error,
 		   key, order_key, source, requested_by, batch, enqueued_at, run_at,
-		   NULL::timestamptz AS settled_at
-	FROM domowf.queue
+		   NULL::timestamptz AS settled_at,
+		   CASE WHEN waiting THEN
+				(SELECT f.id FROM domowf.queue f
+				 WHERE f.order_space = q.order_space
+					AND f.order_key = q.order_key AND NOT f.waiting
+				 ORDER BY f.id LIMIT 1)
+		   END AS waits_for
+	FROM domowf.queue q
 	UNION ALL
 	SELECT id, operation, workflow, outcome, attempts, http_status,
 		   instance_id, instance_status, error,
 		   key, order_key, source, requested_by, batch, enqueued_at, NULL,
-		   settled_at
+		   settled_at, NULL
 	FROM domowf.log
 	WHERE origin = 'request';
 COMMENT ON VIEW domowf.request IS
 	'requests in the queue and in the log as one';
+COMMENT ON COLUMN domowf.request.waits_for IS
+	'request of the same order key that goes first, where its reader may see that one';
 
 ALTER TABLE domowf.key ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_requests ON domowf.key FOR SELECT USING (
@@ -586,8 +620,9 @@ COMMENT ON VIEW domowf.batch IS
 	'the requests of one transaction each: how many are through';
 
 -- Reads with its owner's rights, so that members of pg_monitor see counts of
--- requests whose rows they may not see.
-CREATE VIEW domowf.stats AS
+-- requests whose rows they may not see: a barrier, since a condition of its
+-- reader that is cheap would else be evaluated before the view's own.
+CREATE VIEW domowf.stats WITH (security_barrier = true) AS
 	WITH seen AS (
 		SELECT operation, workflow, state, attempts,
 			   NULL::timestamptz AS sent_at, NULL::timestamptz AS settled_at,
@@ -673,12 +708,10 @@ COMMENT ON COLUMN domowf.worker_status.pause_reason IS
 COMMENT ON COLUMN domowf.worker_status.last_error IS
 	'the last failure, for who may see all requests and for pg_monitor';
 
-CREATE VIEW domowf.worker AS SELECT * FROM domowf.worker_status;
+CREATE VIEW domowf.worker WITH (security_barrier = true) AS
+	SELECT * FROM domowf.worker_status;
 COMMENT ON VIEW domowf.worker IS
 	'the worker of this database: what it does, why it is paused';
-
-GRANT USAGE ON SCHEMA domowf TO pg_monitor;
-GRANT SELECT ON domowf.stats, domowf.worker TO pg_monitor;
 
 --
 -- Requests: functions
@@ -785,21 +818,144 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION domowf.created() IS
 	'wakes the launcher when CREATE EXTENSION commits';
 
-REVOKE EXECUTE ON FUNCTION domowf.refuse_replication() FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION domowf.registry_changed() FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION domowf.worker_handler() FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION domowf.workflow_exists() FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION domowf.may_see(oid, oid) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_enqueue(text, jsonb, text, text, timestamptz, timestamptz) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_enqueue_call(text, jsonb, text, text, timestamptz, timestamptz) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_trigger() FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_wait(bigint, interval) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_retry(bigint) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_discard(bigint) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_resolve(bigint, text) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_pause(text) FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_resume() FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION @extschema@.domowf_check() FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION domowf.created() FROM PUBLIC;
+--
+-- Who makes triggers
+--
+-- A trigger starts what the owner of its table may, and PostgreSQL does not
+-- keep who made it: so the TRIGGER privilege alone must not be enough.
+--
+
+CREATE TABLE domowf.earlier_trigger (
+	relation regclass,
+	name name,
+	PRIMARY KEY (relation, name)
+);
+COMMENT ON TABLE domowf.earlier_trigger IS
+	'triggers with domowf_trigger() that were there when version 1.1 came: nobody knows who made them. Look at each, then delete its row';
+COMMENT ON COLUMN domowf.earlier_trigger.relation IS 'its table';
+COMMENT ON COLUMN domowf.earlier_trigger.name IS 'its name';
+
+-- In PL/pgSQL, so that a library which is missing, or of another version, is
+-- in nobody's way who makes some other trigger; and with the rights of whoever
+-- makes it, of which the right to use a schema or to execute a function of
+-- domowf's is none.  The function is known by what it calls: its name would
+-- have to be looked up in a schema that not everybody may use.
+--
+-- Above READ COMMITTED a snapshot may be older than the table's present owner
+-- or the function, so that only a superuser passes there, if not all is known.
+-- 10 is the role that initdb makes.
+CREATE FUNCTION domowf.trigger_made()
+RETURNS event_trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	made record;
+BEGIN
+	FOR made IN
+		SELECT t.tgname AS name, t.tgrelid::regclass AS relation,
+			pg_get_userbyid(c.relowner) AS owner,
+			pg_has_role(c.relowner, 'USAGE') AS is_owners
+		FROM pg_event_trigger_ddl_commands() d
+			JOIN pg_trigger t ON t.oid = d.objid
+			LEFT JOIN pg_proc p ON p.oid = t.tgfoid
+			LEFT JOIN pg_language l ON l.oid = p.prolang
+			LEFT JOIN pg_class c ON c.oid = t.tgrelid
+		WHERE d.classid = 'pg_trigger'::regclass
+			AND (p.oid IS NULL
+				 OR l.lanname = 'c' AND p.prosrc = 'domowf_trigger')
+	LOOP
+		IF current_setting('transaction_isolation')
+				NOT IN ('read committed', 'read uncommitted')
+			AND NOT pg_has_role(10::oid, 'USAGE')
+		THEN
+			RAISE EXCEPTION
+				'trigger "%" on table % can be made at isolation level READ COMMITTED only',
+				made.name, made.relation
+				USING ERRCODE = 'active_sql_transaction',
+				DETAIL = 'domowf_trigger() starts what the owner of the table may; who that is now cannot be seen.';
+		END IF;
+		IF made.is_owners IS NOT TRUE THEN
+			RAISE EXCEPTION
+				'permission denied to make trigger "%" on table %',
+				made.name, made.relation
+				USING ERRCODE = 'insufficient_privilege',
+				DETAIL = format('domowf_trigger() starts what the owner of the table may, so it takes the rights of "%s" to make one.', made.owner),
+				HINT = 'Have the owner, a member of that role or a superuser make it.';
+		END IF;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION domowf.trigger_made() IS
+	'refuses a trigger with domowf_trigger() to whoever has not the rights of the table''s owner';
+CREATE EVENT TRIGGER domowf_trigger_made ON ddl_command_end
+	WHEN TAG IN ('CREATE TRIGGER')
+	EXECUTE FUNCTION domowf.trigger_made();
+ALTER EVENT TRIGGER domowf_trigger_made ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER domowf_trigger_made IS
+	'domowf: to make a trigger with domowf_trigger() takes the rights of the table''s owner';
 
 SELECT domowf.created();
+
+--
+-- Privileges, last of all: those that README tells of, whatever ALTER DEFAULT
+-- PRIVILEGES has given to others, or taken from the owner, above
+--
+
+DO LANGUAGE plpgsql $$
+DECLARE
+	member record;
+	role text;
+BEGIN
+	-- no privileges: PostgreSQL's, which are the owner's, but for functions
+	FOR member IN SELECT m.kind, i.identity, m.owner,
+			coalesce(m.acl, acldefault(m.type, m.owner)) AS acl
+		FROM pg_depend d
+			JOIN pg_extension e ON e.oid = d.refobjid,
+			pg_identify_object(d.classid, d.objid, 0) i,
+			LATERAL (
+				SELECT 'FUNCTION', 'f'::"char", proowner, proacl FROM pg_proc
+				WHERE oid = d.objid AND d.classid = 'pg_proc'::regclass
+				UNION ALL
+				SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+					   CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char",
+					   relowner, relacl FROM pg_class
+				WHERE oid = d.objid AND d.classid = 'pg_class'::regclass
+				UNION ALL
+				SELECT 'SCHEMA', 'n', nspowner, nspacl FROM pg_namespace
+				WHERE oid = d.objid AND d.classid = 'pg_namespace'::regclass
+				UNION ALL
+				SELECT 'FOREIGN DATA WRAPPER', 'F', fdwowner, fdwacl
+				FROM pg_foreign_data_wrapper WHERE oid = d.objid
+					AND d.classid = 'pg_foreign_data_wrapper'::regclass
+				UNION ALL
+				SELECT 'FOREIGN SERVER', 'S', srvowner, srvacl
+				FROM pg_foreign_server WHERE oid = d.objid
+					AND d.classid = 'pg_foreign_server'::regclass
+				UNION ALL
+				SELECT 'TYPE', 'T', typowner, typacl FROM pg_type
+				WHERE oid = d.objid AND d.classid = 'pg_type'::regclass
+			) m (kind, type, owner, acl)
+		WHERE e.extname = 'domowf'
+			AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+			AND (m.acl IS NOT NULL OR m.kind = 'FUNCTION')
+		ORDER BY m.kind, i.identity
+	LOOP
+		FOR role IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC'
+				ELSE quote_ident(pg_get_userbyid(a.grantee)) END
+			FROM aclexplode(member.acl) a WHERE a.grantee <> member.owner
+		LOOP
+			EXECUTE format('REVOKE ALL ON %s %s FROM %s CASCADE', member.kind,
+						   member.identity, role);
+		END LOOP;
+		EXECUTE format('GRANT ALL ON %s %s TO %I', member.kind,
+					   member.identity, pg_get_userbyid(member.owner));
+		-- again PostgreSQL's: everybody may have a column of a type
+		IF member.kind = 'TYPE' THEN
+			EXECUTE format('GRANT USAGE ON TYPE %s TO PUBLIC',
+						   member.identity);
+		END IF;
+	END LOOP;
+END $$;
+
+GRANT USAGE ON SCHEMA domowf TO pg_monitor;
+GRANT SELECT ON domowf.stats, domowf.worker TO pg_monitor;

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "argument.h"
+#include "compat.h"
 
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -19,7 +20,7 @@
 
 static bool read_members(Jsonb *jsonb, bool with_containers,
 						 DwfField *fields, int *count, DwfFault *fault);
-static void push_text(JsonbParseState **state, JsonbIteratorToken token,
+static void push_text(DwfJsonbState *state, JsonbIteratorToken token,
 					  const char *text);
 static bool set_root(DwfField *field, Jsonb *jsonb, DwfFault *fault);
 static bool set_value(DwfField *field, const JsonbValue *value,
@@ -110,18 +111,18 @@ dwf_argument_read_start(const char *workflow, Jsonb *data,
 Jsonb *
 dwf_argument_cancel(const char *id)
 {
-	JsonbParseState *state = NULL;
+	DwfJsonbState state = {0};
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_text(&state, WJB_KEY, "id");
 	push_text(&state, WJB_VALUE, id);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return JsonbValueToJsonb(dwf_end_jsonb(&state, WJB_END_OBJECT));
 }
 
 Jsonb *
 dwf_argument_permissions(const char *model_id, Jsonb *permissions)
 {
-	JsonbParseState *state = NULL;
+	DwfJsonbState state = {0};
 	JsonbValue	value;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
@@ -132,12 +133,12 @@ dwf_argument_permissions(const char *model_id, Jsonb *permissions)
 	value.val.binary.data = &permissions->root;
 	value.val.binary.len = VARSIZE(permissions) - VARHDRSZ;
 	pushJsonbValue(&state, WJB_VALUE, &value);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return JsonbValueToJsonb(dwf_end_jsonb(&state, WJB_END_OBJECT));
 }
 
 /* Pushes UTF-8 text as a key or value. */
 static void
-push_text(JsonbParseState **state, JsonbIteratorToken token, const char *text)
+push_text(DwfJsonbState *state, JsonbIteratorToken token, const char *text)
 {
 	JsonbValue	value;
 	char	   *converted = pg_any_to_server(text, strlen(text), PG_UTF8);

@@ -1,7 +1,10 @@
 /*
  * columns.h
- *	  The columns of domowf's tables, counted from 0 in the order in which
- *	  sql/domowf--1.0.sql makes them.
+ *	  The columns of domowf's tables, counted from 0 in the order in which the
+ *	  extension's script makes them, and what each one is.
+ *
+ * A column that a later version adds stands at the end of both lists, the one
+ * here and the one in columns.c, which says since when it is there.
  */
 #ifndef DWF_COLUMNS_H
 #define DWF_COLUMNS_H
@@ -34,10 +37,12 @@ typedef enum DwfQueueColumn
 	QUEUE_SENT_AT,
 	QUEUE_HTTP_STATUS,
 	QUEUE_ERROR,
-	QUEUE_ERRORS
+	QUEUE_ERRORS,
+	QUEUE_ORDER_SPACE,
+	QUEUE_LANE
 } DwfQueueColumn;
 
-#define QUEUE_COLUMNS	(QUEUE_ERRORS + 1)
+#define QUEUE_COLUMNS	(QUEUE_LANE + 1)
 
 /* domowf.log */
 typedef enum DwfLogColumn
@@ -78,12 +83,13 @@ typedef enum DwfLogColumn
 	LOG_ON_DOUBT,
 	LOG_MAX_ATTEMPTS,
 	LOG_EXPIRES_AT,
-	LOG_INSTANCE_FINISHED_AT
+	LOG_INSTANCE_FINISHED_AT,
+	LOG_ORDER_SPACE
 } DwfLogColumn;
 
-#define LOG_COLUMNS		(LOG_INSTANCE_FINISHED_AT + 1)
+#define LOG_COLUMNS		(LOG_ORDER_SPACE + 1)
 
-/* domowf.key */
+/* domowf.key; key.c finds its other columns by name */
 typedef enum DwfKeyColumn
 {
 	KEY_SCOPE,
@@ -92,5 +98,74 @@ typedef enum DwfKeyColumn
 } DwfKeyColumn;
 
 #define KEY_COLUMNS		(KEY_REQUEST_ID + 1)
+
+/* domowf.state */
+typedef enum DwfStateColumn
+{
+	STATE_ONLY_ROW,
+	STATE_DATABASE,
+	STATE_PAUSED,
+	STATE_PAUSE_REASON,
+	STATE_PAUSED_AT
+} DwfStateColumn;
+
+#define STATE_COLUMNS	(STATE_PAUSED_AT + 1)
+
+/* domowf.workflow */
+typedef enum DwfWorkflowColumn
+{
+	WORKFLOW_NAME,
+	WORKFLOW_MODEL_ID,
+	WORKFLOW_VERSION,
+	WORKFLOW_MESSAGE_NAME,
+	WORKFLOW_ON_DOUBT,
+	WORKFLOW_TRACK,
+	WORKFLOW_MAX_ATTEMPTS,
+	WORKFLOW_EXPIRE_AFTER,
+	WORKFLOW_GRANTED_TO,
+	WORKFLOW_SERVER,
+	WORKFLOW_ORDER_SCOPE,
+	WORKFLOW_GRANTED_OID
+} DwfWorkflowColumn;
+
+#define WORKFLOW_COLUMNS	(WORKFLOW_GRANTED_OID + 1)
+
+/* domowf.workflow_input */
+typedef enum DwfInputColumn
+{
+	INPUT_WORKFLOW,
+	INPUT_NAME,
+	INPUT_TYPE,
+	INPUT_IS_LIST,
+	INPUT_REQUIRED
+} DwfInputColumn;
+
+#define INPUT_COLUMNS	(INPUT_REQUIRED + 1)
+
+/* domowf.earlier_trigger */
+typedef enum DwfEarlierColumn
+{
+	EARLIER_RELATION,
+	EARLIER_NAME
+} DwfEarlierColumn;
+
+#define EARLIER_COLUMNS	(EARLIER_NAME + 1)
+
+/* What the script makes of a column. */
+typedef struct DwfColumn
+{
+	const char *name;
+	Oid			type;			/* without modifier, of its own collation */
+	bool		not_null;
+	const char *since;			/* version of the SQL; NULL: the first one */
+} DwfColumn;
+
+extern const DwfColumn dwf_queue_columns[QUEUE_COLUMNS];
+extern const DwfColumn dwf_log_columns[LOG_COLUMNS];
+extern const DwfColumn dwf_key_columns[KEY_COLUMNS];
+extern const DwfColumn dwf_state_columns[STATE_COLUMNS];
+extern const DwfColumn dwf_workflow_columns[WORKFLOW_COLUMNS];
+extern const DwfColumn dwf_input_columns[INPUT_COLUMNS];
+extern const DwfColumn dwf_earlier_columns[EARLIER_COLUMNS];
 
 #endif							/* DWF_COLUMNS_H */

@@ -8,6 +8,7 @@
 
 #include "storage/latch.h"
 #include "utils/guc.h"
+#include "utils/wait_event.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #endif
@@ -51,6 +52,46 @@
 	pg_database_ownercheck((database), (role))
 #endif
 
+/*
+ * Since 19 PostgreSQL ends a worker that allows it, where its database is to
+ * be dropped, renamed, moved to a tablespace or copied (evict.c).
+ */
+#if PG_VERSION_NUM >= 190000
+#define DWF_BGWORKER_INTERRUPTIBLE	BGWORKER_INTERRUPTIBLE
+#else
+#define DWF_BGWORKER_INTERRUPTIBLE	0
+#endif
+
+/* A signal handler's arguments, handed on: since 19 with who sent it. */
+#if PG_VERSION_NUM >= 190000
+#define DWF_SIGNAL_PASS	postgres_signal_arg, pg_siginfo
+#else
+#define DWF_SIGNAL_PASS	postgres_signal_arg
+#endif
+
+/*
+ * A jsonb in the making, zeroed to begin with, to be given to pushJsonbValue();
+ * and what is made of it by its outermost end.
+ */
+#if PG_VERSION_NUM >= 190000
+typedef struct JsonbInState DwfJsonbState;
+#define dwf_end_jsonb(state, token) \
+	(pushJsonbValue((state), (token), NULL), (state)->result)
+#else
+typedef struct JsonbParseState *DwfJsonbState;
+#define dwf_end_jsonb(state, token)	pushJsonbValue((state), (token), NULL)
+#endif
+
+/* Whether a role may execute a function. */
+#if PG_VERSION_NUM >= 160000
+#define dwf_may_execute(function, role) \
+	(object_aclcheck(ProcedureRelationId, (function), (role), ACL_EXECUTE) == \
+	 ACLCHECK_OK)
+#else
+#define dwf_may_execute(function, role) \
+	(pg_proc_aclcheck((function), (role), ACL_EXECUTE) == ACLCHECK_OK)
+#endif
+
 /* Since 17 an interval can be infinite. */
 #if PG_VERSION_NUM >= 170000
 #define dwf_interval_is_infinite(interval)	INTERVAL_NOT_FINITE(interval)
@@ -76,6 +117,15 @@
 #define dwf_my_lxid()	(MyProc->vxid.lxid)
 #else
 #define dwf_my_lxid()	(MyProc->lxid)
+#endif
+
+/* A hash table in shared memory, with room for so many entries from the start. */
+#if PG_VERSION_NUM >= 190000
+#define dwf_shmem_init_hash(name, nelems, control, flags) \
+	ShmemInitHash((name), (nelems), (control), (flags))
+#else
+#define dwf_shmem_init_hash(name, nelems, control, flags) \
+	ShmemInitHash((name), (nelems), (nelems), (control), (flags))
 #endif
 
 /* A wait event set that lives as long as the process. */
@@ -113,7 +163,12 @@
  * Entries in all indexes of a row that was just inserted; `may_conflict`: put
  * into *conflict (a bool *) whether a unique index has one like it.
  */
-#if PG_VERSION_NUM >= 160000
+#if PG_VERSION_NUM >= 190000
+#define dwf_insert_index_tuples(target, slot, estate, may_conflict, conflict) \
+	ExecInsertIndexTuples((target), (estate), \
+						  (may_conflict) ? EIIT_NO_DUPE_ERROR : 0, (slot), \
+						  NIL, (conflict))
+#elif PG_VERSION_NUM >= 160000
 #define dwf_insert_index_tuples(target, slot, estate, may_conflict, conflict) \
 	ExecInsertIndexTuples((target), (slot), (estate), false, (may_conflict), \
 						  (conflict), NIL, false)
@@ -124,7 +179,18 @@
 #endif
 
 /* The same for a row that was just updated, as table_tuple_update() says. */
-#if PG_VERSION_NUM >= 160000
+#if PG_VERSION_NUM >= 190000
+#define DwfUpdatedIndexes		TU_UpdateIndexes
+#define dwf_update_index_tuples(target, slot, estate, updated) \
+	do { \
+		if ((updated) != TU_None) \
+			list_free(ExecInsertIndexTuples((target), (estate), \
+											EIIT_IS_UPDATE | \
+											((updated) == TU_Summarizing ? \
+											 EIIT_ONLY_SUMMARIZING : 0), \
+											(slot), NIL, NULL)); \
+	} while (0)
+#elif PG_VERSION_NUM >= 160000
 #define DwfUpdatedIndexes		TU_UpdateIndexes
 #define dwf_update_index_tuples(target, slot, estate, updated) \
 	do { \
@@ -143,6 +209,25 @@
 	} while (0)
 #endif
 
+/* Updates the row at *tid, waiting for who has locked it. */
+#if PG_VERSION_NUM >= 190000
+#define dwf_tuple_update(rel, tid, slot, snapshot, failure, mode, updated) \
+	table_tuple_update((rel), (tid), (slot), GetCurrentCommandId(true), 0, \
+					   (snapshot), InvalidSnapshot, true, (failure), (mode), \
+					   (updated))
+#define dwf_tuple_delete(rel, tid, snapshot, failure) \
+	table_tuple_delete((rel), (tid), GetCurrentCommandId(true), 0, (snapshot), \
+					   InvalidSnapshot, true, (failure))
+#else
+#define dwf_tuple_update(rel, tid, slot, snapshot, failure, mode, updated) \
+	table_tuple_update((rel), (tid), (slot), GetCurrentCommandId(true), \
+					   (snapshot), InvalidSnapshot, true, (failure), (mode), \
+					   (updated))
+#define dwf_tuple_delete(rel, tid, snapshot, failure) \
+	table_tuple_delete((rel), (tid), GetCurrentCommandId(true), (snapshot), \
+					   InvalidSnapshot, true, (failure), false)
+#endif
+
 /* Whether no unique index has a row like this; else its place in *tid. */
 #if PG_VERSION_NUM >= 180000
 #define dwf_check_index_constraints(target, slot, estate, tid) \
@@ -154,7 +239,10 @@
 #endif
 
 /* A scan of an index with so many keys. */
-#if PG_VERSION_NUM >= 180000
+#if PG_VERSION_NUM >= 190000
+#define dwf_index_beginscan(rel, index, snapshot, nkeys) \
+	index_beginscan((rel), (index), (snapshot), NULL, (nkeys), 0, SO_NONE)
+#elif PG_VERSION_NUM >= 180000
 #define dwf_index_beginscan(rel, index, snapshot, nkeys) \
 	index_beginscan((rel), (index), (snapshot), NULL, (nkeys), 0)
 #else

@@ -20,6 +20,13 @@
 
 #define DWF_VERSION		"1.1.0"
 
+/*
+ * The earliest version of the SQL that a worker serves, raised where C code
+ * cannot do without what a later one adds.  1.1: lanes, by which the queue is
+ * read.
+ */
+#define DWF_OLDEST_SQL	"1.1"
+
 /* How many rolled-back calls a warning names before it only counts. */
 #define DWF_MAX_NAMED	100
 

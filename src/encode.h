@@ -6,6 +6,7 @@
 #ifndef DWF_ENCODE_H
 #define DWF_ENCODE_H
 
+#include "compat.h"
 #include "input.h"
 
 #include "utils/jsonb.h"
@@ -20,7 +21,7 @@ typedef struct DwfEncoder DwfEncoder;
 /* Data in the making.  Begin zeroed, but for a parse state that is open. */
 typedef struct DwfEncoding
 {
-	JsonbParseState *json;
+	DwfJsonbState json;
 	DwfInputFaults faults;
 	/* Bounds of how long the text of all that was pushed is, in bytes. */
 	uint64		at_least;

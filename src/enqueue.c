@@ -19,7 +19,6 @@
 
 static void set_expiry(DwfEnqueue *enqueue, TimestampTz expires_at);
 static void warn_no_worker(void);
-static void check_room(void);
 
 void
 dwf_enqueue_begin(DwfEnqueue *enqueue, DwfOperation operation)
@@ -52,6 +51,7 @@ void
 dwf_enqueue_set_workflow(DwfEnqueue *enqueue, const DwfWorkflow *workflow)
 {
 	enqueue->workflow = workflow->name;
+	enqueue->order_scope = workflow->order_scope;
 	enqueue->retry_on_doubt = workflow->retry_on_doubt;
 	if (workflow->max_attempts > 0)
 		enqueue->max_attempts = workflow->max_attempts;
@@ -84,8 +84,6 @@ dwf_enqueue_put(DwfEnqueue *enqueue)
 				   GetCurrentTimestamp() + dwf_expire_after * USECS_PER_SEC);
 	if (!dwf_shared_exists())
 		warn_no_worker();
-	else if (dwf_max_queue_length > 0)
-		check_room();
 	return dwf_queue_enqueue(enqueue);
 }
 
@@ -101,17 +99,4 @@ warn_no_worker(void)
 				 errdetail("The library is not preloaded."),
 				 errhint("Add domowf to shared_preload_libraries and restart the server.")));
 	warned = true;
-}
-
-static void
-check_room(void)
-{
-	int64		waiting = dwf_shared_queue_length(MyDatabaseId);
-
-	if (waiting >= dwf_max_queue_length)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("the queue is full"),
-				 errdetail("About %lld requests wait; domowf.max_queue_length is %d.",
-						   (long long) waiting, dwf_max_queue_length)));
 }

@@ -19,7 +19,7 @@ extern void dwf_enqueue_check_key(const char *name, const char *key);
 
 /*
  * Copies what a registered workflow says of its requests; the name is not
- * copied and must live on.
+ * copied and must live on, as its order_scope.
  */
 extern void dwf_enqueue_set_workflow(DwfEnqueue *enqueue,
 									 const DwfWorkflow *workflow);

@@ -6,12 +6,18 @@
  * PostgreSQL waits a few seconds for other sessions and then refuses.  Before
  * such a statement runs, the worker of its database is asked to leave (what it
  * is sending will be in doubt), and let in again afterwards.
+ *
+ * Since 19 PostgreSQL ends by itself a worker that allows it, as launcher.c
+ * does: that is for what comes by no statement, as an extension that calls
+ * dropdb().  It keeps no worker from coming back while the statement still
+ * runs, and asks none first, so that here everything is done all the same.
  */
 #include "postgres.h"
 
 #include "compat.h"
 #include "evict.h"
 #include "shared.h"
+#include "testpoint.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_authid.h"
@@ -58,7 +64,8 @@ evict_before(PlannedStmt *pstmt, const char *query_string,
 	Oid			database = name == NULL ? InvalidOid :
 	get_database_oid(name, true);
 
-	if (!OidIsValid(database) || !may_take(pstmt->utilityStmt, database))
+	if (!OidIsValid(database) || !may_take(pstmt->utilityStmt, database) ||
+		DWF_TESTNUMBER("evict", 1) == 0)
 	{
 		run_next(pstmt, query_string, read_only_tree, context, params,
 				 query_env, dest, completion);

@@ -13,6 +13,7 @@
 #include "domowf.h"
 #include "extension.h"
 #include "version.h"
+#include "changes.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -21,81 +22,112 @@
 #include "catalog/pg_extension.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/inval.h"
 #include "utils/rel.h"
 
 #define EXTENSION	"domowf"
 
-static uint64 changes = 1;		/* that may concern the version */
+static bool read_extension(DwfExtension *extension);
+static bool is_sql_behind(void);
 
-static void note_change(Datum arg, Oid relation);
+const DwfExtension *
+dwf_extension_find(void)
+{
+	static DwfExtension extension;
+	static uint64 seen = 0;
+	uint64		before = dwf_changes_generation();
 
-char *
-dwf_extension_version(void)
+	/* what changes during the look is for the next one */
+	if (seen != before)
+		seen = read_extension(&extension) ? before : 0;
+	return seen == 0 ? NULL : &extension;
+}
+
+static bool
+read_extension(DwfExtension *extension)
 {
 	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	char	   *version = NULL;
+	bool		found;
 
 	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
 				F_NAMEEQ, CStringGetDatum(EXTENSION));
 	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
-	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
 	{
+		Form_pg_extension form = (Form_pg_extension) GETSTRUCT(tuple);
 		bool		isnull;
 		Datum		datum = heap_getattr(tuple,
 										 Anum_pg_extension_extversion,
 										 RelationGetDescr(rel), &isnull);
+		const char *version = isnull ? "" : TextDatumGetCString(datum);
 
-		version = isnull ? pstrdup("") : TextDatumGetCString(datum);
+		extension->oid = form->oid;
+		extension->owner = form->extowner;
+		strlcpy(extension->version,
+				strlen(version) < sizeof(extension->version) ? version : "",
+				sizeof(extension->version));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
-	return version;
+	return found;
 }
 
 bool
 dwf_extension_is_served(void)
 {
-	static bool registered = false;
-	static bool is_served;
-	static uint64 seen = 0;
-	uint64		before = changes;
-	char	   *version;
+	const DwfExtension *extension = dwf_extension_find();
 
-	if (!registered)
-		CacheRegisterRelcacheCallback(note_change, (Datum) 0);
-	registered = true;
-	if (seen == before)
-		return is_served;
-
-	/* what changes during the look is for the next one */
-	version = dwf_extension_version();
-	is_served = version == NULL || dwf_version_serves(DWF_VERSION, version);
-	seen = before;
-	return is_served;
+	return extension == NULL ||
+		(dwf_version_serves(DWF_VERSION, extension->version) &&
+		 dwf_extension_is_since(DWF_OLDEST_SQL));
 }
 
 void
 dwf_extension_look_again(void)
 {
-	changes++;
+	dwf_changes_look_again();
 }
 
-/* Some table has changed: which one is not worth a look. */
-static void
-note_change(Datum arg, Oid relation)
+bool
+dwf_extension_is_since(const char *version)
 {
-	changes++;
+	const DwfExtension *extension = dwf_extension_find();
+
+	return extension != NULL &&
+		dwf_version_serves(extension->version, version);
+}
+
+/* Whether it is the SQL that is left behind, and not the library. */
+static bool
+is_sql_behind(void)
+{
+	const DwfExtension *extension = dwf_extension_find();
+
+	return extension != NULL &&
+		dwf_version_serves(DWF_VERSION, extension->version);
 }
 
 char *
 dwf_extension_describe_skew(void)
 {
-	char	   *version = dwf_extension_version();
+	const DwfExtension *extension = dwf_extension_find();
+	const char *version = extension == NULL || *extension->version == '\0' ?
+	"unknown" : extension->version;
 
+	if (is_sql_behind())
+		return psprintf("the extension is version %s, too old for the library, %s: ALTER EXTENSION domowf UPDATE is due",
+						version, DWF_VERSION);
 	return psprintf("the extension is version %s, newer than the library, %s: a restart of the server is due",
-					version == NULL ? "unknown" : version, DWF_VERSION);
+					version, DWF_VERSION);
+}
+
+char *
+dwf_extension_mend_skew(void)
+{
+	return pstrdup(is_sql_behind() ? "ALTER EXTENSION domowf UPDATE" :
+				   "Restart the server");
 }

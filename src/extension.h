@@ -5,23 +5,36 @@
 #ifndef DWF_EXTENSION_H
 #define DWF_EXTENSION_H
 
+typedef struct DwfExtension
+{
+	Oid			oid;
+	Oid			owner;
+	char		version[64];	/* of its SQL; '' where it is longer */
+} DwfExtension;
+
 /*
- * The version of the extension's SQL; NULL: it is not installed.  palloc'd;
- * in a transaction.
+ * The extension, NULL where it is not installed.  In a transaction.  Reads the
+ * catalog where what is watched (changes.h) may have changed since, or where it
+ * found nothing; any process is told of a script that changes a table.  Valid
+ * until the next call.
  */
-extern char *dwf_extension_version(void);
+extern const DwfExtension *dwf_extension_find(void);
 
 /*
  * Whether this library serves the extension as it is installed (version.h);
- * also where it is not installed.  Reads the catalog at the first call, and
- * then only when a table has changed since, which any process is told, or
- * after dwf_extension_look_again().  In a transaction: exact for a table on
+ * also where it is not installed.  In a transaction: exact for a table on
  * which it holds a lock.
  */
 extern bool dwf_extension_is_served(void);
+
+/* Makes both read the catalog again. */
 extern void dwf_extension_look_again(void);
 
-/* Why it is not served, in words.  palloc'd; in a transaction. */
+/* Whether the SQL that is installed is of this version or a later one. */
+extern bool dwf_extension_is_since(const char *version);
+
+/* Why it is not served, and what to do.  palloc'd; in a transaction. */
 extern char *dwf_extension_describe_skew(void);
+extern char *dwf_extension_mend_skew(void);
 
 #endif							/* DWF_EXTENSION_H */

@@ -26,6 +26,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(domowf_start_jsonb);
 PG_FUNCTION_INFO_V1(domowf_start_workflow);

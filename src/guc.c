@@ -48,6 +48,7 @@ int			dwf_log_retention;
 int			dwf_max_attempts;
 int			dwf_max_connections;
 int			dwf_max_queue_length;
+int			dwf_max_queue_length_per_role;
 int			dwf_max_response_size;
 bool		dwf_notify;
 int			dwf_poll_interval;
@@ -162,6 +163,11 @@ define_m_to_z(void)
 							"Requests that may wait, approximately; more are refused.",
 							"0: no limit.  Needs the library to be preloaded.",
 							&dwf_max_queue_length, 0, 0, INT_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("domowf.max_queue_length_per_role",
+							"Requests of one role that may wait, approximately; more are refused.",
+							"0: no limit.  Needs the library to be preloaded.",
+							&dwf_max_queue_length_per_role, 0, 0, INT_MAX,
 							PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("domowf.max_response_size",
 							"Largest reply that is read.",

@@ -24,6 +24,7 @@ extern int	dwf_log_retention;	/* minutes, 0: all is kept */
 extern int	dwf_max_attempts;
 extern int	dwf_max_connections;
 extern int	dwf_max_queue_length;	/* 0: no limit */
+extern int	dwf_max_queue_length_per_role;	/* 0: no limit */
 extern int	dwf_max_response_size;	/* kilobytes */
 extern bool dwf_notify;
 extern int	dwf_poll_interval;	/* milliseconds */

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "compat.h"
 #include "instance.h"
 
 #include "access/htup_details.h"
@@ -55,8 +56,9 @@ typedef struct Conversion
 static bool convert(Conversion *conversion);
 static void convert_text(Conversion *conversion);
 static bool convert_tree(Conversion *conversion);
-static JsonbValue *push_container(JsonbParseState **state,
-								  const DwfJsonNode *container);
+static bool begin_container(DwfJsonbState *state,
+							const DwfJsonNode *container);
+static JsonbIteratorToken end_of(const DwfJsonNode *container);
 static void set_string(JsonbValue *value, const char *text);
 
 HeapTuple
@@ -186,23 +188,24 @@ convert_text(Conversion *conversion)
 static bool
 convert_tree(Conversion *conversion)
 {
-	JsonbParseState *state = NULL;
+	DwfJsonbState state = {0};
 	JsonbValue *value;
 
 	if (GetDatabaseEncoding() != PG_UTF8 ||
 		dwf_json_type(conversion->root) < DWF_JSON_ARRAY ||
-		(value = push_container(&state, conversion->root)) == NULL)
+		!begin_container(&state, conversion->root))
 		return false;
+	value = dwf_end_jsonb(&state, end_of(conversion->root));
 	conversion->value = JsonbPGetDatum(JsonbValueToJsonb(value));
 	return true;
 }
 
 /*
- * Pushes an array or object with all that is in it; NULL where there is a
- * number.  domo_reply.c has bounded how deep it is.
+ * Pushes an array or object with all that is in it, but for its end; false
+ * where there is a number.  domo_reply.c has bounded how deep it is.
  */
-static JsonbValue *
-push_container(JsonbParseState **state, const DwfJsonNode *container)
+static bool
+begin_container(DwfJsonbState *state, const DwfJsonNode *container)
 {
 	bool		is_object = dwf_json_type(container) == DWF_JSON_OBJECT;
 	JsonbValue	value;
@@ -220,11 +223,12 @@ push_container(JsonbParseState **state, const DwfJsonNode *container)
 		switch (dwf_json_type(node))
 		{
 			case DWF_JSON_NUMBER:
-				return NULL;
+				return false;
 			case DWF_JSON_ARRAY:
 			case DWF_JSON_OBJECT:
-				if (push_container(state, node) == NULL)
-					return NULL;
+				if (!begin_container(state, node))
+					return false;
+				pushJsonbValue(state, end_of(node), NULL);
 				continue;
 			case DWF_JSON_STRING:
 				set_string(&value, dwf_json_string(node));
@@ -239,8 +243,14 @@ push_container(JsonbParseState **state, const DwfJsonNode *container)
 		}
 		pushJsonbValue(state, is_object ? WJB_VALUE : WJB_ELEM, &value);
 	}
-	return pushJsonbValue(state, is_object ? WJB_END_OBJECT : WJB_END_ARRAY,
-						  NULL);
+	return true;
+}
+
+static JsonbIteratorToken
+end_of(const DwfJsonNode *container)
+{
+	return dwf_json_type(container) == DWF_JSON_OBJECT ? WJB_END_OBJECT :
+		WJB_END_ARRAY;
 }
 
 static void

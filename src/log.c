@@ -12,6 +12,7 @@
 #include "guc.h"
 #include "instance.h"
 #include "log.h"
+#include "queue.h"
 
 #include "access/xact.h"
 #include "commands/sequence.h"
@@ -28,9 +29,9 @@ dwf_log_open(DwfCallLog *log)
 {
 	if (!dwf_log_calls)
 		return;
-	log->sequence = dwf_table_oid("request_id");
-	if (!OidIsValid(log->sequence))
+	if (!dwf_queue_exists())
 		return;
+	log->sequence = dwf_object_require("request_id", NULL);
 	dwf_table_open(&log->table, "log", LOG_COLUMNS, false);
 	log->is_open = true;
 }

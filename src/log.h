@@ -22,8 +22,8 @@ typedef struct DwfCallLog
 /*
  * Opens the log, with domowf.log_calls, in the current memory context.  To be
  * called before anything is sent: raises what is known to keep rows from being
- * written, a lock (55P03) or a fault of the table (55000).  Not opened where it
- * is not there, since the extension is being dropped.
+ * written, a lock (55P03) or a fault of the table (55000).  Not opened where
+ * the extension is not there, since it is being dropped.
  */
 extern void dwf_log_open(DwfCallLog *log);
 

@@ -6,6 +6,7 @@
 #define DWF_QUEUE_H
 
 #include "domo.h"
+#include "objects.h"
 
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
@@ -20,7 +21,10 @@ typedef struct DwfEnqueue
 	int			max_attempts;
 	const char *key;
 	const char *order_key;
+	const char *order_scope;	/* the workflow's; NULL: its own */
 	const char *source;
+	Oid			source_oid;		/* of a trigger: its table, and whose keys it */
+	Oid			key_owner;		/* takes; else InvalidOid */
 	Oid			requested_by;
 	TimestampTz run_at;
 	bool		has_expires_at;
@@ -31,8 +35,10 @@ typedef struct DwfEnqueue
 typedef struct DwfClaim
 {
 	int64		id;
+	int64		lane;
 	int			claim;			/* guards the settlement */
 	DwfOperation operation;
+	char	   *lane_name;		/* in words */
 	Jsonb	   *request;
 	bool		retry_on_doubt;
 	int			attempts;
@@ -69,11 +75,17 @@ typedef struct DwfResult
 	size_t		response_len;
 } DwfResult;
 
-/* Whether the tables are there. */
+/* Whether the extension is installed in this database. */
 extern bool dwf_queue_exists(void);
 
-/* dwf_table_find_fault() of these tables, which are there. */
-extern char *dwf_queue_find_fault(void);
+/*
+ * Whether the tables that a worker uses are right (objects.h); otherwise why
+ * they are not.
+ */
+extern bool dwf_queue_is_right(DwfObjectFault *fault);
+
+/* Raises 55000 where they are not. */
+extern void dwf_queue_require(void);
 
 /* What dwf_queue_enter() changed. */
 typedef struct DwfQueueScope
@@ -84,28 +96,37 @@ typedef struct DwfQueueScope
 } DwfQueueScope;
 
 /*
- * Runs what follows as the owner of the extension, with a search_path and
+ * Runs what follows as the owner of the queue, with a search_path and
  * replication role under which nothing of a user's runs.  Undone by
  * dwf_queue_leave(), or by the end of the (sub)transaction after an error.
+ * Raises 55000 where one of domowf's objects is not right (objects.h).
  */
 extern void dwf_queue_enter(DwfQueueScope *scope);
+
+/* The same for what needs the registry only, as its owner. */
+extern void dwf_queue_enter_registry(DwfQueueScope *scope);
+
+/*
+ * Raises that again, where a statement since has waited for a lock and found
+ * its tables changed: to be called before its result is taken for what C code
+ * expects.
+ */
+extern void dwf_queue_stay(void);
+extern void dwf_queue_stay_registry(void);
+
+/*
+ * The worker's way: no settings, since it has its own, and to be undone by
+ * dwf_queue_leave() behind the end of the transaction.
+ */
+extern void dwf_queue_become_owner(DwfQueueScope *scope);
 
 /* Undoes dwf_queue_enter(). */
 extern void dwf_queue_leave(const DwfQueueScope *scope);
 
-/* Enqueues; returns the id, or that of the request that holds the key. */
+/*
+ * Enqueues; returns the id, or that of the request that holds the key, as
+ * dwf_key_take() says.  53400 where there is no room for one more.
+ */
 extern int64 dwf_queue_enqueue(const DwfEnqueue *request);
-
-/*
- * Locks an order key until the transaction ends, so that whoever enqueues or
- * retries a request of it comes before or after this one.  54000 where the
- * transaction has locked too many.
- */
-extern void dwf_queue_lock_order_key(const char *order_key);
-
-/*
- * Whether another request of an order key, which is locked, is in the queue.
- */
-extern bool dwf_queue_must_wait(const char *order_key);
 
 #endif							/* DWF_QUEUE_H */

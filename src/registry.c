@@ -85,7 +85,7 @@ workflow_exists(Datum name)
 	DwfQueueScope scope;
 	bool		found;
 
-	dwf_queue_enter(&scope);
+	dwf_queue_enter_registry(&scope);
 	SPI_connect();
 	if (plan == NULL)
 	{

@@ -9,8 +9,9 @@
 
 #include "argument.h"
 #include "enqueue.h"
+#include "guc.h"
 #include "report.h"
-#include "shared.h"
+#include "waiters.h"
 #include "workflow.h"
 
 #include "access/xact.h"
@@ -28,15 +29,13 @@ PG_FUNCTION_INFO_V1(domowf_enqueue);
 PG_FUNCTION_INFO_V1(domowf_enqueue_call);
 PG_FUNCTION_INFO_V1(domowf_wait);
 
-/* domowf_wait() looks again at least this often, milliseconds. */
-#define WAIT_STEP	1000
-
 static DwfOperation read_operation(const char *name);
 static void read_options(FunctionCallInfo fcinfo, int first,
 						 DwfEnqueue *enqueue);
 static char *text_option(FunctionCallInfo fcinfo, int arg, const char *name);
 static void read_request(DwfEnqueue *enqueue, Jsonb *jsonb,
 						 DwfRequest *request);
+static void order_by_model(DwfEnqueue *enqueue, const DwfRequest *request);
 static void resolve(DwfEnqueue *enqueue, DwfRequest *request,
 					JsonbContainer *data);
 static bool look_at_request(int64 id, Datum *row, bool *is_own);
@@ -152,11 +151,24 @@ read_request(DwfEnqueue *enqueue, Jsonb *jsonb, DwfRequest *request)
 	if (enqueue->operation == DWF_CANCEL)
 		enqueue->request = dwf_argument_cancel(request->id);
 
-	/* two changes of one model must not overtake each other (API.md) */
-	if (enqueue->operation == DWF_SET_PERMISSIONS &&
-		enqueue->order_key == NULL)
-		enqueue->order_key = pg_any_to_server(request->id,
-											  strlen(request->id), PG_UTF8);
+	if (enqueue->operation == DWF_SET_PERMISSIONS)
+		order_by_model(enqueue, request);
+}
+
+/*
+ * Two changes of one model must not overtake each other (API.md), whoever asks
+ * for them.
+ */
+static void
+order_by_model(DwfEnqueue *enqueue, const DwfRequest *request)
+{
+	if (enqueue->order_key != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid order_key: found one for set_permissions, expected none"),
+				 errdetail("Changes of permissions go one after the other for each model.")));
+	enqueue->order_key = pg_any_to_server(request->id, strlen(request->id),
+										  PG_UTF8);
 }
 
 /* Fills in what a registered workflow says. */
@@ -202,7 +214,7 @@ domowf_wait(PG_FUNCTION_ARGS)
 	{
 		long		left;
 
-		dwf_shared_prepare_wait();
+		dwf_waiters_prepare(id);
 		is_settled = look_at_request(id, &row, &is_own);
 		if (is_own)
 			ereport(ERROR,
@@ -213,10 +225,12 @@ domowf_wait(PG_FUNCTION_ARGS)
 		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
 		if (is_settled || left == 0)
 			break;
-		dwf_shared_wait_settled(Min(left, WAIT_STEP));
+
+		/* a floor for what tells nobody: COMMIT PREPARED, a change by hand */
+		dwf_waiters_sleep(id, Min(left, dwf_poll_interval));
 		CHECK_FOR_INTERRUPTS();
 	}
-	dwf_shared_cancel_wait();
+	dwf_waiters_cancel();
 	PG_RETURN_DATUM(row);
 }
 
@@ -242,7 +256,13 @@ look_at_request(int64 id, Datum *row, bool *is_own)
 	{
 		Oid			types[] = {INT8OID, OIDOID};
 
-		plan = SPI_prepare("SELECT r, r.state NOT IN ('queued', 'sending'), "
+		/* an id that the caller may not see is not told */
+		plan = SPI_prepare("SELECT CASE WHEN r.waits_for IS NULL OR EXISTS ("
+						   "SELECT FROM domowf.queue f WHERE f.id = r.waits_for "
+						   "AND domowf.may_see($2, f.requested_by_oid)) THEN r "
+						   "ELSE jsonb_populate_record(r, "
+						   "'{\"waits_for\": null}') END, "
+						   "r.state NOT IN ('queued', 'sending'), "
 						   "coalesce(r.batch = pg_current_xact_id_if_assigned(), false) "
 						   "FROM domowf.request r WHERE r.id = $1 AND EXISTS ("
 						   "SELECT FROM (SELECT requested_by_oid AS o "
@@ -254,6 +274,7 @@ look_at_request(int64 id, Datum *row, bool *is_own)
 	}
 	if (SPI_execute_plan(plan, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read domowf.request");
+	dwf_queue_stay();
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),

@@ -17,7 +17,7 @@
 #define DWF_MIN_RETRY_AFTER		INT64_C(1000000)
 #define DWF_MAX_RETRY_AFTER		(INT64_C(86400) * 1000000)
 
-/* Outcomes in a row, not sent or in doubt, after which a connection pauses. */
+/* Outcomes in a row, not sent or in doubt, after which a lane pauses. */
 #define DWF_FAILURES_TO_PAUSE	3
 
 /* How the waits of a queue are to be reckoned. */
@@ -28,9 +28,9 @@ typedef struct DwfBackoff
 } DwfBackoff;
 
 /*
- * Whether and since when a connection rests.  All zero: open.
+ * Whether and since when a lane or a connection rests.  All zero: open.
  *
- *		open --401, 429, three failures--> paused --time--> probing
+ *		open --401, 429, some failures--> paused --time--> probing
  *		  ^												   |   |
  *		  +------------- probe was answered ---------------+   |
  *					 paused <--------- probe failed -----------+
@@ -43,6 +43,28 @@ typedef struct DwfPause
 	int64_t		until;			/* paused or probing while pauses > 0 */
 	int64_t		last_probe;		/* id of the request last used as a probe */
 } DwfPause;
+
+/*
+ * The pause of a connection, and what is known of the failures in a row: of
+ * one lane they are that lane's, of several the connection's.
+ */
+typedef struct DwfConnectionPause
+{
+	DwfPause	pause;
+	int64_t		began;			/* the first pause in a row */
+	int64_t		failing_lane;	/* of the first failure in a row */
+	bool		has_others;		/* another lane has failed since */
+} DwfConnectionPause;
+
+/* The outcome of an attempt, as far as it decides about pauses. */
+typedef struct DwfEvidence
+{
+	DwfOutcome	outcome;
+	int64_t		lane;			/* id of its lane */
+	int64_t		sent_at;
+	int64_t		now;
+	int64_t		retry_after;	/* as of dwf_retry_after() */
+} DwfEvidence;
 
 /* A token bucket: so many requests a minute. */
 typedef struct DwfRate
@@ -65,11 +87,11 @@ extern int64_t dwf_retry_backoff(const DwfBackoff *backoff, int n,
 extern int64_t dwf_retry_after(const char *header, int64_t unix_now);
 
 /*
- * Takes the outcome of an attempt that was sent at `sent_at` into account.
- * `retry_after` is as of dwf_retry_after().
+ * Takes the outcome of an attempt into account, for its lane and for the
+ * connection.
  */
-extern void dwf_pause_note(DwfPause *pause, DwfOutcome outcome,
-						   int64_t sent_at, int64_t now, int64_t retry_after,
+extern void dwf_pause_note(DwfConnectionPause *connection, DwfPause *lane,
+						   const DwfEvidence *evidence,
 						   const DwfBackoff *backoff, double random);
 
 /*

@@ -2,9 +2,8 @@
  * sender.c
  *	  The worker's attempts.
  *
- * What an outcome makes of a request is decided in decide(), one case for each
- * row of DESIGN.md's evidence table; how long the connection as a whole then
- * rests is retry.c's.  It must not know how results are written.
+ * What an outcome makes of a request is verdict.c's; how long its lane or the
+ * connection as a whole then rests is retry.c's.  It must not know how results are written.
  */
 #include "postgres.h"
 
@@ -16,8 +15,8 @@
 #include "sender.h"
 #include "shared.h"
 #include "testpoint.h"
+#include "verdict.h"
 
-#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -34,15 +33,11 @@ static void end_unsent(DwfSender *sender, DwfAttempt *attempt,
 					   DwfVerdict verdict, const char *error);
 static void finish(DwfSender *sender, DwfAttempt *attempt,
 				   const DwfExchange *exchange);
-static void decide(const DwfClaim *claim, DwfOutcome outcome,
-				   int64 retry_after, DwfResult *result);
-static DwfBackoff backoff_setting(void);
-static void note_pause(DwfSender *sender, DwfOutcome outcome,
-					   TimestampTz sent_at, int64 retry_after,
-					   const char *error);
+static void note_outcome(DwfSender *sender, const DwfAttempt *attempt,
+						 int64 retry_after);
+static void tell_rest(DwfSender *sender, const DwfAttempt *attempt);
 static void report_lost(const DwfExchange *exchange, void *arg);
 static int64 unix_now(void);
-static double dice(void);
 
 void
 dwf_sender_open(DwfSender *sender)
@@ -50,6 +45,7 @@ dwf_sender_open(DwfSender *sender)
 	const char *why;
 
 	sender->reopen = true;
+	dwf_agenda_open(&sender->agenda);
 	sender->engine = dwf_http_create(DWF_MAX_CONNECTIONS, &why);
 	if (sender->engine == NULL)
 		ereport(FATAL,
@@ -144,7 +140,7 @@ free_retired(DwfSender *sender)
 static int
 room_in_flight(const DwfSender *sender, TimestampTz now)
 {
-	int			room = dwf_pause_room(&sender->pause, now,
+	int			room = dwf_pause_room(&sender->agenda.connection.pause, now,
 									  dwf_max_connections) -
 	sender->in_flight - list_length(sender->claimed);
 	ListCell   *cell;
@@ -169,10 +165,12 @@ dwf_sender_room(DwfSender *sender, TimestampTz now)
 TimestampTz
 dwf_sender_room_at(const DwfSender *sender, TimestampTz now)
 {
+	const DwfPause *pause = &sender->agenda.connection.pause;
+
 	if (!sender->is_open)
 		return DT_NOEND;
-	if (sender->pause.pauses > 0 && now < sender->pause.until)
-		return sender->pause.until;
+	if (pause->pauses > 0 && now < pause->until)
+		return pause->until;
 	if (room_in_flight(sender, now) <= 0)
 		return DT_NOEND;
 	return now + dwf_rate_wait(&sender->rate, dwf_rate_limit);
@@ -202,6 +200,8 @@ dwf_sender_take(DwfSender *sender, const DwfClaim *claims, int count)
 		attempt->claim = claims[i];
 		attempt->claim.request = MemoryContextAlloc(context, VARSIZE(request));
 		memcpy(attempt->claim.request, request, VARSIZE(request));
+		attempt->claim.lane_name = MemoryContextStrdup(context,
+													   claims[i].lane_name);
 
 		/* here and not later: encodings are converted in transactions only */
 		MemoryContextSwitchTo(context);
@@ -265,7 +265,6 @@ void
 dwf_sender_committed(DwfSender *sender)
 {
 	ListCell   *cell;
-	int			gone = 0;
 
 	foreach(cell, sender->ended)
 	{
@@ -274,11 +273,8 @@ dwf_sender_committed(DwfSender *sender)
 		if (!attempt->written)
 			continue;
 		sender->ended = foreach_delete_current(sender->ended, cell);
-		gone += attempt->result.verdict != DWF_REQUEUE;
 		free_attempt(attempt);
 	}
-	if (gone > 0)
-		dwf_shared_add_length(MyDatabaseId, -gone);
 }
 
 void
@@ -355,11 +351,13 @@ end_unsent(DwfSender *sender, DwfAttempt *attempt, DwfVerdict verdict,
 	DwfResult  *result = &attempt->result;
 	MemoryContext old;
 
-	decide(&attempt->claim, DWF_UNSENT, 0, result);
+	dwf_verdict_decide(&attempt->claim, DWF_UNSENT, 0, result);
 	result->verdict = verdict;
 	result->error = pstrdup(error);
 	result->errors = dwf_report_attempt(GetCurrentTimestamp(), "not sent", 0,
 										error, NULL);
+	dwf_agenda_drop(&sender->agenda, attempt->claim.lane,
+					GetCurrentTimestamp());
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	sender->ended = lappend(sender->ended, attempt);
 	MemoryContextSwitchTo(old);
@@ -401,7 +399,7 @@ finish(DwfSender *sender, DwfAttempt *attempt, const DwfExchange *exchange)
 	retry_after = dwf_retry_after(exchange->retry_after, unix_now());
 	if (reply->outcome == DWF_UNAUTHORIZED)
 		sender->reopen = true;
-	decide(&attempt->claim, reply->outcome, retry_after, result);
+	dwf_verdict_decide(&attempt->claim, reply->outcome, retry_after, result);
 
 	result->http_status = exchange->http_status;
 	if (exchange->phase == DWF_PHASE_COMPLETE && reply->root != NULL)
@@ -428,73 +426,43 @@ finish(DwfSender *sender, DwfAttempt *attempt, const DwfExchange *exchange)
 		sender->failed++;
 		dwf_report_cut(sender->last_error, sizeof(sender->last_error), result->error);
 	}
-	note_pause(sender, reply->outcome, attempt->sent_at, retry_after,
-			   result->error);
+	note_outcome(sender, attempt, retry_after);
 }
 
-/* DESIGN.md's evidence table: what becomes of the request. */
+/* Lets the lane, or the connection, rest where the outcome asks for it. */
 static void
-decide(const DwfClaim *claim, DwfOutcome outcome, int64 retry_after,
-	   DwfResult *result)
+note_outcome(DwfSender *sender, const DwfAttempt *attempt, int64 retry_after)
 {
-	DwfBackoff	backoff = backoff_setting();
-	bool		may_repeat = claim->operation != DWF_START ||
-	claim->retry_on_doubt;
-
-	result->attempts = claim->attempts;
-	result->failures = claim->failures + 1;
-	result->run_at = GetCurrentTimestamp() +
-		Max(dwf_retry_backoff(&backoff, claim->failures, dice()), retry_after);
-
-	switch (outcome)
-	{
-		case DWF_DONE:
-			result->verdict = DWF_SETTLE_DONE;
-			result->attempts++;
-			break;
-		case DWF_REJECTED:
-			result->verdict = DWF_SETTLE_REJECTED;
-			result->attempts++;
-			break;
-		case DWF_UNSENT:
-		case DWF_THROTTLED:
-		case DWF_UNAUTHORIZED:
-			result->verdict = DWF_REQUEUE;
-			break;
-		case DWF_IN_DOUBT:
-			result->attempts++;
-			result->verdict =
-				may_repeat && result->attempts < claim->max_attempts ?
-				DWF_REQUEUE : DWF_HOLD;
-			break;
-	}
-}
-
-static DwfBackoff
-backoff_setting(void)
-{
-	DwfBackoff	backoff = {
-		.base = (int64) dwf_retry_base * 1000,
-		.cap = (int64) dwf_retry_cap * 1000,
+	DwfBackoff	backoff = dwf_verdict_backoff();
+	DwfEvidence evidence = {
+		.outcome = attempt->reply.outcome,
+		.lane = attempt->claim.lane,
+		.sent_at = attempt->sent_at,
+		.now = GetCurrentTimestamp(),
+		.retry_after = retry_after,
 	};
+	const char *error = attempt->result.error;
+	bool		rests = dwf_agenda_note(&sender->agenda, &evidence, &backoff,
+										dwf_verdict_dice());
 
-	return backoff;
-}
-
-/* Lets the connection rest where the outcome asks for it. */
-static void
-note_pause(DwfSender *sender, DwfOutcome outcome, TimestampTz sent_at,
-		   int64 retry_after, const char *error)
-{
-	DwfBackoff	backoff = backoff_setting();
-	TimestampTz now = GetCurrentTimestamp();
-
-	dwf_pause_note(&sender->pause, outcome, sent_at, now, retry_after,
-				   &backoff, dice());
-	if (sender->pause.pauses == 0)
+	if (sender->agenda.connection.pause.pauses == 0)
 		sender->pause_reason[0] = '\0';
 	else if (error != NULL)
 		dwf_report_cut(sender->pause_reason, sizeof(sender->pause_reason), error);
+	if (rests && error != NULL)
+		tell_rest(sender, attempt);
+}
+
+/* Who rests is told by what has failed last. */
+static void
+tell_rest(DwfSender *sender, const DwfAttempt *attempt)
+{
+	char	   *text = psprintf("%s rests after failures in a row: %s",
+								attempt->claim.lane_name,
+								attempt->result.error);
+
+	dwf_report_cut(sender->rest_reason, sizeof(sender->rest_reason), text);
+	dwf_report_cut(sender->last_error, sizeof(sender->last_error), text);
 }
 
 void
@@ -506,6 +474,31 @@ dwf_sender_note_error(DwfSender *sender)
 	dwf_report_cut(sender->last_error, sizeof(sender->last_error), error->message);
 	FreeErrorData(error);
 	MemoryContextSwitchTo(old);
+}
+
+TimestampTz
+dwf_sender_paused_until(const DwfSender *sender, const char **reason,
+						bool *is_private)
+{
+	const DwfPause *pause = &sender->agenda.connection.pause;
+	int64		until;
+
+	*reason = sender->pause_reason;
+	*is_private = sender->is_open;
+	if (!sender->is_open)
+		return DT_NOEND;
+	if (pause->pauses > 0)
+		return pause->until;
+	if (sender->agenda.lanes.resting == NULL ||
+		!dwf_lanes_all_rest(&sender->agenda.lanes, sender->in_flight,
+							GetCurrentTimestamp(), &until))
+	{
+		*reason = "";
+		*is_private = false;
+		return 0;
+	}
+	*reason = sender->rest_reason;
+	return until;
 }
 
 static void
@@ -545,11 +538,4 @@ unix_now(void)
 {
 	return GetCurrentTimestamp() +
 		((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
-}
-
-/* A random number in [0, 1). */
-static double
-dice(void)
-{
-	return pg_prng_double(&pg_global_prng_state);
 }

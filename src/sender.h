@@ -5,6 +5,7 @@
 #ifndef DWF_SENDER_H
 #define DWF_SENDER_H
 
+#include "agenda.h"
 #include "connection.h"
 #include "queue.h"
 #include "retry.h"
@@ -48,7 +49,7 @@ typedef struct DwfSender
 	bool		reopen;			/* try again to open it */
 	TimestampTz opened_for;		/* PgReloadTime when it was opened */
 
-	DwfPause	pause;
+	DwfAgenda	agenda;			/* what is due, and what rests */
 	DwfRate		rate;
 
 	List	   *claimed;		/* of DwfAttempt, each in one of these */
@@ -58,6 +59,7 @@ typedef struct DwfSender
 	int64		sent;			/* counts for the worker view */
 	int64		failed;
 	char		pause_reason[256];
+	char		rest_reason[256];	/* of the lane that failed last */
 	char		last_error[512];
 } DwfSender;
 
@@ -114,6 +116,15 @@ extern void dwf_sender_note_error(DwfSender *sender);
 /* When the sender has room again; DT_NOEND: when something has settled. */
 extern TimestampTz dwf_sender_room_at(const DwfSender *sender,
 									  TimestampTz now);
+
+/*
+ * Until when nothing is sent and why, where that is so: the connection rests,
+ * or every lane that has something to send; 0 where it is not.  `is_private`:
+ * the reason tells of a request.
+ */
+extern TimestampTz dwf_sender_paused_until(const DwfSender *sender,
+										   const char **reason,
+										   bool *is_private);
 
 /*
  * Says in the server's log what is in flight and this worker will not settle,

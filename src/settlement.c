@@ -24,6 +24,7 @@
 #include "notice.h"
 #include "report.h"
 #include "settlement.h"
+#include "watch.h"
 #include "xact.h"
 
 #include "catalog/pg_type.h"
@@ -36,19 +37,21 @@
 #define MAX_ERRORS	100
 
 static void tell_settled(const DwfResult *result);
+static void note_gone(const DwfTable *queue, int64 id);
 static bool find_claimed(DwfSettlement *settlement, const DwfResult *result);
 static void settle_final(DwfSettlement *settlement, const DwfResult *result);
 static void copy_request(const DwfTable *queue, DwfTable *log);
 static void settle_open(DwfSettlement *settlement, const DwfResult *result);
 static void add_error(DwfTable *queue, Datum error);
 static void give_back_key(const DwfTable *queue, int64 id);
-static SPIPlanPtr prepare(const char *sql, int ntypes, Oid *types);
+static void release_next(DwfSettlement *settlement);
 
 void
 dwf_settlement_begin(DwfSettlement *settlement, int64 owner, TimestampTz now)
 {
 	dwf_table_open(&settlement->queue, "queue", QUEUE_COLUMNS, false);
 	dwf_table_open(&settlement->log, "log", LOG_COLUMNS, false);
+	settlement->has_order = false;
 	settlement->owner = owner;
 	settlement->now = now;
 }
@@ -56,6 +59,8 @@ dwf_settlement_begin(DwfSettlement *settlement, int64 owner, TimestampTz now)
 void
 dwf_settlement_end(DwfSettlement *settlement)
 {
+	if (settlement->has_order)
+		dwf_table_close(&settlement->order);
 	dwf_table_close(&settlement->log);
 	dwf_table_close(&settlement->queue);
 }
@@ -95,8 +100,21 @@ dwf_settlement_write(DwfSettlement *settlement, const DwfResult *result)
 			break;
 	}
 	if (result->verdict != DWF_REQUEUE)
+	{
 		tell_settled(result);
+		note_gone(&settlement->queue, result->id);
+	}
 	return true;
+}
+
+/* The request at hand no longer waits. */
+static void
+note_gone(const DwfTable *queue, int64 id)
+{
+	dwf_xact_note_settled(id);
+	dwf_xact_note_enqueued(DT_NOEND, -1);
+	dwf_xact_note_count(DatumGetObjectId(queue->values[QUEUE_REQUESTED_BY_OID]),
+						-1);
 }
 
 /* NOTIFY, with an id that the database can hold. */
@@ -158,7 +176,7 @@ settle_final(DwfSettlement *settlement, const DwfResult *result)
 	if (!queue->nulls[QUEUE_KEY] && result->verdict != DWF_SETTLE_DONE)
 		give_back_key(queue, result->id);
 	if (!queue->nulls[QUEUE_ORDER_KEY])
-		dwf_settlement_release_next(queue->values[QUEUE_ORDER_KEY]);
+		release_next(settlement);
 }
 
 /* Sets what the log's row takes from the queue's. */
@@ -187,6 +205,7 @@ copy_request(const DwfTable *queue, DwfTable *log)
 		{QUEUE_ON_DOUBT, LOG_ON_DOUBT},
 		{QUEUE_MAX_ATTEMPTS, LOG_MAX_ATTEMPTS},
 		{QUEUE_EXPIRES_AT, LOG_EXPIRES_AT},
+		{QUEUE_ORDER_SPACE, LOG_ORDER_SPACE},
 	};
 
 	for (int i = 0; i < lengthof(columns); i++)
@@ -219,7 +238,8 @@ settle_open(DwfSettlement *settlement, const DwfResult *result)
 	dwf_table_set_text(queue, QUEUE_ERROR, result->error);
 	(void) dwf_table_update(queue, true);
 	if (again)
-		dwf_xact_note_enqueued(result->run_at, 0);
+		dwf_xact_note_due(DatumGetInt64(queue->values[QUEUE_LANE]),
+						  result->run_at);
 }
 
 /* Adds an attempt's error, where there is one, to those of the request. */
@@ -251,43 +271,29 @@ give_back_key(const DwfTable *queue, int64 id)
 	queue->values[QUEUE_KEY], Int64GetDatum(id)};
 
 	if (plan == NULL)
-		plan = prepare("DELETE FROM domowf.key WHERE scope = $1 "
-					   "AND key = $2 AND request_id = $3", 3, types);
+	{
+		plan = SPI_prepare("DELETE FROM domowf.key WHERE scope = $1 "
+						   "AND key = $2 AND request_id = $3", 3, types);
+		if (plan == NULL)
+			elog(ERROR, "could not prepare the removal of a key");
+		SPI_keepplan(plan);
+	}
 	if (SPI_execute_plan(plan, values, NULL, false, 0) < 0)
 		elog(ERROR, "could not give back a key");
 }
 
-void
-dwf_settlement_release_next(Datum order_key)
+/*
+ * Lets the next request of the order key of the one at hand go.  By a table of
+ * its own, which is read as it is now and not as it was at the beginning.
+ */
+static void
+release_next(DwfSettlement *settlement)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID};
-	bool		isnull;
+	DwfTable   *queue = &settlement->queue;
 
-	if (plan == NULL)
-		plan = prepare("WITH n AS (SELECT id FROM domowf.queue "
-					   "WHERE waiting AND id = (SELECT id FROM domowf.queue "
-					   "WHERE order_key = $1 ORDER BY waiting, id LIMIT 1) "
-					   "FOR UPDATE SKIP LOCKED) "
-					   "UPDATE domowf.queue q SET waiting = false, "
-					   "due = q.run_at FROM n WHERE q.id = n.id "
-					   "RETURNING q.run_at", 1, types);
-	if (SPI_execute_plan(plan, &order_key, NULL, false, 0) < 0)
-		elog(ERROR, "could not let go the next request");
-	if (SPI_processed > 0)
-		dwf_xact_note_enqueued(DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
-																 SPI_tuptable->tupdesc,
-																 1, &isnull)),
-							   0);
-}
-
-static SPIPlanPtr
-prepare(const char *sql, int ntypes, Oid *types)
-{
-	SPIPlanPtr	plan = SPI_prepare(sql, ntypes, types);
-
-	if (plan == NULL)
-		elog(ERROR, "could not prepare \"%s\"", sql);
-	SPI_keepplan(plan);
-	return plan;
+	if (!settlement->has_order)
+		dwf_table_open(&settlement->order, "queue", QUEUE_COLUMNS, false);
+	settlement->has_order = true;
+	dwf_watch_release(&settlement->order, queue->values[QUEUE_ORDER_SPACE],
+					  queue->values[QUEUE_ORDER_KEY]);
 }

@@ -14,6 +14,8 @@ typedef struct DwfSettlement
 {
 	DwfTable	queue;
 	DwfTable	log;
+	DwfTable	order;			/* the queue by order keys, where ... */
+	bool		has_order;		/* ... some result has one */
 	int64		owner;			/* the worker's */
 	TimestampTz now;
 } DwfSettlement;
@@ -33,12 +35,6 @@ extern void dwf_settlement_end(DwfSettlement *settlement);
  */
 extern bool dwf_settlement_write(DwfSettlement *settlement,
 								 const DwfResult *result);
-
-/*
- * Lets go the next request of an order_key, a text datum.  In any transaction
- * that may write the queue by SQL.
- */
-extern void dwf_settlement_release_next(Datum order_key);
 
 /* What a verdict makes of the state: done, ..., queued, in_doubt. */
 extern const char *dwf_settlement_name(DwfVerdict verdict);

@@ -24,8 +24,10 @@
 #include <signal.h>
 
 #include "compat.h"
+#include "quota.h"
 #include "shared.h"
 #include "shared_entry.h"
+#include "waiters.h"
 
 #include "miscadmin.h"
 #include "port/atomics.h"
@@ -72,6 +74,8 @@ request_memory(void)
 		next_request_hook();
 	RequestAddinShmemSpace(MAXALIGN(sizeof(DwfShared)));
 	RequestNamedLWLockTranche("domowf", 1);
+	dwf_quota_request();
+	dwf_waiters_request();
 }
 
 static void
@@ -87,7 +91,6 @@ start_memory(void)
 	{
 		memset(dwf_shared, 0, sizeof(DwfShared));
 		dwf_shared->lock = &GetNamedLWLockTranche("domowf")->lock;
-		ConditionVariableInit(&dwf_shared->settled);
 		ConditionVariableInit(&dwf_shared->left);
 		for (int i = 0; i < DWF_MAX_DATABASES; i++)
 		{
@@ -95,12 +98,16 @@ start_memory(void)
 
 			pg_atomic_init_u64(&entry->earliest, DT_NOEND);
 			pg_atomic_init_u32(&entry->waiting, 0);
+			pg_atomic_init_u32(&entry->has_news, 0);
+			SpinLockInit(&entry->news_lock);
 			pg_atomic_init_u64(&entry->length, 0);
 			pg_atomic_init_u64(&entry->in_flight, 0);
 			pg_atomic_init_u64(&entry->sent, 0);
 			pg_atomic_init_u64(&entry->failed, 0);
 		}
 	}
+	dwf_quota_start();
+	dwf_waiters_start();
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -135,6 +142,8 @@ dwf_shared_find(Oid database, bool make)
 	spare->latch = NULL;
 	pg_atomic_write_u64(&spare->earliest, DT_NOEND);
 	pg_atomic_write_u32(&spare->waiting, 0);
+	pg_atomic_write_u32(&spare->has_news, 0);
+	dwf_news_clear(&spare->news);
 	pg_atomic_write_u64(&spare->length, 0);
 	memset(&spare->status, 0, sizeof(spare->status));
 	return spare;
@@ -214,47 +223,6 @@ dwf_shared_add_length(Oid database, int64 count)
 	if (entry != NULL)
 		(void) pg_atomic_fetch_add_u64(&entry->length, count);
 	LWLockRelease(dwf_shared->lock);
-}
-
-void
-dwf_shared_set_length(int64 count)
-{
-	pg_atomic_write_u64(&dwf_shared_mine->length, (uint64) count);
-}
-
-void
-dwf_shared_settled(void)
-{
-	if (dwf_shared != NULL)
-		ConditionVariableBroadcast(&dwf_shared->settled);
-}
-
-void
-dwf_shared_prepare_wait(void)
-{
-	if (dwf_shared != NULL)
-		ConditionVariablePrepareToSleep(&dwf_shared->settled);
-}
-
-void
-dwf_shared_wait_settled(long timeout)
-{
-	if (dwf_shared != NULL)
-		(void) ConditionVariableTimedSleep(&dwf_shared->settled, timeout,
-										   PG_WAIT_EXTENSION);
-	else
-	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 timeout, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-	}
-}
-
-void
-dwf_shared_cancel_wait(void)
-{
-	if (dwf_shared != NULL)
-		ConditionVariableCancelSleep();
 }
 
 bool

@@ -66,23 +66,11 @@ extern bool dwf_shared_wake(Oid database, TimestampTz run_at, int64 count,
 							bool stands_behind);
 
 /*
- * About how many requests of a database wait to be sent.  Backends add what
- * they commit, the worker counts anew and takes off what it settles.
+ * About how many requests of a database wait to be sent.  Each transaction
+ * adds to it what it does; the worker counts anew at times (recount.c).
  */
 extern int64 dwf_shared_queue_length(Oid database);
 extern void dwf_shared_add_length(Oid database, int64 count);
-extern void dwf_shared_set_length(int64 count);
-
-/* Wakes whoever waits in dwf_shared_wait_settled(); no errors. */
-extern void dwf_shared_settled(void);
-
-/*
- * Waits until something was settled anywhere, or for `timeout` milliseconds.
- * Prepared with dwf_shared_prepare_wait() before the state is looked at.
- */
-extern void dwf_shared_prepare_wait(void);
-extern void dwf_shared_wait_settled(long timeout);
-extern void dwf_shared_cancel_wait(void);
 
 /* Copies what is known of a database's worker; false: nothing is. */
 extern bool dwf_shared_status(Oid database, DwfWorkerStatus *status);

@@ -5,11 +5,13 @@
 #ifndef DWF_SHARED_ENTRY_H
 #define DWF_SHARED_ENTRY_H
 
+#include "news.h"
 #include "shared.h"
 
 #include "port/atomics.h"
 #include "storage/condition_variable.h"
 #include "storage/lwlock.h"
+#include "storage/spin.h"
 
 /* One database. */
 typedef struct DwfSharedEntry
@@ -23,6 +25,9 @@ typedef struct DwfSharedEntry
 	Latch	   *latch;			/* of the worker; NULL: none */
 	pg_atomic_uint64 earliest;	/* TimestampTz of the earliest new run_at */
 	pg_atomic_uint32 waiting;	/* a request that stands behind is new */
+	pg_atomic_uint32 has_news;	/* in `news`, behind its lock */
+	slock_t		news_lock;
+	DwfNews		news;
 	pg_atomic_uint64 length;	/* int64: requests that wait, about */
 	pg_atomic_uint64 in_flight; /* these three: for `status`, */
 	pg_atomic_uint64 sent;		/* written without the lock */
@@ -36,7 +41,6 @@ typedef struct DwfShared
 	Latch	   *launcher;
 	bool		promoted;
 	bool		overflow;		/* dwf_roster_probe() found no room */
-	ConditionVariable settled;
 	ConditionVariable left;		/* a worker has left a database */
 	DwfSharedEntry entries[DWF_MAX_DATABASES];
 } DwfShared;

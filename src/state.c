@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "objects.h"
 #include "report.h"
 #include "state.h"
 
@@ -27,6 +28,7 @@ dwf_state_is_paused(char *reason, Size size)
 	if (SPI_execute("SELECT paused, pause_reason, database FROM domowf.state",
 					true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read domowf.state");
+	(void) dwf_object_require("state", NULL);	/* still so, now locked */
 	if (SPI_processed == 0)
 		return false;
 	row = SPI_tuptable->vals[0];

@@ -8,10 +8,12 @@
 #include "domowf.h"
 #include "extension.h"
 #include "guc.h"
+#include "makers.h"
+#include "privileges.h"
 #include "queue.h"
 #include "shared.h"
 #include "table.h"
-#include "version.h"
+#include "worker_view.h"
 
 #include "access/table.h"
 #include "commands/trigger.h"
@@ -21,6 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(domowf_check);
 
@@ -33,6 +36,7 @@ static const struct
 	{"queue", "refuse_replication"},
 	{"workflow", "registry_changed"},
 	{"workflow", "registry_truncated"},
+	{"workflow", "set_granted_oid"},
 	{"workflow_input", "registry_changed"},
 	{"workflow_input", "registry_truncated"},
 };
@@ -40,6 +44,8 @@ static const struct
 static void emit_check(ReturnSetInfo *result, const char *name, bool ok,
 					   const char *detail);
 static void check_connection(ReturnSetInfo *result);
+static void check_objects(ReturnSetInfo *result);
+static void check_privileges(ReturnSetInfo *result);
 static void check_tables(ReturnSetInfo *result);
 static void check_triggers(ReturnSetInfo *result);
 static bool fires_always(const char *table, const char *name);
@@ -55,10 +61,13 @@ domowf_check(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	InitMaterializedSRF(fcinfo, 0);
+	dwf_extension_look_again();
 	check_connection(result);
 	emit_check(result, "preload", dwf_shared_exists(),
 			   dwf_shared_exists() ? "the library is preloaded" :
 			   "add domowf to shared_preload_libraries and restart: calls work, requests are not sent");
+	check_objects(result);
+	check_privileges(result);
 	check_tables(result);
 	check_triggers(result);
 	check_version(result);
@@ -77,14 +86,38 @@ emit_check(ReturnSetInfo *result, const char *name, bool ok,
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+/* Whether all that C code uses is what the extension made. */
+static void
+check_objects(ReturnSetInfo *result)
+{
+	DwfObjectFault fault;
+	bool		ok = dwf_objects_are_right(&fault);
+
+	emit_check(result, "objects", ok, ok ?
+			   "what domowf uses is the extension's, and nobody else's code hangs on it" :
+			   psprintf("%s: %s", fault.message, fault.hint));
+}
+
+/* Whether nobody has given everybody what the extension has not. */
+static void
+check_privileges(ReturnSetInfo *result)
+{
+	const char *granted = dwf_privileges_of_public();
+
+	emit_check(result, "privileges", granted == NULL, granted == NULL ?
+			   "nothing of the extension is granted to PUBLIC" :
+			   psprintf("PUBLIC has %s: see REVOKE", granted));
+}
+
+/* The part of it without which nothing is sent. */
 static void
 check_tables(ReturnSetInfo *result)
 {
-	const char *fault = dwf_queue_exists() ? dwf_queue_find_fault() :
-	"a table of schema domowf is missing";
+	DwfObjectFault fault;
+	bool		ok = dwf_queue_is_right(&fault);
 
-	emit_check(result, "tables", fault == NULL, fault == NULL ?
-			   "the tables of schema domowf are there" : fault);
+	emit_check(result, "tables", ok, ok ?
+			   "the tables of schema domowf are there" : fault.message);
 }
 
 /* Whether this session could call Domo: nothing is sent. */
@@ -93,13 +126,14 @@ check_connection(ReturnSetInfo *result)
 {
 	MemoryContext context = CurrentMemoryContext;
 	DwfConnection connection;
-	bool		ok = true;
+	bool		ok;
 	char	   *detail = NULL;
 
 	PG_TRY();
 	{
 		dwf_connection_open(&connection);
 		detail = psprintf("requests go to %s", connection.base_url);
+		ok = true;
 	}
 	PG_CATCH();
 	{
@@ -128,10 +162,12 @@ check_triggers(ReturnSetInfo *result)
 	for (int i = 0; i < lengthof(always_triggers) && wrong == NULL; i++)
 	{
 		if (!fires_always(always_triggers[i].table, always_triggers[i].name))
-			wrong = psprintf("trigger %s of domowf.%s does not fire always: see ALTER TABLE ... ENABLE ALWAYS TRIGGER",
+			wrong = psprintf("trigger %s of domowf.%s does not fire always: UPDATE domowf.workflow SET granted_oid = NULL, then see ALTER TABLE ... ENABLE ALWAYS TRIGGER",
 							 always_triggers[i].name,
 							 always_triggers[i].table);
 	}
+	if (wrong == NULL)
+		wrong = dwf_makers_find_fault();
 	emit_check(result, "triggers", wrong == NULL, wrong == NULL ?
 			   "the triggers of the tables fire always" : wrong);
 }
@@ -161,22 +197,23 @@ fires_always(const char *table, const char *name)
 static void
 check_version(ReturnSetInfo *result)
 {
-	char	   *version = dwf_extension_version();
+	const DwfExtension *extension = dwf_extension_find();
 
-	if (version == NULL)
+	if (extension == NULL)
 		emit_check(result, "version", false, "the extension is not installed");
-	else if (!dwf_version_serves(DWF_VERSION, version))
+	else if (!dwf_extension_is_served())
 		emit_check(result, "version", false, dwf_extension_describe_skew());
 	else
 		emit_check(result, "version", true,
 				   psprintf("the extension is version %s, the library %s",
-							version, DWF_VERSION));
+							extension->version, DWF_VERSION));
 }
 
 static void
 check_worker(ReturnSetInfo *result)
 {
 	DwfWorkerStatus status;
+	const char *reason;
 	const char *detail;
 	bool		ok = false;
 
@@ -187,8 +224,12 @@ check_worker(ReturnSetInfo *result)
 	else if (!dwf_shared_status(MyDatabaseId, &status) || status.pid == 0)
 		detail = "no worker runs: see the server's log, and max_worker_processes";
 	else if (status.paused_until != 0)
-		detail = psprintf("process %d is paused: %s", status.pid,
-						  status.pause_reason);
+	{
+		reason = dwf_worker_view_reason(&status);
+		detail = *reason == '\0' ?
+			psprintf("process %d is paused", status.pid) :
+			psprintf("process %d is paused: %s", status.pid, reason);
+	}
 	else
 	{
 		detail = psprintf("process %d", status.pid);

@@ -9,27 +9,24 @@
  * thousandfold in a transaction, and no setting has to be changed for it: to
  * set session_replication_role throws away every plan of the session.
  *
- * It must not know what the rows mean.
+ * Rows are found by table_scan.c.  Neither must know what the rows mean.
  */
 #include "postgres.h"
 
 #include "compat.h"
-#include "extension.h"
+#include "objects.h"
 #include "table.h"
 #include "testpoint.h"
 
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -39,13 +36,18 @@
 /* So many rows are appended in one go. */
 #define MAX_APPENDED	32
 
-static void refuse_fault(Relation rel, int ncolumns);
-static char *describe_fault(Relation rel, int ncolumns);
+/* Who has called, while something is done as a table's owner. */
+typedef struct Caller
+{
+	Oid			user;
+	int			security;
+} Caller;
+
+static TupleTableSlot *make_row(DwfTable *table, int ncolumns);
+static void act_as_owner(const DwfTable *table, Caller *caller);
+static void act_as_caller(const Caller *caller);
 static void store_row(DwfTable *table);
 static void insert_appended(DwfTable *table);
-static void take_found(DwfTable *table);
-static void start_reading(DwfTable *table);
-static void start_scan(DwfTable *table, int column, int then);
 static bool take_conflicting(DwfTable *table, ItemPointer tid);
 static bool lock_found(DwfTable *table);
 static void refuse_changed(const DwfTable *table);
@@ -53,98 +55,88 @@ static void refuse_changed(const DwfTable *table);
 Oid
 dwf_table_oid(const char *table)
 {
-	Oid			schema = get_namespace_oid(SCHEMA, true);
-
-	return OidIsValid(schema) ? get_relname_relid(table, schema) : InvalidOid;
+	return dwf_object_oid(table);
 }
 
+/*
+ * A table is only known not to have changed since it was found right once it
+ * is locked, which is when this process is told of changes.
+ */
 void
 dwf_table_open(DwfTable *table, const char *name, int ncolumns,
 			   bool takes_new)
 {
-	Oid			oid = dwf_table_oid(name);
-	TupleDesc	desc;
+	Caller		caller;
 
-	if (!OidIsValid(oid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table %s.%s does not exist", SCHEMA, name)));
 	memset(table, 0, sizeof(*table));
 	table->context = CurrentMemoryContext;
-	table->rel = table_open(oid, RowExclusiveLock);
-	desc = RelationGetDescr(table->rel);
-	if (desc->natts != ncolumns)
-		refuse_fault(table->rel, ncolumns);
+	for (;;)
+	{
+		Oid			oid = dwf_object_require(name, NULL);
 
+		table->rel = try_table_open(oid, RowExclusiveLock);
+		if (dwf_object_require(name, NULL) == oid && table->rel != NULL)
+			break;
+		if (table->rel != NULL)
+			table_close(table->rel, RowExclusiveLock);
+	}
+
+	act_as_owner(table, &caller);
 	table->estate = CreateExecutorState();
 	table->target = makeNode(ResultRelInfo);
 	InitResultRelInfo(table->target, table->rel, 0, NULL, 0);
 	ExecOpenIndices(table->target, takes_new);
-	table->row = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-	table->values = table->row->tts_values;
-	table->nulls = table->row->tts_isnull;
+	act_as_caller(&caller);
+	table->row = make_row(table, ncolumns);
 	dwf_table_clear(table);
 }
 
-static void
-refuse_fault(Relation rel, int ncolumns)
+/*
+ * The slot of the row at hand.  `values` and `nulls` have a place for each
+ * column that C code knows, also where the table is an earlier version's and
+ * lacks the last ones: they are null, and what is set there is not written.
+ */
+static TupleTableSlot *
+make_row(DwfTable *table, int ncolumns)
 {
-	char	   *fault = describe_fault(rel, ncolumns);
+	TupleDesc	desc = RelationGetDescr(table->rel);
 
-	if (fault != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg_internal("%s", fault),
-				 errdetail("All columns of domowf's own must be there; others are left null."),
-				 errhint("Restart the server after an update of the extension; otherwise undo the change of the table.")));
+	table->ncolumns = Max(ncolumns, desc->natts);
+	table->values = palloc0(sizeof(Datum) * table->ncolumns);
+	table->nulls = palloc(sizeof(bool) * table->ncolumns);
+	return MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+}
+
+/*
+ * What somebody has put on a table (an index on an expression, a constraint)
+ * runs with the rights of the table's owner, and not with those of whoever
+ * happens to write a row: objects.c sees to it that who wrote it has them
+ * anyway.
+ */
+static void
+act_as_owner(const DwfTable *table, Caller *caller)
+{
+	GetUserIdAndSecContext(&caller->user, &caller->security);
+	SetUserIdAndSecContext(table->rel->rd_rel->relowner,
+						   caller->security | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+}
+
+/* After an error the end of the (sub)transaction does so. */
+static void
+act_as_caller(const Caller *caller)
+{
+	SetUserIdAndSecContext(caller->user, caller->security);
 }
 
 void
-dwf_table_check(const char *name, int ncolumns)
+dwf_table_check(const char *name)
 {
-	Relation	rel = table_open(dwf_table_oid(name), AccessShareLock);
+	Relation	rel = table_open(dwf_object_require(name, NULL),
+								 AccessShareLock);
 
-	refuse_fault(rel, ncolumns);
+	(void) dwf_object_require(name, NULL);
 	table_close(rel, AccessShareLock);
-}
-
-/* dwf_table_find_fault(). */
-static char *
-describe_fault(Relation rel, int ncolumns)
-{
-	const char *name = RelationGetRelationName(rel);
-	TupleDesc	desc = RelationGetDescr(rel);
-
-	if (desc->natts != ncolumns && !dwf_extension_is_served())
-		return dwf_extension_describe_skew();
-	if (desc->natts < ncolumns)
-		return psprintf("table %s.%s has %d columns, expected %d", SCHEMA,
-						name, desc->natts, ncolumns);
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute column = TupleDescAttr(desc, i);
-
-		if (i < ncolumns && column->attisdropped)
-			return psprintf("table %s.%s has lost its column number %d",
-							SCHEMA, name, i + 1);
-		if (i >= ncolumns && !column->attisdropped &&
-			(column->attnotnull || column->atthasdef))
-			return psprintf("column \"%s\" of table %s.%s %s",
-							NameStr(column->attname), SCHEMA, name,
-							column->attnotnull ? "is NOT NULL" :
-							"has a default");
-	}
-	return NULL;
-}
-
-char *
-dwf_table_find_fault(const char *name, int ncolumns)
-{
-	Relation	rel = table_open(dwf_table_oid(name), AccessShareLock);
-	char	   *fault = describe_fault(rel, ncolumns);
-
-	table_close(rel, AccessShareLock);
-	return fault;
 }
 
 void
@@ -165,6 +157,8 @@ dwf_table_close(DwfTable *table)
 	if (table->snapshot != NULL)
 		UnregisterSnapshot(table->snapshot);
 	ExecDropSingleTupleTableSlot(table->row);
+	pfree(table->values);
+	pfree(table->nulls);
 	ExecCloseIndices(table->target);
 	FreeExecutorState(table->estate);
 	table_close(table->rel, NoLock);
@@ -200,25 +194,30 @@ dwf_table_is_text(const DwfTable *table, int column, const char *expected)
 void
 dwf_table_clear(DwfTable *table)
 {
-	int			natts = RelationGetDescr(table->rel)->natts;
-
 	ExecClearTuple(table->row);
-	memset(table->nulls, true, natts * sizeof(bool));
+	memset(table->nulls, true, table->ncolumns * sizeof(bool));
 }
 
 /* Makes the row at hand a tuple; per-row memory begins anew. */
 static void
 store_row(DwfTable *table)
 {
+	int			natts = RelationGetDescr(table->rel)->natts;
+
 	ResetPerTupleExprContext(table->estate);
 	ExecClearTuple(table->row);
+	memcpy(table->row->tts_values, table->values, natts * sizeof(Datum));
+	memcpy(table->row->tts_isnull, table->nulls, natts * sizeof(bool));
 	ExecStoreVirtualTuple(table->row);
 }
 
 void
 dwf_table_insert(DwfTable *table, bool checked)
 {
+	Caller		caller;
+
 	store_row(table);
+	act_as_owner(table, &caller);
 	if (checked && RelationGetDescr(table->rel)->constr != NULL)
 		ExecConstraints(table->target, table->row, table->estate);
 	table_tuple_insert(table->rel, table->row, GetCurrentCommandId(true), 0,
@@ -226,6 +225,7 @@ dwf_table_insert(DwfTable *table, bool checked)
 	if (table->target->ri_NumIndices > 0)
 		list_free(dwf_insert_index_tuples(table->target, table->row,
 										  table->estate, false, NULL));
+	act_as_caller(&caller);
 	dwf_table_clear(table);
 }
 
@@ -253,8 +253,11 @@ dwf_table_append(DwfTable *table)
 static void
 insert_appended(DwfTable *table)
 {
+	Caller		caller;
+
 	if (table->nappended == 0)
 		return;
+	act_as_owner(table, &caller);
 	table_multi_insert(table->rel, table->appended, table->nappended,
 					   GetCurrentCommandId(true), 0, NULL);
 	for (int i = 0; i < table->nappended; i++)
@@ -266,6 +269,7 @@ insert_appended(DwfTable *table)
 											  table->estate, false, NULL));
 		ExecClearTuple(table->appended[i]);
 	}
+	act_as_caller(&caller);
 	table->nappended = 0;
 }
 
@@ -277,10 +281,11 @@ insert_appended(DwfTable *table)
 bool
 dwf_table_insert_new(DwfTable *table)
 {
-	Size		size = RelationGetDescr(table->rel)->natts * sizeof(Datum);
-	Datum	   *values = palloc(size);
+	Caller		caller;
 
-	memcpy(values, table->values, size);
+	/* a serializable transaction looks at the row in the way with it */
+	table->estate->es_snapshot = GetActiveSnapshot();
+	act_as_owner(table, &caller);
 	for (;;)
 	{
 		ItemPointerData tid;
@@ -289,15 +294,16 @@ dwf_table_insert_new(DwfTable *table)
 
 		CHECK_FOR_INTERRUPTS();
 
-		/* a try has left the slot's own copies there, which go with it */
-		ExecClearTuple(table->row);
-		memcpy(table->values, values, size);
+		/* afresh: a try leaves the slot's own copies in it */
 		store_row(table);
 		if (!dwf_check_index_constraints(table->target, table->row,
 										 table->estate, &tid))
 		{
 			if (take_conflicting(table, &tid))
+			{
+				act_as_caller(&caller);
 				return false;
+			}
 			continue;			/* it has gone away meanwhile */
 		}
 		DWF_TESTPOINT("before-key");
@@ -313,6 +319,7 @@ dwf_table_insert_new(DwfTable *table)
 		if (!conflict)
 			break;
 	}
+	act_as_caller(&caller);
 	dwf_table_clear(table);
 	return true;
 }
@@ -342,118 +349,19 @@ take_conflicting(DwfTable *table, ItemPointer tid)
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 					 errmsg("could not serialize access due to concurrent update")));
 	}
-	take_found(table);
+	dwf_table_take_found(table);
 	return true;
 }
 
-/* Makes what was found the row at hand. */
-static void
-take_found(DwfTable *table)
+void
+dwf_table_take_found(DwfTable *table)
 {
 	int			natts = RelationGetDescr(table->rel)->natts;
 
 	slot_getallattrs(table->found);
-	ExecClearTuple(table->row);
+	dwf_table_clear(table);
 	memcpy(table->values, table->found->tts_values, natts * sizeof(Datum));
 	memcpy(table->nulls, table->found->tts_isnull, natts * sizeof(bool));
-}
-
-bool
-dwf_table_find(DwfTable *table, int column, Datum value)
-{
-	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(table->rel),
-												column);
-	ScanKeyData key;
-
-	start_scan(table, column, -1);
-	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid,
-						   attribute->attcollation,
-						   attribute->atttypid == INT8OID ? F_INT8EQ : F_TEXTEQ,
-						   value);
-	index_rescan(table->scan, &key, 1, NULL, 0);
-	return dwf_table_next(table);
-}
-
-/* The scan has one key, a comparison of rows, whose members have to last. */
-void
-dwf_table_seek(DwfTable *table, int time_column, int64 time,
-			   int number_column, int64 number)
-{
-	ScanKeyData key = {0};
-
-	start_scan(table, time_column, number_column);
-	ScanKeyEntryInitialize(&table->place[0], SK_ROW_MEMBER, 1,
-						   BTGreaterStrategyNumber, InvalidOid, InvalidOid,
-						   F_TIMESTAMPTZ_CMP, TimestampTzGetDatum(time));
-	ScanKeyEntryInitialize(&table->place[1], SK_ROW_MEMBER | SK_ROW_END, 2,
-						   BTGreaterStrategyNumber, InvalidOid, InvalidOid,
-						   F_BTINT8CMP, Int64GetDatum(number));
-	key.sk_flags = SK_ROW_HEADER;
-	key.sk_attno = 1;
-	key.sk_strategy = BTGreaterStrategyNumber;
-	key.sk_argument = PointerGetDatum(table->place);
-	index_rescan(table->scan, &key, 1, NULL, 0);
-}
-
-bool
-dwf_table_next(DwfTable *table)
-{
-	if (!index_getnext_slot(table->scan, ForwardScanDirection, table->found))
-		return false;
-	take_found(table);
-	return true;
-}
-
-/*
- * The latest snapshot, whatever the isolation level: what is looked for is how
- * things are.  It sees what this very statement has written so far.
- */
-static void
-start_reading(DwfTable *table)
-{
-	if (table->snapshot == NULL)
-	{
-		CommandCounterIncrement();
-		table->snapshot = RegisterSnapshot(GetLatestSnapshot());
-	}
-	if (table->found == NULL)
-		table->found = table_slot_create(table->rel, NULL);
-}
-
-/*
- * Sees to a scan of the index that begins with one column, and goes on with
- * another where that is not -1.
- */
-static void
-start_scan(DwfTable *table, int column, int then)
-{
-	Relation	index = NULL;
-
-	start_reading(table);
-	if (table->scan != NULL && table->scanned == column)
-		return;
-	for (int i = 0; i < table->target->ri_NumIndices && index == NULL; i++)
-	{
-		Relation	candidate = table->target->ri_IndexRelationDescs[i];
-		IndexInfo  *info = table->target->ri_IndexRelationInfo[i];
-
-		if (candidate->rd_index->indisvalid && info->ii_Am == BTREE_AM_OID &&
-			info->ii_Predicate == NIL &&
-			info->ii_IndexAttrNumbers[0] == column + 1 &&
-			(then == -1 || (info->ii_NumIndexKeyAttrs > 1 &&
-							info->ii_IndexAttrNumbers[1] == then + 1)))
-			index = candidate;
-	}
-	if (index == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("table %s.%s has lost an index", SCHEMA,
-						RelationGetRelationName(table->rel)),
-				 errhint("Create the extension anew, or the index as its script does.")));
-	if (table->scan != NULL)
-		index_endscan(table->scan);
-	table->scan = dwf_index_beginscan(table->rel, index, table->snapshot, 1);
-	table->scanned = column;
 }
 
 bool
@@ -463,21 +371,22 @@ dwf_table_update(DwfTable *table, bool wait)
 	LockTupleMode mode;
 	DwfUpdatedIndexes updated;
 	TM_Result	result;
+	Caller		caller;
 
-	store_row(table);
-	if (RelationGetDescr(table->rel)->constr != NULL)
-		ExecConstraints(table->target, table->row, table->estate);
 	if (!wait && !lock_found(table))
 		return false;
-	result = table_tuple_update(table->rel, &table->found->tts_tid, table->row,
-								GetCurrentCommandId(true), table->snapshot,
-								InvalidSnapshot, true, &failure, &mode,
-								&updated);
+	store_row(table);
+	act_as_owner(table, &caller);
+	if (RelationGetDescr(table->rel)->constr != NULL)
+		ExecConstraints(table->target, table->row, table->estate);
+	result = dwf_tuple_update(table->rel, &table->found->tts_tid, table->row,
+							  table->snapshot, &failure, &mode, &updated);
 	if (result != TM_Ok)
 		refuse_changed(table);
 	if (table->target->ri_NumIndices > 0)
 		dwf_update_index_tuples(table->target, table->row, table->estate,
 								updated);
+	act_as_caller(&caller);
 	return true;
 }
 
@@ -505,9 +414,8 @@ dwf_table_delete(DwfTable *table)
 {
 	TM_FailureData failure;
 
-	if (table_tuple_delete(table->rel, &table->found->tts_tid,
-						   GetCurrentCommandId(true), table->snapshot,
-						   InvalidSnapshot, true, &failure, false) != TM_Ok)
+	if (dwf_tuple_delete(table->rel, &table->found->tts_tid, table->snapshot,
+						 &failure) != TM_Ok)
 		refuse_changed(table);
 }
 

@@ -7,6 +7,7 @@
 
 #include "access/genam.h"
 #include "access/skey.h"
+#include "datatype/timestamp.h"
 #include "nodes/execnodes.h"
 
 /*
@@ -23,39 +24,35 @@ typedef struct DwfTable
 	bool	   *nulls;
 
 	/* table.c's own */
+	int			ncolumns;		/* that values and nulls have room for */
 	MemoryContext context;
 	TupleTableSlot **appended;	/* NULL: none was ever */
 	int			nappended;
 	EState	   *estate;
 	ResultRelInfo *target;
-	TupleTableSlot *row;		/* holds values and nulls */
+	TupleTableSlot *row;		/* a copy of values and nulls, to be written */
 	TupleTableSlot *found;		/* as it was read; NULL: nothing yet */
 	TupleTableSlot *locked;		/* what a lock brings along; NULL: no lock yet */
 	Snapshot	snapshot;		/* for all that is read; NULL: none yet */
 	IndexScanDesc scan;			/* of an index that begins with ... */
 	int			scanned;		/* ... this column; NULL: none yet */
-	ScanKeyData place[2];		/* where the scan begins */
+	ScanKeyData place[2];		/* members of a comparison of rows */
 } DwfTable;
 
 /*
  * Opens a table for reading and writing, with a row at hand that is all nulls.
- * `takes_new`: dwf_table_insert_new() may be called.  Raises 42P01 where the
- * table is not there, and 55000 where it has a fault.
+ * `takes_new`: dwf_table_insert_new() may be called.  Raises 55000 where the
+ * table is not right (objects.h).
  */
 extern void dwf_table_open(DwfTable *table, const char *name, int ncolumns,
 						   bool takes_new);
 extern void dwf_table_close(DwfTable *table);
 
-/*
- * Why the rows of a table cannot be written, palloc'd; NULL: they can.  It may
- * have columns that somebody added: they are null in what is written here, and
- * stay as they are in what is changed.  So they must not be NOT NULL and have
- * no default.  `name` is of a table that is there.
- */
-extern char *dwf_table_find_fault(const char *name, int ncolumns);
+/* Raises what opening it would raise, a lock (55P03) among that. */
+extern void dwf_table_check(const char *name);
 
-/* Raises 55000 with that, where there is something. */
-extern void dwf_table_check(const char *name, int ncolumns);
+/* For table_scan.c: makes what was found the row at hand. */
+extern void dwf_table_take_found(DwfTable *table);
 
 /* Makes the row at hand all nulls. */
 extern void dwf_table_clear(DwfTable *table);
@@ -96,14 +93,32 @@ extern bool dwf_table_insert_new(DwfTable *table);
 extern bool dwf_table_find(DwfTable *table, int column, Datum value);
 
 /*
- * Goes to behind (time, number) in the order of an index that begins with a
- * timestamptz and a bigint column; dwf_table_next() then takes row after row
- * at hand, and returns false behind the last one.  Sees what dwf_table_find()
- * does.
+ * The same for two columns, both texts or bigints: takes the first row in the
+ * order of the index, which has to begin with all `columns`.
  */
-extern void dwf_table_seek(DwfTable *table, int time_column, int64 time,
-						   int number_column, int64 number);
+extern bool dwf_table_find_first(DwfTable *table, const int *columns,
+								 int ncolumns, Datum first, Datum second);
+
+/*
+ * Each goes to a place in the order of an index that begins with `columns`;
+ * dwf_table_next() then takes row after row at hand, and returns false behind
+ * the last one.  They see what dwf_table_find() does.
+ *
+ * To behind all that have this bigint in the first column, or this pair of
+ * texts in the first two; and among those that have this bigint in the first
+ * of three columns, behind (time, number) and before infinity.
+ */
+extern void dwf_table_seek_next(DwfTable *table, const int *columns,
+								int ncolumns, int64 value);
+extern void dwf_table_seek_next_pair(DwfTable *table, const int *columns,
+									 int ncolumns, Datum first, Datum second);
+extern void dwf_table_seek_within(DwfTable *table, const int *columns,
+								  int64 value, TimestampTz time,
+								  int64 number);
 extern bool dwf_table_next(DwfTable *table);
+
+/* From here on what was committed meanwhile is seen, too. */
+extern void dwf_table_refresh(DwfTable *table);
 
 /*
  * Writes the row at hand in place of the one that was found.  Returns false
@@ -115,7 +130,7 @@ extern bool dwf_table_update(DwfTable *table, bool wait);
 /* Deletes the row that was found, as dwf_table_update() with `wait`. */
 extern void dwf_table_delete(DwfTable *table);
 
-/* The oid of a relation in schema domowf; InvalidOid where it is not there. */
+/* The oid of one of domowf's relations (dwf_object_oid()). */
 extern Oid	dwf_table_oid(const char *table);
 
 #endif							/* DWF_TABLE_H */

@@ -137,6 +137,8 @@ enqueue_start(const TriggerData *data)
 		return;
 	dwf_enqueue_begin(&enqueue, DWF_START);
 	enqueue.source = mapping->source;
+	enqueue.source_oid = mapping->source_oid;
+	enqueue.key_owner = mapping->owner;
 	enqueue.request = make_request(data, workflow, mapping, &enqueue);
 	dwf_enqueue_set_workflow(&enqueue, workflow);
 	dwf_enqueue_put(&enqueue);
@@ -197,8 +199,7 @@ make_request(const TriggerData *data, const DwfWorkflow *workflow,
 	dwf_enqueue_check_key("key", enqueue->key);
 	dwf_enqueue_check_key("order_key", enqueue->order_key);
 	check_least_size(&encoding);
-	request = JsonbValueToJsonb(pushJsonbValue(&encoding.json, WJB_END_OBJECT,
-											   NULL));
+	request = JsonbValueToJsonb(dwf_end_jsonb(&encoding.json, WJB_END_OBJECT));
 	check_size(&encoding, request);
 	return request;
 }

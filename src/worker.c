@@ -26,17 +26,20 @@
  */
 #include "postgres.h"
 
-#include "agenda.h"
+#include "care.h"
 #include "compat.h"
 #include "extension.h"
 #include "guc.h"
+#include "news.h"
+#include "recount.h"
 #include "roster.h"
 #include "sender.h"
+#include "serving.h"
 #include "settlement.h"
 #include "shared.h"
 #include "state.h"
-#include "table.h"
 #include "testpoint.h"
+#include "watch.h"
 #include "worker.h"
 #include "worker_queue.h"
 #include "worker_start.h"
@@ -47,20 +50,13 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
-#include "storage/lmgr.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* Rows that one turn of looking after touches. */
-#define CARE_BATCH		1000
-
-/* A look at everything takes at most this part of the time: 1/20. */
-#define RESCAN_SHARE	20
-
-/* Looking for old rows of the log takes at most 1/100. */
-#define REMOVAL_SHARE	100
+/* Order keys are looked at in this part of the time at most, 1/4. */
+#define WATCH_SHARE		4
 
 typedef struct Worker
 {
@@ -69,18 +65,19 @@ typedef struct Worker
 	bool		has_orphans;	/* of dead workers, not yet recovered */
 	DwfSender	sender;			/* engine, connection, attempts in flight */
 
-	DwfAgenda	agenda;			/* what is due */
 	bool		read_state;		/* look into domowf.state again */
 	bool		told;			/* by domowf_pause() or domowf_resume() */
 	bool		leaves;			/* when nothing is in flight any more */
 	bool		paused;			/* by a person, or as a copy */
 	char		pause_reason[256];
+	char		fault[256];		/* of the tables; '': none */
+	bool		began;			/* the last transaction came to its work */
+	TimestampTz write_again;	/* no transaction before, where it did not */
 
 	TimestampTz next_care;
 	bool		may_strand;		/* a request may stand behind nobody */
-	TimestampTz next_release;	/* no look at that before */
-	TimestampTz next_removal;
-	TimestampTz next_rescan;
+	TimestampTz next_watch;		/* no look at that before */
+	DwfCare		care;			/* what is done then, at its own intervals */
 	TimestampTz claim_again;	/* no claim before, after a failure */
 	bool		locked_out;		/* it failed because somebody has a lock */
 	TimestampTz tell_lock;		/* in the server's log not before this */
@@ -102,10 +99,9 @@ static void settle(DwfSettlement *settlement, DwfAttempt *attempt);
 static void read_state(Worker *worker);
 static void claim(Worker *worker, TimestampTz now);
 static void look_after(Worker *worker);
+static void look_at_order_keys(Worker *worker, TimestampTz now);
+static void watch(Worker *worker);
 static void look_after_all(Worker *worker);
-static bool remove_old(Worker *worker);
-static void leave_dropped(Worker *worker);
-static void leave_outdated(Worker *worker);
 static void publish(Worker *worker);
 static void wait_for_work(Worker *worker);
 static long find_timeout(const Worker *worker, TimestampTz now);
@@ -120,7 +116,7 @@ domowf_worker_main(Datum arg)
 	worker->queue = dwf_worker_become(DatumGetObjectId(arg));
 	pg_strong_random(&worker->owner, sizeof(worker->owner));
 	worker->read_state = worker->has_news = true;
-	dwf_agenda_restart(&worker->agenda);
+	dwf_watch_begin();
 	dwf_sender_open(&worker->sender);
 
 	if (!in_transaction(recover, worker))
@@ -143,7 +139,7 @@ static void
 recover(Worker *worker)
 {
 	recover_orphans(worker);
-	dwf_shared_set_length(dwf_queue_count_waiting());
+	dwf_recount();
 	if (dwf_roster_was_promoted())
 		dwf_state_pause_promoted();
 }
@@ -180,25 +176,35 @@ take_interrupts(Worker *worker)
 static void
 take_wakeup(Worker *worker)
 {
-	TimestampTz earliest = dwf_shared_take_earliest();
+	static DwfNews news;
 
 	worker->may_strand |= dwf_shared_take_waiting();
-	if (earliest == DT_NOBEGIN)
+	if (dwf_shared_take_earliest() == DT_NOBEGIN)
+	{
 		worker->read_state = worker->told = true;
-	dwf_agenda_rewind(&worker->agenda, earliest);
+		dwf_agenda_look_again(&worker->sender.agenda, true);
+	}
+	if (dwf_news_take(&news))
+	{
+		dwf_agenda_take_news(&worker->sender.agenda, &news,
+							 GetCurrentTimestamp());
+		dwf_watch_take_news(&news);
+	}
 }
 
 /* Whether there is a reason for a transaction, but for failed results. */
 static bool
 has_to_write(Worker *worker, TimestampTz now)
 {
+	if (now < worker->write_again)
+		return false;
 	if (worker->read_state || dwf_sender_has_fresh(&worker->sender) ||
 		dwf_sender_must_reopen(&worker->sender))
 		return true;
 	if (worker->paused || now < worker->claim_again ||
 		dwf_sender_room(&worker->sender, now) <= 0)
 		return false;
-	return dwf_agenda_next(&worker->agenda, now) <= now;
+	return dwf_agenda_next(&worker->sender.agenda, now) <= now;
 }
 
 static void
@@ -206,7 +212,8 @@ write_turn(Worker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	while (dwf_sender_find_failed(&worker->sender, now) != NULL)
+	while (now >= worker->write_again &&
+		   dwf_sender_find_failed(&worker->sender, now) != NULL)
 	{
 		if (!in_transaction(write_one, worker))
 			dwf_sender_aborted(&worker->sender, now, worker->locked_out);
@@ -221,31 +228,14 @@ write_turn(Worker *worker)
 		/* who is told to end no longer waits for standbys, and may not send */
 		CHECK_FOR_INTERRUPTS();
 		dwf_sender_committed(&worker->sender);
+		dwf_agenda_committed(&worker->sender.agenda, now);
 	}
 	else
 	{
 		dwf_sender_aborted(&worker->sender, now, worker->locked_out);
+		dwf_agenda_aborted(&worker->sender.agenda, now);
 		worker->claim_again = TimestampTzPlusMilliseconds(now, 1000);
-
-		/* what it had read is still in the queue */
-		dwf_agenda_forget(&worker->agenda);
 	}
-}
-
-/*
- * The transaction's commit waits for the disk and for the standbys that commits
- * of this server may have to wait for, whatever synchronous_commit is by now:
- * of a claim that a failover loses, the request would be sent twice.  A user
- * who asks standbys for less or more than `on` does is obeyed.
- */
-static void
-commit_synchronously(void)
-{
-	ForceSyncCommit();
-	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_WRITE)
-		(void) set_config_option("synchronous_commit", "on", PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
-								 false);
 }
 
 /*
@@ -258,24 +248,25 @@ in_transaction(void (*work) (Worker *), Worker *worker)
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool ok = true;
 
+	worker->began = false;
 	PG_TRY();
 	{
-		StartTransactionCommand();
+		DwfQueueScope scope;
 
-		/* from here on nobody changes the queue's shape or drops it */
-		LockRelationOid(worker->queue, RowExclusiveLock);
-		if (dwf_table_oid("queue") != worker->queue || !dwf_queue_exists())
-			leave_dropped(worker);
-		if (!dwf_extension_is_served())
-			leave_outdated(worker);
+		StartTransactionCommand();
+		dwf_serving_look(worker->queue, &worker->sender, worker->fault,
+						 sizeof(worker->fault));
+		dwf_queue_become_owner(&scope);
 		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
+		worker->began = true;
 		work(worker);
 		SPI_finish();
 		PopActiveSnapshot();
-		commit_synchronously();
+		dwf_serving_commit_safely();
 		DWF_TESTPOINT("before-commit");
 		CommitTransactionCommand();
+		dwf_queue_leave(&scope);
 	}
 	PG_CATCH();
 	{
@@ -287,6 +278,11 @@ in_transaction(void (*work) (Worker *), Worker *worker)
 		FlushErrorState();
 		RESUME_INTERRUPTS();
 		ok = false;
+
+		/* no result has been tried, so that none would wait by itself */
+		if (!worker->began)
+			worker->write_again =
+				TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 500);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -296,7 +292,8 @@ in_transaction(void (*work) (Worker *), Worker *worker)
 
 /*
  * Says in the server's log why a transaction failed; but what somebody has
- * locked is his business, and said once a minute.
+ * locked is his business, and said once a minute, and so is what is not right
+ * with the tables.
  */
 static void
 note_failure(Worker *worker)
@@ -305,6 +302,8 @@ note_failure(Worker *worker)
 
 	worker->locked_out = geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE;
 	if (worker->locked_out && now < worker->tell_lock)
+		return;
+	if (worker->fault[0] != '\0' && !dwf_worker_may_say(worker->fault))
 		return;
 	EmitErrorReport();
 	if (worker->locked_out)
@@ -361,9 +360,7 @@ settle(DwfSettlement *settlement, DwfAttempt *attempt)
 {
 	attempt->written = true;
 	DWF_TESTPOINT("before-settle");
-	if (dwf_settlement_write(settlement, &attempt->result))
-		dwf_xact_note_settled();
-	else
+	if (!dwf_settlement_write(settlement, &attempt->result))
 		ereport(LOG,
 				(errmsg("domowf: request " INT64_FORMAT " is no longer what was sent; its outcome is dropped: %s",
 						attempt->result.id,
@@ -384,7 +381,7 @@ read_state(Worker *worker)
 
 	/* domowf_resume() ends every automatic pause, too */
 	if (worker->told && !worker->paused)
-		memset(&worker->sender.pause, 0, sizeof(worker->sender.pause));
+		dwf_agenda_resume(&worker->sender.agenda, GetCurrentTimestamp());
 	worker->told = false;
 }
 
@@ -392,115 +389,85 @@ read_state(Worker *worker)
 static void
 claim(Worker *worker, TimestampTz now)
 {
+	DwfAgenda  *agenda = &worker->sender.agenda;
 	int			room = dwf_sender_room(&worker->sender, now);
-	int64	   *ids;
-	int			count;
 	DwfClaim   *claims;
+	int			count;
 
 	if (room <= 0)
 		return;
-	ids = palloc(sizeof(int64) * room);
-	count = dwf_agenda_take(&worker->agenda, &worker->sender.pause, now, room,
-							ids);
-	if (count == 0)
+	dwf_agenda_take(agenda, now, room);
+	if (agenda->npicks == 0)
 		return;
-	count = dwf_queue_claim(ids, count, worker->owner, now, &claims);
+	count = dwf_queue_claim(agenda->picks, agenda->npicks, worker->owner, now,
+							&claims);
 	dwf_sender_take(&worker->sender, claims, count);
 }
 
 /*
  * At every poll_interval, what no wake-up tells: times that are over, rows of
- * the log that are old, and rows that came in some other way (COMMIT
- * PREPARED), for which the queue is counted and read from its start again.
- * Sooner where somebody says that a request may stand behind nobody.  All that
- * may be long, past rows which are dead and cannot be removed while somebody
- * holds an old snapshot, so that it may take a share of the time only.
+ * the log that are old, rows that came in some other way (COMMIT PREPARED), how
+ * long the queue is.  What may take long, past rows which are dead and cannot
+ * be removed while somebody holds an old snapshot, takes a share of the time
+ * only.
  */
 static void
 look_after(Worker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (now < worker->next_care &&
-		!(worker->may_strand && now >= worker->next_release))
+	look_at_order_keys(worker, now);
+	if (now < worker->next_care)
 		return;
-	worker->may_strand = false;
 	worker->next_care = TimestampTzPlusMilliseconds(now, dwf_poll_interval);
 	dwf_extension_look_again();
 	(void) in_transaction(look_after_all, worker);
-	worker->next_release = now +
-		RESCAN_SHARE * (GetCurrentTimestamp() - now);
 	if (!worker->sender.is_open)
 		worker->sender.reopen = true;
-	if (now >= worker->next_rescan)
+	dwf_agenda_look_again(&worker->sender.agenda, false);
+	worker->read_state = true;
+}
+
+/* At every poll_interval, and sooner where there is a reason (watch.h). */
+static void
+look_at_order_keys(Worker *worker, TimestampTz now)
+{
+	bool		polls = now >= worker->next_care;
+
+	if (!polls && !((worker->may_strand || dwf_watch_is_urgent()) &&
+					now >= worker->next_watch))
+		return;
+	dwf_watch_prepare(polls, worker->may_strand);
+	worker->may_strand = false;
+	if (in_transaction(watch, worker))
 	{
-		dwf_agenda_restart(&worker->agenda);
-		worker->read_state = true;
-		worker->next_rescan = now + RESCAN_SHARE *
-			(worker->agenda.last_rescan + GetCurrentTimestamp() - now);
+		dwf_watch_looked();
+		worker->next_watch = now + WATCH_SHARE * (GetCurrentTimestamp() - now);
 	}
+	else
+	{
+		worker->may_strand = true;
+		worker->next_watch = TimestampTzPlusMilliseconds(now, 1000);
+	}
+}
+
+static void
+watch(Worker *worker)
+{
+	dwf_watch_look();
 }
 
 static void
 look_after_all(Worker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	bool		more = false;
 
 	if (worker->has_orphans)
 		recover_orphans(worker);
-	if (now >= worker->next_rescan)
-		dwf_shared_set_length(dwf_queue_count_waiting());
-	more |= dwf_queue_expire(now, CARE_BATCH) == CARE_BATCH;
-	dwf_queue_release_waiting();
-	if (dwf_log_retention > 0 && now >= worker->next_removal)
-		more |= remove_old(worker);
 
 	/* a batch that was full may not have been the last: again in a turn */
-	if (more)
+	if (dwf_care_take(&worker->care, now))
 		worker->next_care = now;
-}
-
-/*
- * Removes old rows of the log; true: there may be more.  The index by time
- * (BRIN) knows nothing of the newest rows, which are read each time, so that
- * this is done less often where it takes long.
- */
-static bool
-remove_old(Worker *worker)
-{
-	TimestampTz start = GetCurrentTimestamp();
-	int64		retention = dwf_log_retention * USECS_PER_MINUTE;
-
-	if (dwf_queue_remove_old(start - retention, CARE_BATCH) == CARE_BATCH)
-		return true;
-	worker->next_removal = start +
-		REMOVAL_SHARE * (GetCurrentTimestamp() - start);
-	return false;
-}
-
-/*
- * The extension was dropped (and perhaps made anew): what is in flight has no
- * row any more, so that the server's log is all that can tell of it.
- */
-static void
-leave_dropped(Worker *worker)
-{
-	dwf_sender_report_lost(&worker->sender, "its tables were dropped");
-	if (!dwf_queue_exists())
-		dwf_shared_set_presence(DWF_ABSENT);
-	proc_exit(0);
-}
-
-/*
- * ALTER EXTENSION UPDATE has left the library behind: what is in flight is in
- * doubt to the next worker, which waits until it knows the tables.
- */
-static void
-leave_outdated(Worker *worker)
-{
-	dwf_sender_report_lost(&worker->sender, "the extension was updated");
-	proc_exit(0);
 }
 
 /* What the worker view shows. */
@@ -509,24 +476,26 @@ publish(Worker *worker)
 {
 	const DwfSender *sender = &worker->sender;
 	DwfWorkerStatus status = {0};
+	const char *reason = "";
 
 	status.in_flight = sender->in_flight;
 	status.sent = sender->sent;
 	status.failed = sender->failed;
 	strlcpy(status.last_error, sender->last_error, sizeof(status.last_error));
-	if (worker->paused)
+	if (worker->fault[0] != '\0')
 	{
 		status.paused_until = DT_NOEND;
-		strlcpy(status.pause_reason, worker->pause_reason,
-				sizeof(status.pause_reason));
+		reason = worker->fault;
 	}
-	else if (!sender->is_open || sender->pause.pauses > 0)
+	else if (worker->paused)
 	{
-		status.paused_until = sender->is_open ? sender->pause.until : DT_NOEND;
-		status.is_reason_private = sender->is_open;
-		strlcpy(status.pause_reason, sender->pause_reason,
-				sizeof(status.pause_reason));
+		status.paused_until = DT_NOEND;
+		reason = worker->pause_reason;
 	}
+	else
+		status.paused_until = dwf_sender_paused_until(sender, &reason,
+													  &status.is_reason_private);
+	strlcpy(status.pause_reason, reason, sizeof(status.pause_reason));
 	dwf_shared_publish(&status);
 }
 
@@ -569,14 +538,15 @@ find_timeout(const Worker *worker, TimestampTz now)
 	ListCell   *cell;
 
 	foreach(cell, sender->ended)
-		sooner(&timeout, now, ((DwfAttempt *) lfirst(cell))->write_at);
+		sooner(&timeout, now, Max(((DwfAttempt *) lfirst(cell))->write_at,
+								  worker->write_again));
 	sooner(&timeout, now, worker->next_care);
-	if (worker->may_strand)
-		sooner(&timeout, now, worker->next_release);
+	if (worker->may_strand || dwf_watch_is_urgent())
+		sooner(&timeout, now, worker->next_watch);
 	if (!worker->paused)
 	{
-		TimestampTz due = Max(dwf_agenda_next(&worker->agenda, now),
-							  worker->claim_again);
+		TimestampTz due = Max(dwf_agenda_next(&sender->agenda, now),
+							  Max(worker->claim_again, worker->write_again));
 
 		sooner(&timeout, now, Max(due, dwf_sender_room_at(sender, now)));
 	}

@@ -18,6 +18,7 @@
 #include "notice.h"
 #include "report.h"
 #include "table.h"
+#include "watch.h"
 #include "worker_queue.h"
 #include "xact.h"
 
@@ -39,23 +40,8 @@ typedef struct Statement
 	SPIPlanPtr	plan;
 } Statement;
 
-/* The request of an order key that is not waiting, or else the next one. */
-#define FIRST_OF(order_key) \
-	"(SELECT id FROM domowf.queue WHERE order_key = " order_key " " \
-	"ORDER BY waiting, id LIMIT 1)"
-
-/* walks from key to key along queue_order, not from row to row */
-static Statement release_waiting = {
-	"WITH RECURSIVE k AS ((SELECT min(order_key) AS k FROM domowf.queue) "
-	"UNION ALL SELECT (SELECT min(order_key) FROM domowf.queue "
-	"WHERE order_key > k.k) FROM k WHERE k.k IS NOT NULL), "
-	"n AS (SELECT id FROM domowf.queue WHERE waiting AND id IN "
-	"(SELECT " FIRST_OF("k.k") " FROM k) "
-	"FOR UPDATE SKIP LOCKED) "
-	"UPDATE domowf.queue q SET waiting = false, due = q.run_at FROM n "
-	"WHERE q.id = n.id RETURNING q.run_at",
-	{InvalidOid}
-};
+/* The index by which the requests of a lane are found. */
+static const int by_lane[] = {QUEUE_LANE, QUEUE_DUE, QUEUE_ID};
 
 static Statement expire = {
 	"WITH e AS (SELECT id FROM domowf.queue WHERE expires_at <= $1 "
@@ -69,12 +55,13 @@ static Statement expire = {
 	"INSERT INTO domowf.log (id, operation, workflow, outcome, origin, key, "
 	"order_key, source, attempts, http_status, request, error, errors, "
 	"requested_by, requested_by_oid, enqueued_at, sent_at, settled_at, "
-	"batch, on_doubt, max_attempts, expires_at) "
+	"batch, on_doubt, max_attempts, expires_at, order_space) "
 	"SELECT id, operation, workflow, 'expired', 'request', key, order_key, "
 	"source, attempts, http_status, CASE WHEN $3 THEN request END, "
 	"coalesce(error, 'it was not sent before it expired'), errors, "
 	"requested_by, requested_by_oid, enqueued_at, sent_at, $1, batch, "
-	"on_doubt, max_attempts, expires_at FROM d RETURNING id",
+	"on_doubt, max_attempts, expires_at, order_space FROM d "
+	"RETURNING id, order_space, order_key, requested_by_oid",
 	{TIMESTAMPTZOID, INT4OID, BOOLOID}
 };
 
@@ -91,7 +78,7 @@ static const char recover[] =
 "due = CASE WHEN attempts + 1 < max_attempts AND "
 "(operation <> 'start' OR on_doubt = 'retry') "
 "THEN $1 ELSE 'infinity' END "
-"FROM s WHERE q.id = s.id RETURNING state";
+"FROM s WHERE q.id = s.id RETURNING state, lane, q.id, requested_by_oid";
 
 static const char has_orphans[] =
 "SELECT FROM domowf.queue WHERE state = 'sending' "
@@ -111,11 +98,13 @@ static Statement remove_old = {
 
 static void run(Statement *statement, Datum *values, const char *nulls,
 				int limit);
+static void release_expired(int count);
 static void run_over_all(const char *sql, int ntypes, Oid *types,
 						 Datum *values);
 static Datum column(uint64 row, int number, bool *isnull);
 static bool can_be_sent(const DwfTable *queue, TimestampTz now);
 static void fill_claim(const DwfTable *queue, DwfClaim *claim);
+static char *name_lane(const DwfTable *queue);
 
 /* Runs a statement, prepared at its first use; the result is SPI's. */
 static void
@@ -160,22 +149,30 @@ column(uint64 row, int number, bool *isnull)
 						 number, isnull);
 }
 
-int
-dwf_queue_find_due(DwfCursor *cursor, TimestampTz now, int limit, int64 *ids,
-				   TimestampTz *next)
+bool
+dwf_queue_next_lane(DwfTable *queue, int64 *lane, TimestampTz *due)
 {
-	DwfTable	queue;
+	dwf_table_seek_next(queue, by_lane, lengthof(by_lane), *lane);
+	if (!dwf_table_next(queue))
+		return false;
+	*lane = DatumGetInt64(queue->values[QUEUE_LANE]);
+	*due = DatumGetTimestampTz(queue->values[QUEUE_DUE]);
+	return true;
+}
+
+int
+dwf_queue_find_due(DwfTable *queue, int64 lane, DwfCursor *cursor,
+				   TimestampTz now, int limit, int64 *ids, TimestampTz *next)
+{
 	int			count = 0;
 
 	*next = DT_NOEND;
-	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
-	dwf_table_seek(&queue, QUEUE_DUE, cursor->due, QUEUE_ID, cursor->id);
-	while (dwf_table_next(&queue))
+	dwf_table_seek_within(queue, by_lane, lane, cursor->due, cursor->id);
+	while (dwf_table_next(queue))
 	{
-		TimestampTz due = DatumGetTimestampTz(queue.values[QUEUE_DUE]);
+		TimestampTz due = DatumGetTimestampTz(queue->values[QUEUE_DUE]);
 
-		if (due != DT_NOEND &&
-			!dwf_table_is_text(&queue, QUEUE_STATE, "queued"))
+		if (!dwf_table_is_text(queue, QUEUE_STATE, "queued"))
 			continue;
 		if (due > now || count == limit)
 		{
@@ -183,21 +180,20 @@ dwf_queue_find_due(DwfCursor *cursor, TimestampTz now, int limit, int64 *ids,
 			break;
 		}
 		cursor->due = due;
-		cursor->id = ids[count++] = DatumGetInt64(queue.values[QUEUE_ID]);
+		cursor->id = ids[count++] = DatumGetInt64(queue->values[QUEUE_ID]);
 	}
-	dwf_table_close(&queue);
 	return count;
 }
 
 int
-dwf_queue_claim(const int64 *ids, int count, int64 owner, TimestampTz now,
+dwf_queue_claim(DwfPick *picks, int count, int64 owner, TimestampTz now,
 				DwfClaim **claims)
 {
 	DwfTable	queue;
 	int			claimed = 0;
 
 	/* what could not be settled is not sent */
-	dwf_table_check("log", LOG_COLUMNS);
+	dwf_table_check("log");
 
 	*claims = palloc(sizeof(DwfClaim) * count);
 	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
@@ -205,7 +201,7 @@ dwf_queue_claim(const int64 *ids, int count, int64 owner, TimestampTz now,
 	{
 		int			claim;
 
-		if (!dwf_table_find(&queue, QUEUE_ID, Int64GetDatum(ids[i])) ||
+		if (!dwf_table_find(&queue, QUEUE_ID, Int64GetDatum(picks[i].id)) ||
 			!can_be_sent(&queue, now))
 			continue;
 		claim = DatumGetInt32(queue.values[QUEUE_CLAIM]) + 1;
@@ -213,8 +209,11 @@ dwf_queue_claim(const int64 *ids, int count, int64 owner, TimestampTz now,
 		dwf_table_set(&queue, QUEUE_CLAIM, Int32GetDatum(claim));
 		dwf_table_set(&queue, QUEUE_OWNER, Int64GetDatum(owner));
 		dwf_table_set(&queue, QUEUE_SENT_AT, TimestampTzGetDatum(now));
-		if (dwf_table_update(&queue, false))
-			fill_claim(&queue, &(*claims)[claimed++]);
+		if (!dwf_table_update(&queue, false))
+			continue;
+		picks[i].is_claimed = true;
+		(*claims)[claimed].lane = picks[i].lane;
+		fill_claim(&queue, &(*claims)[claimed++]);
 	}
 	dwf_table_close(&queue);
 	return claimed;
@@ -242,6 +241,7 @@ fill_claim(const DwfTable *queue, DwfClaim *claim)
 		dwf_table_is_text(queue, QUEUE_OPERATION, "start") ? DWF_START :
 		dwf_table_is_text(queue, QUEUE_OPERATION, "cancel") ? DWF_CANCEL :
 		DWF_SET_PERMISSIONS;
+	claim->lane_name = name_lane(queue);
 	claim->request = DatumGetJsonbPCopy(queue->values[QUEUE_REQUEST]);
 	claim->retry_on_doubt = dwf_table_is_text(queue, QUEUE_ON_DOUBT, "retry");
 	claim->attempts = DatumGetInt32(queue->values[QUEUE_ATTEMPTS]);
@@ -250,6 +250,19 @@ fill_claim(const DwfTable *queue, DwfClaim *claim)
 	role = DatumGetObjectId(queue->values[QUEUE_REQUESTED_BY_OID]);
 	claim->role_exists = SearchSysCacheExists1(AUTHOID,
 											   ObjectIdGetDatum(role));
+}
+
+static char *
+name_lane(const DwfTable *queue)
+{
+	char	   *role = NameStr(*DatumGetName(queue->values[QUEUE_REQUESTED_BY]));
+	bool		is_workflow = !queue->nulls[QUEUE_WORKFLOW];
+	char	   *what =
+	TextDatumGetCString(queue->values[is_workflow ? QUEUE_WORKFLOW :
+									  QUEUE_OPERATION]);
+
+	return psprintf(is_workflow ? "workflow \"%s\", asked for by \"%s\"" :
+					"%s, asked for by \"%s\"", what, role);
 }
 
 int
@@ -264,17 +277,37 @@ dwf_queue_expire(TimestampTz now, int limit)
 	for (int i = 0; i < count; i++)
 	{
 		bool		isnull;
+		int64		id = DatumGetInt64(column(i, 1, &isnull));
 
-		dwf_notice_settled(DatumGetInt64(column(i, 1, &isnull)), "expired",
-						   NULL);
+		dwf_notice_settled(id, "expired", NULL);
+		dwf_xact_note_settled(id);
+		dwf_xact_note_count(DatumGetObjectId(column(i, 4, &isnull)), -1);
 	}
 	if (count > 0)
 	{
-		dwf_xact_note_settled();
 		dwf_xact_note_enqueued(DT_NOEND, -count);
-		dwf_queue_release_waiting();
+		release_expired(count);
 	}
 	return count;
+}
+
+/* Lets those go that come behind the last result's. */
+static void
+release_expired(int count)
+{
+	DwfTable	queue;
+
+	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
+	for (int i = 0; i < count; i++)
+	{
+		bool		isnull;
+		Datum		space = column(i, 2, &isnull);
+		Datum		key = column(i, 3, &isnull);
+
+		if (!isnull)
+			dwf_watch_release(&queue, space, key);
+	}
+	dwf_table_close(&queue);
 }
 
 int
@@ -296,29 +329,21 @@ dwf_queue_recover(int64 owner, TimestampTz now, int *again, bool *left)
 	{
 		char	   *state = TextDatumGetCString(column(i, 1, &isnull));
 
-		if (strcmp(state, "in_doubt") == 0)
-			doubt++;
-		else
+		if (strcmp(state, "in_doubt") != 0)
+		{
 			(*again)++;
+			dwf_xact_note_due(DatumGetInt64(column(i, 2, &isnull)), now);
+			continue;
+		}
+		doubt++;
+		dwf_xact_note_settled(DatumGetInt64(column(i, 3, &isnull)));
+		dwf_xact_note_count(DatumGetObjectId(column(i, 4, &isnull)), -1);
 	}
-	if (*again > 0)
-		dwf_xact_note_enqueued(now, 0);
 	if (doubt > 0)
-		dwf_xact_note_settled();
+		dwf_xact_note_enqueued(DT_NOEND, -doubt);
 	run_over_all(has_orphans, 1, &types[3], &values[3]);
 	*left = SPI_processed > 0;
 	return doubt;
-}
-
-void
-dwf_queue_release_waiting(void)
-{
-	bool		isnull;
-
-	run(&release_waiting, NULL, NULL, 0);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		dwf_xact_note_enqueued(DatumGetTimestampTz(column(i, 1, &isnull)),
-							   0);
 }
 
 int
@@ -328,14 +353,4 @@ dwf_queue_remove_old(TimestampTz before, int limit)
 
 	run(&remove_old, values, NULL, 0);
 	return (int) SPI_processed;
-}
-
-int64
-dwf_queue_count_waiting(void)
-{
-	bool		isnull;
-
-	run_over_all("SELECT count(*) FROM domowf.queue "
-				 "WHERE state <> 'in_doubt'", 0, NULL, NULL);
-	return DatumGetInt64(column(0, 1, &isnull));
 }

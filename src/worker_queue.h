@@ -7,10 +7,11 @@
 #define DWF_WORKER_QUEUE_H
 
 #include "queue.h"
+#include "table.h"
 
 /*
- * How far the worker has read the queue in the order of (due, id).  What lies
- * before has been seen; rows that come in there are told by dwf_shared_wake().
+ * How far the worker has read a lane in the order of (due, id).  What lies
+ * before has been seen; rows that come in there are told by news.h.
  */
 typedef struct DwfCursor
 {
@@ -18,19 +19,35 @@ typedef struct DwfCursor
 	int64		id;
 } DwfCursor;
 
+/* A request to claim, and whether it was. */
+typedef struct DwfPick
+{
+	int64		id;
+	int64		lane;
+	bool		is_claimed;
+} DwfPick;
+
 /*
- * Reads the ids of up to `limit` requests that are due, behind the cursor,
- * which moves on.  Returns how many; in *next when the one behind them is due,
- * DT_NOEND where none is there.
+ * Finds the first lane behind *lane, and when the first of its requests is
+ * due.  False: there is none.
  */
-extern int	dwf_queue_find_due(DwfCursor *cursor, TimestampTz now, int limit,
-							   int64 *ids, TimestampTz *next);
+extern bool dwf_queue_next_lane(DwfTable *queue, int64 *lane,
+								TimestampTz *due);
+
+/*
+ * Reads the ids of up to `limit` requests of a lane that are due, behind the
+ * cursor, which moves on.  Returns how many; in *next when the one behind them
+ * is due, DT_NOEND where none is there.
+ */
+extern int	dwf_queue_find_due(DwfTable *queue, int64 lane, DwfCursor *cursor,
+							   TimestampTz now, int limit, int64 *ids,
+							   TimestampTz *next);
 
 /*
  * Claims those of `count` requests that still can be sent.  Returns how many;
  * *claims and all it points to are palloc'd in the current context.
  */
-extern int	dwf_queue_claim(const int64 *ids, int count, int64 owner,
+extern int	dwf_queue_claim(DwfPick *picks, int count, int64 owner,
 							TimestampTz now, DwfClaim **claims);
 
 /* Settles up to `limit` requests whose time is over.  Returns how many. */
@@ -45,13 +62,6 @@ extern int	dwf_queue_expire(TimestampTz now, int limit);
 extern int	dwf_queue_recover(int64 owner, TimestampTz now, int *again,
 							  bool *left);
 
-/*
- * Lets go requests that wait for an order_key that nobody holds any more.
- */
-extern void dwf_queue_release_waiting(void);
-
-/* How many requests are queued or being sent. */
-extern int64 dwf_queue_count_waiting(void);
 
 /* Removes up to `limit` old rows of the log, and their keys. */
 extern int	dwf_queue_remove_old(TimestampTz before, int limit);

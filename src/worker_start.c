@@ -7,10 +7,12 @@
  */
 #include "postgres.h"
 
+#include "compat.h"
 #include "extension.h"
 #include "guc.h"
 #include "launcher.h"
 #include "queue.h"
+#include "report.h"
 #include "shared.h"
 #include "table.h"
 #include "worker_settings.h"
@@ -36,9 +38,10 @@
 static void cancel_for_lock(SIGNAL_ARGS);
 static void become_superuser(void);
 static bool lock_database(void);
-static void wait_until_served(void);
-static bool is_served(void);
-static void say_skew(const char *reason);
+static void wait_for_change(void);
+static bool find_queue(Oid *queue);
+static void leave_absent(void) pg_attribute_noreturn();
+static void say_unserved(const char *reason);
 
 Oid
 dwf_worker_become(Oid database)
@@ -57,17 +60,13 @@ dwf_worker_become(Oid database)
 
 	StartTransactionCommand();
 	become_superuser();
-	if (dwf_queue_exists())
-		queue = dwf_table_oid("queue");
+	if (!dwf_queue_exists())
+		leave_absent();
 	CommitTransactionCommand();
-	if (!OidIsValid(queue))
-	{
-		dwf_shared_set_presence(DWF_ABSENT);
-		proc_exit(0);
-	}
 	if (!lock_database())
 		proc_exit(1);
-	wait_until_served();
+	while (!find_queue(&queue))
+		wait_for_change();
 	return queue;
 }
 
@@ -114,7 +113,7 @@ static void
 cancel_for_lock(SIGNAL_ARGS)
 {
 	if (get_timeout_indicator(LOCK_TIMEOUT, false))
-		StatementCancelHandler(postgres_signal_arg);
+		StatementCancelHandler(DWF_SIGNAL_PASS);
 }
 
 /* A database may have a role set, which a worker would take.  Ends that. */
@@ -146,54 +145,80 @@ lock_database(void)
 		LOCKACQUIRE_NOT_AVAIL;
 }
 
-/*
- * Returns when this library serves the extension (extension.h), and until
- * then says why nothing is sent.  Nothing is touched while it does not.
- */
+/* What nobody is told of is looked at again after a poll_interval. */
 static void
-wait_until_served(void)
+wait_for_change(void)
 {
-	while (!is_served())
-	{
-		(void) WaitLatch(MyLatch,
-						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 dwf_poll_interval, PG_WAIT_EXTENSION);
-		(void) dwf_worker_take_interrupts();
-		dwf_extension_look_again();
-	}
+	(void) WaitLatch(MyLatch,
+					 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 dwf_poll_interval, PG_WAIT_EXTENSION);
+	(void) dwf_worker_take_interrupts();
+	dwf_extension_look_again();
 }
 
+/*
+ * Finds the queue that is to be served.  False, after having said why nothing
+ * is sent, where this library does not serve the extension (extension.h), or
+ * what is there is not what the extension made (objects.h): then nothing is
+ * touched.
+ */
 static bool
-is_served(void)
+find_queue(Oid *queue)
 {
-	bool		exists;
-	bool		served;
+	DwfObjectFault fault;
+	const char *reason = NULL;
 
 	StartTransactionCommand();
-	exists = dwf_queue_exists();
-	served = dwf_extension_is_served();
-	if (exists && !served)
-		say_skew(dwf_extension_describe_skew());
+	if (!dwf_queue_exists())
+		leave_absent();
+	if (!dwf_extension_is_served())
+		reason = dwf_extension_describe_skew();
+	else if (!dwf_queue_is_right(&fault))
+		reason = psprintf("%s: %s", fault.message, fault.hint);
+	else
+		*queue = dwf_object_require("queue", NULL);
+	if (reason != NULL)
+		say_unserved(reason);
 	CommitTransactionCommand();
-	if (exists)
-		return served;
+	return OidIsValid(*queue);
+}
+
+/*
+ * Without an extension there is nothing to do here at all, whatever is called
+ * domowf in this database.
+ */
+static void
+leave_absent(void)
+{
 	dwf_shared_set_presence(DWF_ABSENT);
 	proc_exit(0);
 }
 
-/* Once in the server's log, and in the worker view. */
+/* In the worker view, and once a minute, or anew, in the server's log. */
 static void
-say_skew(const char *reason)
+say_unserved(const char *reason)
 {
-	static bool told = false;
 	DwfWorkerStatus status = {.paused_until = DT_NOEND};
 
-	strlcpy(status.pause_reason, reason, sizeof(status.pause_reason));
+	dwf_report_cut(status.pause_reason, sizeof(status.pause_reason), reason);
 	dwf_shared_publish(&status);
 	dwf_shared_set_presence(DWF_RUNNING);
-	if (!told)
+	if (dwf_worker_may_say(reason))
 		ereport(LOG,
 				(errmsg("domowf: nothing is sent from this database: %s",
 						reason)));
-	told = true;
+}
+
+bool
+dwf_worker_may_say(const char *what)
+{
+	static char said[512] = "";
+	static TimestampTz again = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (now < again && strncmp(what, said, sizeof(said) - 1) == 0)
+		return false;
+	strlcpy(said, what, sizeof(said));
+	again = TimestampTzPlusMilliseconds(now, 60000);
+	return true;
 }

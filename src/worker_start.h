@@ -10,7 +10,8 @@
  * and with settings under which nothing of a user's runs with its rights.
  * Does not return, but exits, where somebody needs the database for himself,
  * it lacks the extension, or it has a worker already.  Returns the oid of
- * domowf.queue, when this library serves the extension that is installed there.
+ * domowf.queue, once this library serves the extension that is installed there
+ * and its tables are right (objects.h).
  */
 extern Oid	dwf_worker_become(Oid database);
 
@@ -25,5 +26,11 @@ extern bool dwf_worker_take_interrupts(void);
  * In a transaction.
  */
 extern bool dwf_worker_is_wanted(char *reason, Size size);
+
+/*
+ * Whether something that goes on may be said in the server's log: each minute,
+ * or where it is not what was said last.
+ */
+extern bool dwf_worker_may_say(const char *what);
 
 #endif							/* DWF_WORKER_START_H */

@@ -137,8 +137,6 @@ end(ForeignScanState * scan)
 static void
 fill(TupleTableSlot *slot, const DwfWorkerStatus *status)
 {
-	bool		is_private = !may_see_requests();
-
 	if (slot->tts_tupleDescriptor->natts != STATUS_COLUMNS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -153,10 +151,16 @@ fill(TupleTableSlot *slot, const DwfWorkerStatus *status)
 	slot->tts_values[STATUS_FAILED] = Int64GetDatum(status->failed);
 	set_time(slot, STATUS_STARTED_AT, status->started_at);
 	set_time(slot, STATUS_PAUSED_UNTIL, status->paused_until);
-	set_text(slot, STATUS_PAUSE_REASON,
-			 is_private && status->is_reason_private ? "" :
-			 status->pause_reason);
-	set_text(slot, STATUS_LAST_ERROR, is_private ? "" : status->last_error);
+	set_text(slot, STATUS_PAUSE_REASON, dwf_worker_view_reason(status));
+	set_text(slot, STATUS_LAST_ERROR,
+			 may_see_requests() ? status->last_error : "");
+}
+
+const char *
+dwf_worker_view_reason(const DwfWorkerStatus *status)
+{
+	return status->is_reason_private && !may_see_requests() ? "" :
+		status->pause_reason;
 }
 
 /* An empty text is none. */

@@ -5,6 +5,8 @@
 #ifndef DWF_WORKER_VIEW_H
 #define DWF_WORKER_VIEW_H
 
+#include "shared.h"
+
 #include "fmgr.h"
 
 /*
@@ -12,5 +14,11 @@
  * domowf.worker_status, under the view domowf.worker.
  */
 extern PGDLLEXPORT Datum domowf_worker_handler(PG_FUNCTION_ARGS);
+
+/*
+ * Why the worker is paused, as far as the current user may know: '' where it
+ * tells of a request and he may not see all of them.
+ */
+extern const char *dwf_worker_view_reason(const DwfWorkerStatus *status);
 
 #endif							/* DWF_WORKER_VIEW_H */

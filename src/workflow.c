@@ -19,12 +19,13 @@
  * An entry is freed once it is neither in the hash nor in use (workflow.h).
  * Workflows that are not there are not remembered: a start of one fails.
  *
- * Whoever starts needs no right on the tables: `granted_to` is checked here,
- * against the role that starts.
+ * Whoever starts needs no right on the tables: whom a workflow is granted to is
+ * checked here, against the role that starts (granted.c).
  */
 #include "postgres.h"
 
 #include "domo_type.h"
+#include "granted.h"
 #include "input.h"
 #include "lease.h"
 #include "queue.h"
@@ -41,6 +42,7 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 /* A workflow as it was read once. */
@@ -63,10 +65,12 @@ enum
 	COLUMN_MODEL_ID = 1,
 	COLUMN_VERSION,
 	COLUMN_MESSAGE_NAME,
-	COLUMN_GRANTED_TO,
+	COLUMN_IS_GRANTED,
+	COLUMN_GRANTED_OID,
 	COLUMN_RETRY_ON_DOUBT,
 	COLUMN_MAX_ATTEMPTS,
 	COLUMN_EXPIRE_AFTER,
+	COLUMN_ORDER_SCOPE,
 	COLUMN_INPUT_NAME,
 	COLUMN_INPUT_TYPE,
 	COLUMN_INPUT_IS_LIST,
@@ -93,9 +97,9 @@ static char *keep_text(Entry *entry, HeapTuple tuple, int column,
 					   bool in_utf8);
 static bool bool_column(HeapTuple tuple, int column);
 static int	compare_input(const void *name, const void *input);
-static void push_text(JsonbParseState **state, const char *key,
+static void push_text(DwfJsonbState *state, const char *key,
 					  const char *value);
-static void push_key(JsonbParseState **state, const char *key);
+static void push_key(DwfJsonbState *state, const char *key);
 
 const DwfWorkflow *
 dwf_workflow_find(const char *name)
@@ -108,7 +112,10 @@ dwf_workflow_find(const char *name)
 	AcceptInvalidationMessages();
 	entry = find_cached(name);
 	if (entry != NULL)
+	{
+		dwf_queue_stay_registry();
 		return hold(entry);
+	}
 
 	forget_stale();
 	entry = load(name);
@@ -222,7 +229,7 @@ load(const char *name)
 	DwfQueueScope scope;
 
 	entry->lease.context = context;
-	dwf_queue_enter(&scope);
+	dwf_queue_enter_registry(&scope);
 	SPI_connect();
 	read_rows(name);
 	if (SPI_processed > 0)
@@ -251,8 +258,12 @@ read_rows(const char *name)
 		Oid			types[] = {TEXTOID};
 
 		plan = SPI_prepare("SELECT w.model_id, w.version, w.message_name, "
-						   "w.granted_to, w.on_doubt = 'retry', "
-						   "w.max_attempts, w.expire_after, "
+						   "w.granted_to IS NOT NULL "
+						   "OR w.granted_oid IS NOT NULL, "
+						   "CASE WHEN " DWF_GRANTED_IS_KEPT
+						   " OR pg_get_userbyid(w.granted_oid) = w.granted_to "
+						   "THEN w.granted_oid END, w.on_doubt = 'retry', "
+						   "w.max_attempts, w.expire_after, w.order_scope, "
 						   "i.name, i.type, i.is_list, i.required "
 						   "FROM domowf.workflow w "
 						   "LEFT JOIN domowf.workflow_input i "
@@ -263,6 +274,7 @@ read_rows(const char *name)
 	if (SPI_execute_snapshot(plan, values, NULL, GetLatestSnapshot(),
 							 InvalidSnapshot, true, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read domowf.workflow");
+	dwf_queue_stay_registry();
 }
 
 static void
@@ -279,7 +291,10 @@ fill_workflow(Entry *entry, const char *name)
 	workflow->version = keep_text(entry, tuple, COLUMN_VERSION, true);
 	workflow->message_name = keep_text(entry, tuple, COLUMN_MESSAGE_NAME,
 									   true);
-	workflow->granted_to = keep_text(entry, tuple, COLUMN_GRANTED_TO, false);
+	workflow->is_granted = bool_column(tuple, COLUMN_IS_GRANTED);
+	value = SPI_getbinval(tuple, desc, COLUMN_GRANTED_OID, &isnull);
+	workflow->granted_oid = isnull ? InvalidOid : DatumGetObjectId(value);
+	workflow->order_scope = keep_text(entry, tuple, COLUMN_ORDER_SCOPE, false);
 	workflow->retry_on_doubt = bool_column(tuple, COLUMN_RETRY_ON_DOUBT);
 	value = SPI_getbinval(tuple, desc, COLUMN_MAX_ATTEMPTS, &isnull);
 	workflow->max_attempts = isnull ? 0 : DatumGetInt32(value);
@@ -337,12 +352,12 @@ bool_column(HeapTuple tuple, int column)
 bool
 dwf_workflow_is_granted(const DwfWorkflow *workflow, Oid role)
 {
-	Oid			granted;
-
-	if (workflow->granted_to == NULL)
+	if (!workflow->is_granted)
 		return true;
-	granted = get_role_oid(workflow->granted_to, true);
-	return OidIsValid(granted) && has_privs_of_role(role, granted);
+	return OidIsValid(workflow->granted_oid) &&
+		SearchSysCacheExists1(AUTHOID,
+							  ObjectIdGetDatum(workflow->granted_oid)) &&
+		has_privs_of_role(role, workflow->granted_oid);
 }
 
 const DwfInput *
@@ -395,7 +410,7 @@ dwf_workflow_resolve(DwfRequest *request, JsonbContainer *data, Oid role,
 Jsonb *
 dwf_workflow_request(const DwfWorkflow *workflow, JsonbContainer *data)
 {
-	JsonbParseState *state = NULL;
+	DwfJsonbState state = {0};
 	JsonbValue	value;
 
 	dwf_workflow_begin_request(&state, workflow);
@@ -403,11 +418,11 @@ dwf_workflow_request(const DwfWorkflow *workflow, JsonbContainer *data)
 	value.val.binary.data = data;
 	value.val.binary.len = 0;
 	pushJsonbValue(&state, WJB_VALUE, &value);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return JsonbValueToJsonb(dwf_end_jsonb(&state, WJB_END_OBJECT));
 }
 
 void
-dwf_workflow_begin_request(JsonbParseState **state,
+dwf_workflow_begin_request(DwfJsonbState *state,
 						   const DwfWorkflow *workflow)
 {
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
@@ -418,7 +433,7 @@ dwf_workflow_begin_request(JsonbParseState **state,
 }
 
 static void
-push_key(JsonbParseState **state, const char *key)
+push_key(DwfJsonbState *state, const char *key)
 {
 	JsonbValue	value;
 
@@ -430,7 +445,7 @@ push_key(JsonbParseState **state, const char *key)
 
 /* Pushes a member whose value is UTF-8 text. */
 static void
-push_text(JsonbParseState **state, const char *key, const char *text)
+push_text(DwfJsonbState *state, const char *key, const char *text)
 {
 	JsonbValue	value;
 	char	   *converted = pg_any_to_server(text, strlen(text), PG_UTF8);

@@ -5,6 +5,7 @@
 #ifndef DWF_WORKFLOW_H
 #define DWF_WORKFLOW_H
 
+#include "compat.h"
 #include "domo.h"
 #include "input.h"
 
@@ -26,7 +27,9 @@ typedef struct DwfWorkflow
 	char	   *model_id;		/* in UTF-8, as the next two */
 	char	   *version;
 	char	   *message_name;
-	char	   *granted_to;		/* a role's name; NULL: to anybody */
+	bool		is_granted;		/* to the members of a role; else to anybody */
+	Oid			granted_oid;	/* the role; InvalidOid: nobody may */
+	char	   *order_scope;	/* NULL: its order keys are its own */
 	bool		retry_on_doubt;
 	int			max_attempts;	/* 0: the setting */
 	bool		has_expire_after;
@@ -54,7 +57,7 @@ extern const DwfWorkflow *dwf_workflow_find(const char *name);
 
 /*
  * Whether a role may start it.  To be asked at each start, since memberships
- * change; a role that is gone grants nothing.
+ * change; a role that is gone grants nothing, to superusers neither.
  */
 extern bool dwf_workflow_is_granted(const DwfWorkflow *workflow, Oid role);
 
@@ -81,7 +84,7 @@ extern Jsonb *dwf_workflow_request(const DwfWorkflow *workflow,
 								   JsonbContainer *data);
 
 /* Begins the same; data is to be pushed, as WJB_VALUE, and the end. */
-extern void dwf_workflow_begin_request(JsonbParseState **state,
+extern void dwf_workflow_begin_request(DwfJsonbState *state,
 									   const DwfWorkflow *workflow);
 
 #endif							/* DWF_WORKFLOW_H */

@@ -16,9 +16,13 @@
 #include "postgres.h"
 
 #include "domowf.h"
+#include "news.h"
+#include "quota.h"
 #include "report.h"
 #include "roster.h"
 #include "shared.h"
+#include "tally.h"
+#include "waiters.h"
 #include "xact.h"
 
 #include "access/xact.h"
@@ -47,11 +51,10 @@ static Level *innermost;
 
 /* What is to be told to other processes at COMMIT. */
 static bool has_enqueued;
-static int64 enqueued;
 static TimestampTz earliest;
 static bool has_waiting;
-static bool has_settled;
 static bool has_created;
+static DwfNews news;
 
 static void at_xact_event(XactEvent event, void *arg);
 static void at_subxact_event(SubXactEvent event, SubTransactionId my_subid,
@@ -113,7 +116,29 @@ dwf_xact_note_enqueued(TimestampTz run_at, int count)
 	if (!has_enqueued || run_at < earliest)
 		earliest = run_at;
 	has_enqueued = true;
-	enqueued += count;
+	dwf_tally_add(InvalidOid, count);
+}
+
+void
+dwf_xact_note_count(Oid role, int count)
+{
+	register_callbacks();
+	dwf_tally_add(role, count);
+}
+
+void
+dwf_xact_note_due(int64 lane, TimestampTz due)
+{
+	dwf_xact_note_enqueued(due, 0);
+	dwf_news_add_lane(&news, lane, due);
+}
+
+void
+dwf_xact_note_left(int64 id)
+{
+	dwf_news_add_id(&news, id);
+	dwf_xact_note_enqueued(DT_NOEND, 0);
+	dwf_xact_note_waiting();
 }
 
 void
@@ -124,10 +149,10 @@ dwf_xact_note_waiting(void)
 }
 
 void
-dwf_xact_note_settled(void)
+dwf_xact_note_settled(int64 request)
 {
 	register_callbacks();
-	has_settled = true;
+	dwf_waiters_mark(request);
 }
 
 void
@@ -141,12 +166,23 @@ dwf_xact_note_created(void)
 static void
 tell_others(void)
 {
+	Oid			role;
+	int64		count;
+
+	/* first, so that the worker cannot take off what was not yet added */
+	for (int i = 0; dwf_tally_entry(i, &role, &count); i++)
+	{
+		if (OidIsValid(role))
+			(void) dwf_quota_add(role, count);
+	}
+	dwf_news_tell(MyDatabaseId, &news);
+
 	/* a CREATE EXTENSION that was prepared has told nobody */
 	if (has_enqueued &&
-		!dwf_shared_wake(MyDatabaseId, earliest, enqueued, has_waiting))
+		!dwf_shared_wake(MyDatabaseId, earliest, dwf_tally_count(InvalidOid),
+						 has_waiting))
 		has_created = true;
-	if (has_settled)
-		dwf_shared_settled();
+	dwf_waiters_wake();
 	if (has_created)
 		dwf_roster_probe(MyDatabaseId);
 }
@@ -178,7 +214,8 @@ at_xact_event(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_COMMIT:
 			tell_others();
-			/* fall through */
+			innermost = NULL;
+			break;
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PREPARE:
 			innermost = NULL;
@@ -187,8 +224,10 @@ at_xact_event(XactEvent event, void *arg)
 		case XACT_EVENT_PARALLEL_PRE_COMMIT:
 			return;
 	}
-	has_enqueued = has_waiting = has_settled = has_created = false;
-	enqueued = 0;
+	has_enqueued = has_waiting = has_created = false;
+	dwf_tally_end();
+	dwf_waiters_forget();
+	dwf_news_clear(&news);
 }
 
 static void
@@ -196,8 +235,11 @@ at_subxact_event(SubXactEvent event, SubTransactionId my_subid,
 				 SubTransactionId parent_subid, void *arg)
 {
 	Level	   *level = innermost;
+	int			nesting = GetCurrentTransactionNestLevel();
 
-	if (level == NULL || level->nesting != GetCurrentTransactionNestLevel())
+	if (event == SUBXACT_EVENT_COMMIT_SUB || event == SUBXACT_EVENT_ABORT_SUB)
+		dwf_tally_end_level(nesting, event == SUBXACT_EVENT_COMMIT_SUB);
+	if (level == NULL || level->nesting != nesting)
 		return;
 	switch (event)
 	{

@@ -26,9 +26,24 @@ extern void dwf_xact_note(DwfOperation operation, const char *id);
  * Notes that this transaction enqueued `count` requests (0: changed one; below
  * that: took some out) that are due at `run_at` (DT_NOEND: not of themselves):
  * the worker is woken when it commits.  A rolled back subtransaction's note
- * wakes the worker for nothing, which is harmless.
+ * wakes the worker for nothing, which is harmless; it is not counted.
  */
 extern void dwf_xact_note_enqueued(TimestampTz run_at, int count);
+
+/* The same count, of one role: in addition, for those limited by role. */
+extern void dwf_xact_note_count(Oid role, int count);
+
+/*
+ * The same for a request of a lane (lanes.h), counted elsewhere, that is due
+ * from this time on: whatever becomes due is noted so, or it is found late.
+ */
+extern void dwf_xact_note_due(int64 lane, TimestampTz due);
+
+/*
+ * Notes that this transaction settles a request of an order key by hand, so
+ * that another one of it, which it does not see, may stand behind nobody.
+ */
+extern void dwf_xact_note_left(int64 id);
 
 /*
  * Notes that this transaction leaves a request behind another one of its order
@@ -38,10 +53,10 @@ extern void dwf_xact_note_enqueued(TimestampTz run_at, int count);
 extern void dwf_xact_note_waiting(void);
 
 /*
- * Notes that this transaction settled requests: who waits for one is woken
+ * Notes that this transaction settled a request: who waits for it is woken
  * when it commits.
  */
-extern void dwf_xact_note_settled(void);
+extern void dwf_xact_note_settled(int64 request);
 
 /* The same for a database that has the extension now. */
 extern void dwf_xact_note_created(void);

@@ -1,5 +1,5 @@
 """C sources as the rules in this directory read them: no parser, but enough
-for code that pgindent has laid out."""
+for code that pgindent has laid out; and which files are shell scripts."""
 
 import pathlib
 import re
@@ -18,6 +18,17 @@ def sources(*patterns):
     for pattern in patterns:
         for path in sorted(ROOT.glob(pattern)):
             yield str(path.relative_to(ROOT)), path.read_text()
+
+
+def scripts():
+    """(name, text) of each shell script, wherever it lies."""
+    for place in (".ci", "test"):
+        for path in sorted(ROOT.glob(f"{place}/**/*")):
+            if not path.is_file() or path.suffix not in ("", ".sh"):
+                continue
+            text = path.read_text(errors="replace")
+            if path.suffix or re.match(r"#!\S+[/ ](?:ba|da)?sh\b", text):
+                yield str(path.relative_to(ROOT)), text
 
 
 def _blank(text):

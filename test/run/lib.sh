@@ -1,3 +1,5 @@
+# shellcheck shell=bash # sourced, never run
+#
 # test/run/lib.sh
 #	What all that starts servers shares: tests, demo, benchmarks.  For bash; a
 #	script begins with
@@ -124,13 +126,13 @@ end_processes()
 	local pids tries
 
 	for tries in {1..50}; do
-		pids=$(processes_in_run)
-		[ -n "$pids" ] || return 0
+		mapfile -t pids < <(processes_in_run)
+		[ ${#pids[@]} -gt 0 ] || return 0
 		# the first signal is an immediate shutdown to a server
 		case $tries in
-			1) signal_all QUIT $pids ;;
-			10) signal_all TERM $pids ;;
-			30) signal_all KILL $pids ;;
+			1) signal_all QUIT "${pids[@]}" ;;
+			10) signal_all TERM "${pids[@]}" ;;
+			30) signal_all KILL "${pids[@]}" ;;
 		esac
 		sleep 0.1
 	done
@@ -161,6 +163,7 @@ temp_install()
 	local file
 
 	BINDIR=$("$PG_CONFIG" --bindir)
+	# shellcheck disable=SC2034 # for who sources this
 	PGXS_DIR=$(cd "$(dirname "$("$PG_CONFIG" --pgxs)")/../.." && pwd)
 	export PATH="$BINDIR:$PATH"
 	build_and_install "$@"
@@ -251,7 +254,7 @@ start_cluster()
 			>>"$dir/postgresql.conf"
 	fi
 	printf '%s\n' "${@:2}" >>"$dir/postgresql.conf"
-	PGPORT=$(sed -n 's/^port = //p' "$dir/postgresql.conf" | head -n 1)
+	PGPORT=$(sed -n '/^port = / { s///p; q; }' "$dir/postgresql.conf")
 	export PGPORT
 	as_user pg_ctl -D "$dir" -l "$dir.log" -w -s start || {
 		tail -n 20 "$dir.log"

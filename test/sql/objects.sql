@@ -42,5 +42,60 @@ SELECT domowf_set_permissions('x', '[]');
 RESET ROLE;
 DROP ROLE regress_domowf_nobody;
 
+-- columns, triggers and policies have comments as well
+SELECT pg_describe_object(x.classid, x.objid, x.objsubid) AS without_comment
+FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid, LATERAL (
+  SELECT 'pg_class'::regclass, attrelid, attnum FROM pg_attribute
+  WHERE attrelid = d.objid AND attnum > 0 AND NOT attisdropped
+    AND (SELECT relkind IN ('r', 'f') FROM pg_class WHERE oid = attrelid)
+  UNION ALL SELECT 'pg_trigger'::regclass, oid, 0 FROM pg_trigger
+  WHERE tgrelid = d.objid AND NOT tgisinternal
+  UNION ALL SELECT 'pg_policy'::regclass, oid, 0 FROM pg_policy
+  WHERE polrelid = d.objid) x (classid, objid, objsubid)
+WHERE e.extname = 'domowf' AND d.deptype = 'e' AND d.classid = 'pg_class'::regclass
+  AND NOT EXISTS (SELECT FROM pg_description c WHERE c.classoid = x.classid
+                  AND c.objoid = x.objid AND c.objsubid = x.objsubid);
+
+-- every object, and what others than its owner, who may do all, may do with it
+SELECT i.type, i.identity, (
+    SELECT string_agg(CASE a.grantee WHEN 0 THEN 'PUBLIC'
+                      ELSE a.grantee::regrole::text END || ' '
+                      || a.privilege_type, ', ' ORDER BY a.grantee, a.privilege_type)
+    FROM aclexplode(m.acl) a WHERE a.grantee <> m.owner) AS others,
+    NOT EXISTS (SELECT privilege_type FROM aclexplode(acldefault(m.type, m.owner))
+                WHERE grantee = m.owner EXCEPT SELECT privilege_type
+                FROM aclexplode(m.acl) WHERE grantee = m.owner) AS owner_all
+FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+LEFT JOIN LATERAL (
+    SELECT type, owner, coalesce(acl, acldefault(type, owner)) FROM (
+    SELECT 'f'::"char", proowner, proacl FROM pg_proc
+    WHERE oid = d.objid AND d.classid = 'pg_proc'::regclass
+    UNION ALL SELECT CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char",
+        relowner, relacl FROM pg_class
+    WHERE oid = d.objid AND d.classid = 'pg_class'::regclass
+    UNION ALL SELECT 'T', typowner, typacl FROM pg_type
+    WHERE oid = d.objid AND d.classid = 'pg_type'::regclass
+    UNION ALL SELECT 'n', nspowner, nspacl FROM pg_namespace
+    WHERE oid = d.objid AND d.classid = 'pg_namespace'::regclass
+    UNION ALL SELECT 'F', fdwowner, fdwacl FROM pg_foreign_data_wrapper
+    WHERE oid = d.objid AND d.classid = 'pg_foreign_data_wrapper'::regclass
+    UNION ALL SELECT 'S', srvowner, srvacl FROM pg_foreign_server
+    WHERE oid = d.objid AND d.classid = 'pg_foreign_server'::regclass
+    ) o (type, owner, acl)) m (type, owner, acl) ON true,
+pg_identify_object(d.classid, d.objid, 0) i
+WHERE e.extname = 'domowf' AND d.deptype = 'e'
+ORDER BY i.type COLLATE "C", i.identity COLLATE "C";
+
+-- what it depends on, and is neither its own nor PostgreSQL's
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set leaves :abs_srcdir '/update/leaves.sql'
+\i :leaves
+
+-- a version whose script can be hijacked cannot be installed any more
+BEGIN;
+DROP EXTENSION domowf;
+CREATE EXTENSION domowf VERSION '1.0';
+ROLLBACK;
+
 -- it cannot be moved to another schema
 ALTER EXTENSION domowf SET SCHEMA pg_catalog;

@@ -20,6 +20,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+Domowf->expect_in_log(qr/could not (?:send|complete) /);
+
 my $domo = Domo->new(tls => 1, tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node('main', $domo);
 my $session = Domowf->session($node);

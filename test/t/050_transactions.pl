@@ -125,6 +125,31 @@ $got = run(
 warns('released into a savepoint that is rolled back',
 	$got, 'subtransaction', map { "started $_" } @started);
 
+# a call at some depth and one further in, whose savepoint is released one by
+# one, up to some depth that is then rolled back: what was called there or
+# further in is named, and nothing else
+foreach my $earlier (0 .. 2)
+{
+	foreach my $later ($earlier + 1 .. 3)
+	{
+		foreach my $back (0 .. $later - 1)
+		{
+			$got = run(
+				'BEGIN',
+				(map { "SAVEPOINT s$_" } 1 .. $earlier),
+				start(),
+				(map { "SAVEPOINT s$_" } $earlier + 1 .. $later),
+				start(),
+				(map { "RELEASE s$_" } reverse $back + 1 .. $later),
+				$back ? ("ROLLBACK TO s$back", 'COMMIT') : 'ROLLBACK');
+			warns("calls at depth $earlier and $later, back to $back",
+				$got, $back ? 'subtransaction' : 'transaction',
+				map { "started $_" }
+				  $earlier < $back ? $started[1] : @started);
+		}
+	}
+}
+
 # ROLLBACK TO leaves the savepoint open: what follows is within it again
 $got = run(
 	'BEGIN', start(), 'SAVEPOINT a', start(), 'ROLLBACK TO a', start(),

@@ -18,6 +18,9 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+Domowf->expect_in_log(qr/could not open domowf\.token_file: No such file/,
+	qr/could not send .*: Failed to connect/);
+
 my $secret = qr/(?:test-token|own-token|new-token|file-token)-\w+/;
 my @tokens = map { "$_-0123456789-abcdef" }
   qw(test-token own-token new-token file-token);

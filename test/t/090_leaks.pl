@@ -16,6 +16,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+Domowf->expect_in_log(qr/could not send start of workflow "(?:refused|wrong name)"/);
+
 # Of what is measured after the first round.
 use constant MAX_MORE_DESCRIPTORS => 2;
 use constant MAX_MORE_KB => 4096;

@@ -374,8 +374,11 @@ is( $session->value(
 	),
 	'f|f|f',
 	'... and nobody can interfere');
-is($session->value('SELECT state, in_flight FROM domowf.worker'),
-	'sending|1', '... the worker says so');
+
+# at the end of the worker's turn, when the other side has the request already
+ok( $node->poll_query_until('postgres',
+		q{SELECT state = 'sending' AND in_flight = 1 FROM domowf.worker}),
+	'... the worker says so');
 $domo->release('hold');
 is($session->outcome($id), 'done', '... it ends as usual');
 is($session->value('SELECT domowf_retry(987654321)'),

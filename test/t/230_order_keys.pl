@@ -15,6 +15,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+Domowf->expect_in_log(qr/could not serialize access/);
+
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
 	'main', $domo,
@@ -27,12 +29,13 @@ my ($one, $two) = map { Domowf->session($node) } 1 .. 2;
 my ($got, $first, $second, $third);
 
 $one->value(<<'END');
-INSERT INTO domowf.workflow (name, model_id, version, message_name)
-VALUES ('plain', 'model', '1.0.0', 'Start it'),
-	('other', 'model', '1.0.0', 'Start it'),
-	('slow', 'scenario:delay:30', '1.0.0', 'Start it'),
-	('refused', 'scenario:status:404', '1.0.0', 'Start it'),
-	('doubtful', 'scenario:status:502', '1.0.0', 'Start it')
+INSERT INTO domowf.workflow (name, model_id, version, message_name,
+	order_scope)
+VALUES ('plain', 'model', '1.0.0', 'Start it', 'shared'),
+	('other', 'model', '1.0.0', 'Start it', 'shared'),
+	('slow', 'scenario:delay:30', '1.0.0', 'Start it', 'shared'),
+	('refused', 'scenario:status:404', '1.0.0', 'Start it', 'shared'),
+	('doubtful', 'scenario:status:502', '1.0.0', 'Start it', 'shared')
 END
 
 my $hour = q{now() + interval '1 hour'};

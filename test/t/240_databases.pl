@@ -232,6 +232,25 @@ is(outcome('three', enqueue('three', 'new')),
 is_quick('DROP DATABASE three WITH (FORCE)', 'DROP DATABASE WITH (FORCE)');
 $domo->close_all;
 
+# Without domowf's own doing, as where an extension calls dropdb().
+SKIP:
+{
+	skip 'since 19 PostgreSQL itself ends the worker', 4
+	  if $admin->value('SHOW server_version_num') < 190000;
+	$admin->value('CREATE DATABASE three');
+	equip('three');
+	hang('three', 'unasked');
+	$admin->configure('domowf.test_point', 'evict=0');
+	$node->poll_query_until('postgres',
+		"SELECT current_setting('domowf.test_point') = 'evict=0'");
+	is_quick('DROP DATABASE three', 'DROP DATABASE by another way');
+	$admin->configure('domowf.test_point', '');
+	ok(until_workers('three', 0), '... the worker is gone');
+	is(outcome('postgres', enqueue('postgres', 'after the drop by another way')),
+		'done', '... the worker of another database goes on');
+	$domo->close_all;
+}
+
 # ---- domowf.worker
 
 $id = hang('postgres', 'switched off');

@@ -13,9 +13,7 @@ use lib $FindBin::RealBin, "$FindBin::RealBin/../domo";
 
 use Domo;
 use Domowf;
-use File::Find;
 use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::RecursiveCopy;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
@@ -26,48 +24,27 @@ use constant SOON => 3;
 my %scripts = (
 
 	# another shape, and back
-	'1.0--1.1' => q{ALTER TABLE domowf.queue RENAME errors TO faults;
+	'1.1--1.2' => q{ALTER TABLE domowf.queue RENAME errors TO faults;
 		ALTER TABLE domowf.log RENAME errors TO faults;},
-	'1.1--1.0' => q{ALTER TABLE domowf.queue RENAME faults TO errors;
+	'1.2--1.1' => q{ALTER TABLE domowf.queue RENAME faults TO errors;
 		ALTER TABLE domowf.log RENAME faults TO errors;},
 
 	# one that even an INSERT meets
-	'1.0--2.0' => q{ALTER TABLE domowf.queue ADD COLUMN later text;},
+	'1.1--2.0' => q{ALTER TABLE domowf.queue ADD COLUMN later text;},
 
 	# no table is touched
-	'1.0--1.10' => q{COMMENT ON SCHEMA domowf IS 'of later';},
-	'1.10--1.0' => q{COMMENT ON SCHEMA domowf IS 'of 1.0';},
-
-	# an earlier version
-	'0.9--1.0' => q{ALTER TABLE domowf.queue SET (fillfactor = 80);},);
+	'1.1--1.10' => q{COMMENT ON SCHEMA domowf IS 'of later';},
+	'1.10--1.1' => q{COMMENT ON SCHEMA domowf IS 'of 1.1';},);
 
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
 	'main', $domo,
 	preload => 1,
-	conf => own_installation() . Domowf::RETRY_AT_ONCE . <<'END');
+	conf => Domowf->own_installation(%scripts) . Domowf::RETRY_AT_ONCE . <<'END');
 domowf.timeout = '10min'
 domowf.poll_interval = '500ms'
 END
 my ($id, $got, $offset);
-
-# Copies the installation that the tests run with and adds the scripts.
-# Returns the settings by which a server finds it.
-sub own_installation
-{
-	my $conf = slurp_file($ENV{TEMP_CONFIG});
-	my ($from) = $conf =~ /^extension_(?:destdir|control_path) = '([^':]+)/m
-	  or die 'no installation';
-	my $to = PostgreSQL::Test::Utils::tempdir . '/installation';
-	my $dir;
-
-	PostgreSQL::Test::RecursiveCopy::copypath($from, $to);
-	find(sub { $dir = $File::Find::dir if $_ eq 'domowf.control' }, $to);
-	append_to_file("$dir/domowf--$_.sql", $scripts{$_}) foreach keys %scripts;
-	append_to_file("$dir/domowf--0.9.sql", slurp_file("$dir/domowf--1.0.sql"));
-	$conf =~ s/\Q$from\E/$to/g;
-	return $conf;
-}
 
 sub value
 {
@@ -131,15 +108,33 @@ sub update
 	return;
 }
 
+sub until_paused
+{
+	my ($name, $reason, $database) = @_;
+
+	ok( $node->poll_query_until($database // 'postgres',
+			"SELECT state = 'paused' AND pause_reason ~ '$reason'
+				FROM domowf.worker"),
+		$name);
+	return;
+}
+
 sub until_outdated
 {
 	my ($name, $database) = @_;
 
-	ok( $node->poll_query_until($database // 'postgres',
-			q{SELECT state = 'paused' AND pause_reason ~ 'restart'
-				FROM domowf.worker}),
-		"$name: the worker says that a restart is due");
+	until_paused("$name: the worker says that a restart is due",
+		'restart', $database);
 	return;
+}
+
+# What is not as it should be, and whether it says what to do.
+sub skew_checks
+{
+	my ($what, $database) = @_;
+
+	return value("SELECT check_name, detail ~ '$what' FROM domowf_check()"
+		  . ' WHERE NOT ok ORDER BY 1', $database);
 }
 
 sub count_lines
@@ -162,7 +157,7 @@ is(outcome(enqueue('first')), 'done', 'a library serves its own version');
 
 $offset = Domowf->log_size($node);
 my @hung = map { hang("hung $_") } 1 .. 2;
-update('1.1');
+update('1.2');
 until_outdated('a newer version');
 is(now_is($_), 'sending', '... what was in flight is left alone') foreach @hung;
 $node->wait_for_log(
@@ -170,11 +165,9 @@ $node->wait_for_log(
 	$offset)
   foreach @hung;
 $node->wait_for_log(
-	qr/domowf: nothing is sent from this database: the extension is version 1\.1, newer than the library/,
+	qr/domowf: nothing is sent from this database: the extension is version 1\.2, newer than the library/,
 	$offset);
-is( value("SELECT check_name, detail ~ 'restart' FROM domowf_check()"
-		  . ' WHERE NOT ok ORDER BY 1'),
-	"version|t\nworker|t",
+is(skew_checks('restart'), "objects|t\ntables|t\nversion|t\nworker|t",
 	'... domowf_check says so');
 # once more around its loop, and a reload
 $node->reload;
@@ -191,7 +184,7 @@ until_outdated('restarted with the same library');
 is(now_is($_), 'sending', '... and nothing is recovered') foreach @hung;
 $domo->close_all;
 
-update('1.0');
+update('1.1');
 is(outcome($hung[$_]), 'in_doubt',
 	'known again: it goes on, and what was in flight is in doubt')
   foreach 0, 1;
@@ -207,10 +200,11 @@ is( value("SELECT string_agg(check_name, ' ') FROM domowf_check() WHERE NOT ok"
 update('1.10');
 until_outdated('a version that changes no table');
 $id = enqueue('stored');
-is(value("SELECT state FROM domowf_wait($id, '1200 ms')"),
-	'queued', '... a request is stored');
+is(now_is($id), 'queued', '... a request is stored');
+$got = $node->psql('postgres', "SELECT domowf_wait($id)");
+isnt($got, 0, '... nobody can wait for it');
 is($domo->arrived('stored'), 0, '... and not sent');
-update('1.0');
+update('1.1');
 is(outcome($id), 'done', '... until it is known');
 is($domo->arrived('stored'), 1, '... once');
 
@@ -245,23 +239,27 @@ register('three');
 is(outcome(enqueue('created anew', 'three'), 'three'),
 	'done', 'made anew in a version that is known: it sends');
 
-# ---- an earlier version, and its update to one that is known
+# ---- 1.0, which this library does not serve, and its update
 
 value('CREATE DATABASE four');
-value(q{CREATE EXTENSION domowf VERSION '0.9'}, 'four');
+value(q{CREATE EXTENSION domowf VERSION '1.0'}, 'four');
 register('four');
-is(outcome(enqueue('of 0.9', 'four'), 'four'),
-	'done', 'an earlier version is served');
-$id = hang('over an update', 'four');
-update('1.0', 'four');
-is(outcome(enqueue('of 1.0', 'four'), 'four'), 'done', '... updated, too');
-$domo->release('over an update');
-is(outcome($id, 'four'), 'done',
-	'... and what was in flight is settled by the same worker');
+until_paused('version 1.0: the worker says that an update is due',
+	'ALTER EXTENSION domowf UPDATE', 'four');
+is(skew_checks('ALTER EXTENSION domowf UPDATE', 'four'),
+	"objects|t\ntables|t\nversion|t\nworker|t",
+	'... domowf_check says so');
+$session = Domowf->session($node, dbname => 'four');
+$got = $session->run(q{SELECT domowf_enqueue('plain')});
+$session->quit;
+is($got->{sqlstate}, '55000', '... enqueueing is refused');
+like($got->{hint}, qr/ALTER EXTENSION domowf UPDATE/, '... with a hint');
+update('1.1', 'four');
+is(outcome(enqueue('of 1.1', 'four'), 'four'), 'done', '... updated: it sends');
 
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $start = time;
-update('1.1');
+update('1.2');
 until_outdated('at last');
 $node->stop('fast');
 cmp_ok(time - $start, '<', 2 * SOON + 2, 'a shutdown while it waits');

@@ -106,6 +106,8 @@ my $sent = $domo->stats->{requests};
 foreach my $demand ('ADD wrong int DEFAULT 1', 'ADD wrong int NOT NULL',
 	q{ADD wrong text GENERATED ALWAYS AS ('x') STORED})
 {
+	my $pid = worker();
+	$offset = Domowf->log_size($node);
 	$session->value('DELETE FROM domowf.log') if $demand =~ /NOT NULL/;
 	$session->value("ALTER TABLE domowf.log $demand");
 	my $words = $demand =~ /NOT NULL/ ? 'is NOT NULL' : 'has a default';
@@ -121,8 +123,6 @@ foreach my $demand ('ADD wrong int DEFAULT 1', 'ADD wrong int NOT NULL',
 	is($session->value($check),
 		qq(f|column "wrong" of table domowf.log $words),
 		'... domowf_check says so');
-	my $pid = worker();
-	$offset = Domowf->log_size($node);
 	$id = enqueue("for later, $words");
 	$node->wait_for_log(qr/\[$pid\] ERROR:  column "wrong" .* $words/, $offset);
 	is($session->request($id), 'queued', '... the worker sends nothing');

@@ -17,6 +17,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+Domowf->expect_in_log(qr/could not open domowf\.token_file: No such file/);
+
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $conf = Domowf::RETRY_AT_ONCE . <<'END';
 domowf.timeout = '10min'

@@ -240,8 +240,21 @@ is( $session->value(
 	),
 	'it was not sent before it expired',
 	'... the view says why');
+
+# the time begins with the request, and is not over while it is sent
+set_config('domowf.expire_after', '1h');
+$session->quit;
+$session = Domowf->session($node);
+my $before = $session->value('SELECT clock_timestamp()');
+my $timely = $session->enqueue('hold', 'timely');
+is( $session->value("SELECT expires_at - interval '1 hour' BETWEEN"
+		  . " '$before' AND clock_timestamp()"
+		  . " FROM domowf.queue WHERE id = $timely"),
+	't',
+	'domowf.expire_after: an hour is an hour from now');
 $session->value('SELECT domowf_resume()');
-is($session->outcome($_), 'done', '... resumed') foreach $id, $long;
+is($session->outcome($_), 'done', '... resumed') foreach $id, $long, $timely;
+is($domo->arrived('timely'), 1, '... it was sent');
 set_config('domowf.expire_after', 0);
 
 # one that expires while it waits for another attempt

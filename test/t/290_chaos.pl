@@ -56,10 +56,10 @@ my $asker = Asker->new($ledger);
 
 $node->safe_psql('postgres', <<'END');
 INSERT INTO domowf.workflow (name, model_id, version, message_name, on_doubt,
-	max_attempts)
-VALUES ('hold', 'model', '1.0.0', 'Start it', 'hold', NULL),
-	('retry', 'model', '1.0.0', 'Start it', 'retry', NULL),
-	('few', 'model', '1.0.0', 'Start it', 'retry', 2);
+	max_attempts, order_scope)
+VALUES ('hold', 'model', '1.0.0', 'Start it', 'hold', NULL, 'both'),
+	('retry', 'model', '1.0.0', 'Start it', 'retry', NULL, 'both'),
+	('few', 'model', '1.0.0', 'Start it', 'retry', 2, NULL);
 CREATE SEQUENCE place;
 CREATE TABLE marks (n text, tx int, id bigint, order_key text,
 	place bigint DEFAULT nextval('place'));
@@ -478,7 +478,8 @@ sub come_to_rest
 		until_true(<<'END') or return 0;
 SELECT NOT EXISTS (SELECT FROM domowf.queue q WHERE state <> 'in_doubt'
 	AND NOT (waiting AND EXISTS (SELECT FROM domowf.queue d
-		WHERE d.order_key = q.order_key AND state = 'in_doubt')))
+		WHERE (d.order_space, d.order_key) = (q.order_space, q.order_key)
+			AND state = 'in_doubt')))
 END
 		last if value(<<'END') eq 'f';
 SELECT EXISTS (SELECT FROM domowf.queue WHERE waiting)

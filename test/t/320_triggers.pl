@@ -232,7 +232,11 @@ END
 
 # ---- a queue that is full
 
+# counted anew, since nobody has told of the COMMIT PREPARED above
 $one->value('SELECT domowf_pause()');
+$one->value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
+$node->poll_query_until('postgres',
+	q{SELECT state = 'paused' FROM domowf.worker});
 $one->value('SET domowf.max_queue_length = 2');
 $one->value("INSERT INTO orders VALUES (60 + $_, 'full')") foreach 1 .. 2;
 is($one->run("INSERT INTO orders VALUES (63, 'full')")->{sqlstate},

@@ -5,7 +5,8 @@
 #   my $asker = Asker->new($ledger);
 #   $sql .= $asker->ask(tx => 1, round => 1);
 #
-# It needs the workflows hold, retry and few, and the tables
+# It needs the workflows hold and retry, of one order_scope, and few, and the
+# tables
 #
 #   marks (n, tx, id, order_key, place), of which place has a default
 #   orders (n, tx, key, order_key), whose trigger starts the workflow hold

@@ -22,9 +22,14 @@ use strict;
 use warnings;
 
 use Encode ();
+use File::Find ();
+use FindBin;
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::RecursiveCopy;
 use PostgreSQL::Test::Utils;
+use ServerLog;
+use Test::Builder;
 
 use constant TOKEN => 'test-token-0123456789-abcdef';
 
@@ -33,6 +38,32 @@ use constant RETRY_AT_ONCE => <<'END';
 domowf.retry_base = '10ms'
 domowf.retry_cap = '50ms'
 END
+
+# What the servers' logs may hold although ServerLog.pm looks for it.
+my @expected_in_log;
+
+sub expect_in_log
+{
+	my ($class, @expected) = @_;
+
+	push @expected_in_log, @expected;
+	return;
+}
+
+# The last test of each file, which none has to ask for.
+{
+	no warnings 'redefine';
+	my $done_testing = \&Test::Builder::done_testing;
+
+	*Test::Builder::done_testing = sub {
+		my ($builder, @plan) = @_;
+		my @faults = ServerLog::faults(@expected_in_log);
+
+		$builder->ok(@faults == 0, 'no server\'s log has what it never should')
+		  or $builder->diag(map { "$_\n" } @faults);
+		$builder->$done_testing(@plan);
+	};
+}
 
 # The settings by which a server's calls reach $domo.
 sub settings
@@ -64,6 +95,48 @@ sub start_node
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION domowf');
 	return $node;
+}
+
+# Copies the installation that the tests run with and adds scripts to it: that
+# of 1.0, which is not installable any more, and others by what stands between
+# domowf-- and .sql.  Returns the settings by which a server finds it.
+sub own_installation
+{
+	my ($class, %scripts) = @_;
+	my $conf = slurp_file($ENV{TEMP_CONFIG});
+	my ($from) = $conf =~ /^extension_(?:destdir|control_path) = '([^':]+)/m
+	  or die 'no installation';
+	my $to = PostgreSQL::Test::Utils::tempdir . '/installation';
+	my $dir;
+
+	PostgreSQL::Test::RecursiveCopy::copypath($from, $to);
+	File::Find::find(
+		sub { $dir = $File::Find::dir if $_ eq 'domowf.control' }, $to);
+	$scripts{'1.0'} = $class->script('update/domowf--1.0.sql');
+	foreach my $name (keys %scripts)
+	{
+		die "$name is installed" if -e "$dir/domowf--$name.sql";
+		append_to_file("$dir/domowf--$name.sql", $scripts{$name});
+	}
+	$conf =~ s/\Q$from\E/$to/g;
+	return $conf;
+}
+
+# A file of test/, or with ../ before it of the checkout.
+sub script
+{
+	my ($class, $name) = @_;
+
+	return slurp_file("$FindBin::RealBin/../$name");
+}
+
+# What test/update/NAME.sql finds in a database, whatever that is set to.
+sub look
+{
+	my ($class, $node, $database, $name) = @_;
+
+	return $node->safe_psql($database,
+		"SET search_path = pg_catalog; SET quote_all_identifiers = off;\n" . $class->script("update/$name.sql"));
 }
 
 sub session

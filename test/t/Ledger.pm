@@ -327,6 +327,20 @@ sub _check_keys
 	return;
 }
 
+# Whose order keys a request's are, by what was asked: workflow or operation.
+sub _order_space
+{
+	my ($self, $n) = @_;
+	my $kind = $self->{asked}{$n}{kind};
+	my %space = (
+		hold => 'of both',
+		retry => 'of both',
+		start => 'of the role',
+		cancel => 'of the role');
+
+	return $space{$kind} // $kind;
+}
+
 # Of one order key, each was sent for the first time after those before it, in
 # the order of commits, had been settled; and no two were in flight at once.
 sub _check_order
@@ -341,6 +355,7 @@ sub _check_order
 		my $first = $self->{entries}{$n} && $self->{entries}{$n}[0];
 
 		next if $order_key eq '' || !$row;
+		$order_key = $self->_order_space($n) . " $order_key";
 		push @{ $entries{$order_key} }, @{ $self->{entries}{$n} || [] };
 		foreach my $earlier (grep { $first } @{ $before{$order_key} || [] })
 		{

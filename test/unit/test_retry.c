@@ -1,7 +1,7 @@
 /*
  * test_retry.c
- *	  Unit tests of retry.c: backoff, Retry-After, the pause of a connection and
- *	  the rate limit.
+ *	  Unit tests of retry.c: backoff, Retry-After, the pauses of lanes and of a
+ *	  connection, and the rate limit.
  *
  * Time and dice are arguments, so that an outage of a minute, or a day of
  * retries, is played through here in microseconds.
@@ -112,126 +112,243 @@ test_retry_after(void)
 	}
 }
 
-static void
-note(DwfPause *pause, DwfOutcome outcome, int64_t now)
+/* A connection with some lanes, whose ids are their places. */
+#define LANES	4
+
+typedef struct Way
 {
-	dwf_pause_note(pause, outcome, now, now, -1, &defaults, 0.5);
+	DwfConnectionPause connection;
+	DwfPause	lanes[LANES];
+	double		random;
+} Way;
+
+static void
+note_as(Way *way, int lane, DwfOutcome outcome, int64_t sent_at, int64_t now,
+		int64_t retry_after)
+{
+	DwfEvidence evidence = {
+		.outcome = outcome,.lane = lane,.sent_at = sent_at,.now = now,
+		.retry_after = retry_after
+	};
+
+	dwf_pause_note(&way->connection, &way->lanes[lane], &evidence, &defaults,
+				   way->random);
 }
 
 static void
-test_pause_begins(void)
+note(Way *way, int lane, DwfOutcome outcome, int64_t now)
+{
+	note_as(way, lane, outcome, now, now, -1);
+}
+
+/* How many may be in flight. */
+static int
+room(const Way *way, int64_t now)
+{
+	return dwf_pause_room(&way->connection.pause, now, 8);
+}
+
+static int
+lane_room(const Way *way, int lane, int64_t now)
+{
+	return dwf_pause_room(&way->lanes[lane], now, 8);
+}
+
+static void
+test_one_answer_pauses(void)
 {
 	static const DwfOutcome at_once[] = {DWF_THROTTLED, DWF_UNAUTHORIZED};
-	static const DwfOutcome third[] = {DWF_UNSENT, DWF_IN_DOUBT};
+
+	for (int i = 0; i < 2; i++)
+	{
+		Way			way = {.random = 0.5};
+		int64_t		until;
+
+		is_int(room(&way, NOW), 8, "open at first");
+		note(&way, 0, at_once[i], NOW);
+		until = way.connection.pause.until;
+		is_int(room(&way, NOW), 0, "one 429 or 401 pauses the connection");
+		ok(until >= NOW + defaults.base / 2 && until <= NOW + defaults.base,
+		   "for about retry_base");
+		is_int(room(&way, until - 1), 0, "until then");
+		is_int(room(&way, until), 1, "then one probe");
+		is_int(lane_room(&way, 0, NOW), 8, "its lane is as good as any");
+	}
+}
+
+static void
+test_a_lane_pauses(void)
+{
+	static const DwfOutcome bad[] = {DWF_UNSENT, DWF_IN_DOUBT};
 	static const DwfOutcome good[] = {DWF_DONE, DWF_REJECTED};
 
 	for (int i = 0; i < 2; i++)
 	{
-		DwfPause	pause = {0};
+		Way			way = {.random = 0.5};
 
-		is_int(dwf_pause_room(&pause, NOW, 8), 8, "open at first");
-		note(&pause, at_once[i], NOW);
-		is_int(dwf_pause_room(&pause, NOW, 8), 0, "one 429 or 401 pauses");
-		ok(pause.until >= NOW + defaults.base / 2 &&
-		   pause.until <= NOW + defaults.base, "for about retry_base");
-		is_int(dwf_pause_room(&pause, pause.until - 1, 8), 0, "until then");
-		is_int(dwf_pause_room(&pause, pause.until, 8), 1, "then one probe");
+		note(&way, 0, bad[i], NOW);
+		note(&way, 0, bad[1 - i], NOW);
+		is_int(lane_room(&way, 0, NOW), 8, "two failures do not pause a lane");
+		note(&way, 0, bad[i], NOW);
+		is_int(lane_room(&way, 0, NOW), 0, "the third one does");
+		is_int(lane_room(&way, 0, way.lanes[0].until), 1, "then one probe");
+		is_int(lane_room(&way, 1, NOW), 8, "another lane goes on");
+		for (int j = 0; j < 100; j++)
+			note(&way, 0, bad[i], way.lanes[0].until);
+		is_int(room(&way, NOW), 8, "nor does the connection pause, ever");
 	}
 	for (int i = 0; i < 2; i++)
 	{
-		DwfPause	pause = {0};
-
-		note(&pause, third[i], NOW);
-		note(&pause, third[1 - i], NOW);
-		is_int(dwf_pause_room(&pause, NOW, 8), 8, "two failures do not pause");
-		note(&pause, third[i], NOW);
-		is_int(dwf_pause_room(&pause, NOW, 8), 0, "the third one does");
-	}
-	for (int i = 0; i < 2; i++)
-	{
-		DwfPause	pause = {0};
+		Way			way = {.random = 0.5};
 
 		for (int j = 0; j < 100; j++)
 		{
-			note(&pause, DWF_IN_DOUBT, NOW);
-			note(&pause, DWF_UNSENT, NOW);
-			note(&pause, good[i], NOW);
+			note(&way, 0, DWF_IN_DOUBT, NOW);
+			note(&way, 0, DWF_UNSENT, NOW);
+			note(&way, 0, good[i], NOW);
 		}
-		is_int(dwf_pause_room(&pause, NOW, 8), 8,
-			   "an answer in between: not in a row");
+		is_int(lane_room(&way, 0, NOW), 8, "an answer in between: not in a row");
 	}
+}
+
+static void
+test_lanes_that_fail_together(void)
+{
+	Way			way = {.random = 0.5};
+
+	note(&way, 0, DWF_IN_DOUBT, NOW);
+	note(&way, 1, DWF_UNSENT, NOW);
+	is_int(room(&way, NOW), 8, "two failures do not pause the connection");
+	note(&way, 0, DWF_IN_DOUBT, NOW);
+	is_int(room(&way, NOW), 0, "the third one does, of two lanes");
+	is_int(lane_room(&way, 0, NOW), 8, "which themselves do not rest yet");
+
+	memset(&way, 0, sizeof(way));
+	note(&way, 0, DWF_IN_DOUBT, NOW);
+	note(&way, 1, DWF_IN_DOUBT, NOW);
+	note(&way, 2, DWF_REJECTED, NOW);
+	note(&way, 0, DWF_IN_DOUBT, NOW);
+	note(&way, 1, DWF_IN_DOUBT, NOW);
+	is_int(room(&way, NOW), 8, "an answer to any lane: not in a row");
+
+	memset(&way, 0, sizeof(way));
+	for (int i = 0; i < 3; i++)
+		note(&way, 0, DWF_IN_DOUBT, NOW);
+	note(&way, 1, DWF_IN_DOUBT, NOW);
+	is_int(room(&way, NOW), 0, "one of another lane after three of one");
+}
+
+/* Two workflows that never work must not shut out a third one. */
+static void
+test_lanes_that_never_work(void)
+{
+	Way			way = {.random = 0.5};
+	int64_t		now = NOW;
+	int64_t		wait = 0;
+
+	for (int i = 0; i < 200; i++)
+	{
+		note(&way, i % 2, DWF_IN_DOUBT, now);
+		if (way.connection.pause.until > now)
+		{
+			wait = way.connection.pause.until - now;
+			now = way.connection.pause.until;
+		}
+		if (way.lanes[(i + 1) % 2].until > now)
+			now = way.lanes[(i + 1) % 2].until;
+	}
+	ok(wait <= 64 * defaults.base,
+	   "two lanes that fail for ever: the connection rests for %d s",
+	   (int) (wait / SEC));
+	ok(way.lanes[0].until - way.lanes[0].since >= defaults.cap / 2,
+	   "... they themselves up to retry_cap");
+	note(&way, 2, DWF_DONE, now);
+	is_int(room(&way, now), 8, "... one that is answered opens it");
+	for (int i = 0; i < 50; i++)
+		note(&way, i % 2, DWF_IN_DOUBT, now += 60 * MINUTE);
+	is_int(room(&way, now), 8, "... which their probes do not pause again");
 }
 
 static void
 test_pause_goes_on(void)
 {
-	DwfPause	pause = {0};
+	Way			way = {.random = 0.5};
+	const DwfPause *pause = &way.connection.pause;
 	int64_t		now = NOW;
 	int64_t		longest = 0;
 	int			bad = 0;
 
-	note(&pause, DWF_UNAUTHORIZED, now);
+	note(&way, 0, DWF_UNAUTHORIZED, now);
+	is_int(way.connection.began, now, "when the first pause began is known");
 	for (int i = 1; i < 200; i++)
 	{
 		int64_t		wait;
 
-		now = pause.until;
-		note(&pause, DWF_UNAUTHORIZED, now);
-		wait = pause.until - now;
+		now = pause->until;
+		note(&way, i % LANES, DWF_UNAUTHORIZED, now);
+		wait = pause->until - now;
 		if (wait < longest || wait > defaults.cap)
 			bad++;
 		longest = wait;
 	}
 	is_int(bad, 0, "each failed probe waits at least as long as the one before");
 	ok(longest >= defaults.cap / 2, "up to retry_cap");
+	is_int(way.connection.began, NOW, "... it is the first one that counts");
 
-	now = pause.until;
-	note(&pause, DWF_DONE, now);
-	is_int(dwf_pause_room(&pause, now, 8), 8, "a probe that is answered opens");
-	note(&pause, DWF_THROTTLED, now);
-	ok(pause.until <= now + defaults.base, "the next pause is short again");
+	now = pause->until;
+	note(&way, 0, DWF_DONE, now);
+	is_int(room(&way, now), 8, "a probe that is answered opens");
+	note(&way, 0, DWF_THROTTLED, now);
+	ok(pause->until <= now + defaults.base, "the next pause is short again");
 
-	now = pause.until;
-	note(&pause, DWF_REJECTED, now);
-	is_int(dwf_pause_room(&pause, now, 8), 8, "a refusal is an answer, too");
+	now = pause->until;
+	note(&way, 0, DWF_REJECTED, now);
+	is_int(room(&way, now), 8, "a refusal is an answer, too");
 
-	note(&pause, DWF_UNSENT, now);
-	note(&pause, DWF_UNSENT, now);
-	is_int(dwf_pause_room(&pause, now, 8), 8, "failures count from 0 again");
+	note(&way, 0, DWF_UNSENT, now);
+	note(&way, 1, DWF_UNSENT, now);
+	is_int(room(&way, now), 8, "failures count from 0 again");
 }
 
 static void
 test_pause_with_others_in_flight(void)
 {
-	DwfPause	pause = {0};
+	Way			way = {.random = 0.5};
+	const DwfPause *pause = &way.connection.pause;
 	int64_t		until;
 
 	for (int i = 0; i < 3; i++)
-		note(&pause, DWF_IN_DOUBT, NOW);
-	until = pause.until;
+		note(&way, i, DWF_IN_DOUBT, NOW);
+	until = pause->until;
 	for (int i = 0; i < 5; i++)
-		dwf_pause_note(&pause, DWF_IN_DOUBT, NOW, NOW + i, -1, &defaults, 0.5);
-	is_int(pause.until, until, "what was in flight does not make it longer");
-	is_int(pause.pauses, 1, "... nor the next one");
+		note_as(&way, i % 3, DWF_IN_DOUBT, NOW, NOW + i, -1);
+	is_int(pause->until, until, "what was in flight does not make it longer");
+	is_int(pause->pauses, 1, "... nor the next one");
+	until = way.lanes[0].until;
+	for (int i = 0; i < 5; i++)
+		note_as(&way, 0, DWF_IN_DOUBT, NOW, NOW + i, -1);
+	is_int(way.lanes[0].pauses, 1, "... nor that of a lane");
 
-	dwf_pause_note(&pause, DWF_THROTTLED, NOW, NOW + 10, 60 * SEC, &defaults,
-				   0.5);
-	is_int(pause.until, NOW + 10 + 60 * SEC, "but a Retry-After is respected");
-	dwf_pause_note(&pause, DWF_THROTTLED, NOW, NOW + 20, SEC, &defaults, 0.5);
-	is_int(pause.until, NOW + 10 + 60 * SEC, "... and a shorter one changes nothing");
+	note_as(&way, 0, DWF_THROTTLED, NOW, NOW + 10, 60 * SEC);
+	is_int(pause->until, NOW + 10 + 60 * SEC, "but a Retry-After is respected");
+	note_as(&way, 0, DWF_THROTTLED, NOW, NOW + 20, SEC);
+	is_int(pause->until, NOW + 10 + 60 * SEC,
+		   "... and a shorter one changes nothing");
 
 	/* good replies to what was sent before, in the pause and after it */
-	until = pause.until;
-	dwf_pause_note(&pause, DWF_DONE, NOW - 1, NOW + 30, -1, &defaults, 0.5);
-	dwf_pause_note(&pause, DWF_REJECTED, NOW - 1, NOW + 30, -1, &defaults, 0.5);
-	is_int(dwf_pause_room(&pause, NOW + 30, 8), 0,
+	until = pause->until;
+	note_as(&way, 0, DWF_DONE, NOW - 1, NOW + 30, -1);
+	note_as(&way, 0, DWF_REJECTED, NOW - 1, NOW + 30, -1);
+	is_int(room(&way, NOW + 30), 0,
 		   "an answer to what was sent before does not end the pause");
-	dwf_pause_note(&pause, DWF_DONE, NOW - 1, until, -1, &defaults, 0.5);
-	is_int(dwf_pause_room(&pause, until, 8), 1, "... nor the wait for the probe");
-	dwf_pause_note(&pause, DWF_IN_DOUBT, NOW - 1, until, -1, &defaults, 0.5);
-	is_int(pause.until, until, "... nor does a failure put that off");
-	dwf_pause_note(&pause, DWF_DONE, until, until + 1, -1, &defaults, 0.5);
-	is_int(dwf_pause_room(&pause, until + 1, 8), 8, "... which ends it");
+	ok(way.lanes[0].pauses > 0, "... nor that of its lane");
+	note_as(&way, 0, DWF_DONE, NOW - 1, until, -1);
+	is_int(room(&way, until), 1, "... nor the wait for the probe");
+	note_as(&way, 0, DWF_IN_DOUBT, NOW - 1, until, -1);
+	is_int(pause->until, until, "... nor does a failure put that off");
+	note_as(&way, 0, DWF_DONE, until, until + 1, -1);
+	is_int(room(&way, until + 1), 8, "... which ends it");
+	is_int(way.lanes[0].pauses, 0, "... and that of its lane");
 }
 
 static void
@@ -239,14 +356,14 @@ test_pause_retry_after(void)
 {
 	for (int d = 0; d < DICE; d++)
 	{
-		DwfPause	pause = {0};
+		Way			way = {.random = dice[d]};
+		const DwfPause *pause = &way.connection.pause;
 
-		dwf_pause_note(&pause, DWF_THROTTLED, NOW, NOW, 3600 * SEC, &defaults,
-					   dice[d]);
-		is_int(pause.until, NOW + 3600 * SEC, "never under Retry-After");
-		memset(&pause, 0, sizeof(pause));
-		dwf_pause_note(&pause, DWF_THROTTLED, NOW, NOW, SEC, &defaults, dice[d]);
-		ok(pause.until >= NOW + SEC && pause.until <= NOW + defaults.base,
+		note_as(&way, 0, DWF_THROTTLED, NOW, NOW, 3600 * SEC);
+		is_int(pause->until, NOW + 3600 * SEC, "never under Retry-After");
+		memset(&way.connection, 0, sizeof(way.connection));
+		note_as(&way, 0, DWF_THROTTLED, NOW, NOW, SEC);
+		ok(pause->until >= NOW + SEC && pause->until <= NOW + defaults.base,
 		   "nor under the backoff");
 	}
 }
@@ -256,10 +373,14 @@ test_pause_retry_after(void)
  * how many are put in doubt?
  */
 static int
-outage(double random, int in_flight_max, int64_t length, int *good_after)
+outage(double random, int nlanes, int in_flight_max, int64_t length,
+	   int *good_after)
 {
-	DwfPause	pause = {0};
+	Way			way = {.random = random};
 	int64_t		ends[8];
+	int			lane[8];
+	int			of_lane[LANES] = {0};
+	int			turn = 0;
 	int			in_flight = 0;
 	int			doubt = 0;
 
@@ -272,16 +393,28 @@ outage(double random, int in_flight_max, int64_t length, int *good_after)
 		{
 			if (ends[i] > now)
 				continue;
-			ends[i--] = ends[--in_flight];
-			dwf_pause_note(&pause, down ? DWF_IN_DOUBT : DWF_DONE, now - 100000,
-						   now, -1, &defaults, random);
+			note_as(&way, lane[i], down ? DWF_IN_DOUBT : DWF_DONE,
+					now - 100000, now, -1);
+			of_lane[lane[i]]--;
+			ends[i] = ends[--in_flight];
+			lane[i--] = lane[in_flight];
 			if (down)
 				doubt++;
 			else
 				(*good_after)++;
 		}
-		while (in_flight < dwf_pause_room(&pause, now, in_flight_max))
+		for (int tried = 0; tried < nlanes &&
+			 in_flight < dwf_pause_room(&way.connection.pause, now,
+										in_flight_max); tried++)
+		{
+			turn = (turn + 1) % nlanes;
+			if (of_lane[turn] >= lane_room(&way, turn, now))
+				continue;
+			of_lane[turn]++;
+			lane[in_flight] = turn;
 			ends[in_flight++] = now + 100000;
+			tried = -1;
+		}
 	}
 	return doubt;
 }
@@ -289,21 +422,25 @@ outage(double random, int in_flight_max, int64_t length, int *good_after)
 static void
 test_outage(void)
 {
-	for (int d = 0; d < DICE; d++)
+	for (int nlanes = 1; nlanes <= LANES; nlanes++)
 	{
-		int			good;
-		int			doubt = outage(dice[d], 8, MINUTE, &good);
+		for (int d = 0; d < DICE; d++)
+		{
+			int			good;
+			int			doubt = outage(dice[d], nlanes, 8, MINUTE, &good);
 
-		ok(doubt >= 3 && doubt <= 16,
-		   "502 for a minute to a full queue: %d in doubt, not thousands",
-		   doubt);
-		ok(good > 10000, "... and after it the queue is sent: %d", good);
-	}
-	{
-		int			good;
-		int			doubt = outage(0.5, 8, 60 * MINUTE, &good);
+			ok(doubt >= 3 && doubt <= 22,
+			   "502 for a minute to %d lanes: %d in doubt, not thousands",
+			   nlanes, doubt);
+			ok(good > 10000, "... and after it the queue is sent: %d", good);
+		}
+		{
+			int			good;
+			int			doubt = outage(0.5, nlanes, 8, 60 * MINUTE, &good);
 
-		ok(doubt <= 24, "502 for an hour: %d in doubt", doubt);
+			ok(doubt <= 100, "502 for an hour to %d lanes: %d in doubt",
+			   nlanes, doubt);
+		}
 	}
 }
 
@@ -367,7 +504,10 @@ main(void)
 {
 	test_backoff();
 	test_retry_after();
-	test_pause_begins();
+	test_one_answer_pauses();
+	test_a_lane_pauses();
+	test_lanes_that_fail_together();
+	test_lanes_that_never_work();
 	test_pause_goes_on();
 	test_pause_with_others_in_flight();
 	test_pause_retry_after();

@@ -1,0 +1,14 @@
+/*
+ * recount.h
+ *	  Counts the queue, so that what is kept of its length stays right.
+ */
+#ifndef DWF_RECOUNT_H
+#define DWF_RECOUNT_H
+
+/*
+ * Counts the requests that wait, by role, and corrects what shared memory has.
+ * In the worker's transaction, with SPI connected.  Reads all of the queue.
+ */
+extern void dwf_recount(void);
+
+#endif							/* DWF_RECOUNT_H */
