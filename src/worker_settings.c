@@ -5,12 +5,15 @@
  * Its settings are the configuration's.  Whoever owns a database may set most
  * of them for it, and a short domowf.timeout alone would put every start in
  * doubt.  PostgreSQL has no way to connect without what is set for databases
- * and roles, so that it is undone behind it: the process knows what it was
- * started with.  What is put back has the source that it had before, so that a
- * reload of the configuration changes it, as it should.
+ * and roles, and applies it before the process gets to run again.  But a value
+ * does not go before one of a higher source: so while it connects, every
+ * setting claims to come from a source above theirs, whatever its name is and
+ * whatever library it belongs to, and no value is touched.  Behind it each has
+ * its own source again, so that a reload changes it, as it should.
  *
- * On the settings below the worker's statements rest, so that not even the
- * configuration changes them.
+ * What is then left of theirs are placeholders, made for settings that nobody
+ * has defined.  A library loaded later would take them over, and functions can
+ * read them: they are emptied.
  */
 #include "postgres.h"
 
@@ -18,136 +21,39 @@
 #include "worker_settings.h"
 
 #include "mb/pg_wchar.h"
+#include "postmaster/bgworker.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
-#include "utils/memutils.h"
 
-/* A setting as the process was started with it. */
-typedef struct Noted
+/* A setting that claims to be above what is set for databases and roles. */
+typedef struct Raised
 {
-	char	   *name;
-	char	   *value;			/* NULL: none */
-	GucSource	source;
-} Noted;
+	struct config_generic *variable;
+	GucSource	source;			/* its own, and ... */
+	GucSource	reset_source;	/* ... that of what RESET would give */
+} Raised;
 
-/* In TopMemoryContext, until they are used. */
-static MemoryContext noted_context;
-static Noted *noted;
-static int	noted_count;
-
-static bool is_personal(GucSource source);
-static const Noted *find_noted(const char *name);
-static void put_back(struct config_generic *variable);
 static void fix_own(void);
+static Raised *raise_all(int *count);
+static void lower_all(Raised *raised, int count);
+static void forget_others(void);
+static bool is_personal(GucSource source);
 
 void
-dwf_worker_settings_note(void)
+dwf_worker_settings_connect(Oid database)
 {
-	MemoryContext old;
-	struct config_generic **variables;
-
-	noted_context = AllocSetContextCreate(TopMemoryContext, "domowf settings",
-										  ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(noted_context);
-	variables = dwf_guc_variables(&noted_count);
-	noted = palloc(sizeof(Noted) * noted_count);
-	for (int i = 0; i < noted_count; i++)
-	{
-		const char *name = variables[i]->name;
-		const char *value = GetConfigOption(name, true, false);
-
-		noted[i].name = pstrdup(name);
-		noted[i].value = value == NULL ? NULL : pstrdup(value);
-		noted[i].source = variables[i]->source;
-	}
-	MemoryContextSwitchTo(old);
-}
-
-void
-dwf_worker_settings_fix(void)
-{
-	MemoryContext old = MemoryContextSwitchTo(noted_context);
-	struct config_generic **variables;
+	Raised	   *raised;
 	int			count;
 
-	variables = dwf_guc_variables(&count);
-	for (int i = 0; i < count; i++)
-	{
-		if (is_personal(variables[i]->source) ||
-			is_personal(variables[i]->reset_source))
-			put_back(variables[i]);
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(noted_context);
-	noted = NULL;
 	fix_own();
-}
+	raised = raise_all(&count);
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	lower_all(raised, count);
+	forget_others();
 
-/* Whether a value was set for a database, a role, or all roles. */
-static bool
-is_personal(GucSource source)
-{
-	switch (source)
-	{
-		case PGC_S_GLOBAL:
-		case PGC_S_DATABASE:
-		case PGC_S_USER:
-		case PGC_S_DATABASE_USER:
-			return true;
-		case PGC_S_DEFAULT:
-		case PGC_S_DYNAMIC_DEFAULT:
-		case PGC_S_ENV_VAR:
-		case PGC_S_FILE:
-		case PGC_S_ARGV:
-		case PGC_S_CLIENT:
-		case PGC_S_OVERRIDE:
-		case PGC_S_INTERACTIVE:
-		case PGC_S_TEST:
-		case PGC_S_SESSION:
-			return false;
-	}
-	return false;
-}
-
-static const Noted *
-find_noted(const char *name)
-{
-	for (int i = 0; i < noted_count; i++)
-	{
-		if (strcmp(noted[i].name, name) == 0)
-			return &noted[i];
-	}
-	return NULL;
-}
-
-/*
- * Gives a setting the value and the source that it was started with.  As a
- * value goes only before those of lower sources, its present one is lowered
- * first; not to the default, by which later versions keep lists.  A setting
- * that is new is one of a library that is not loaded: nobody reads it; who the
- * worker is, is worker_start.c's.
- */
-static void
-put_back(struct config_generic *variable)
-{
-	const Noted *setting = find_noted(variable->name);
-	const char *value;
-
-	if (setting == NULL || setting->value == NULL ||
-		strcmp(setting->name, "role") == 0 ||
-		strcmp(setting->name, "session_authorization") == 0)
-		return;
-	value = setting->value;
-
-	/* set by PostgreSQL when it connects, where the configuration does not */
-	if (strcmp(setting->name, "client_encoding") == 0 &&
-		setting->source < PGC_S_FILE)
-		value = GetDatabaseEncodingName();
-	variable->source = PGC_S_DYNAMIC_DEFAULT;
-	variable->reset_source = PGC_S_DYNAMIC_DEFAULT;
-	(void) set_config_option(setting->name, value, PGC_POSTMASTER,
-							 Max(setting->source, PGC_S_DYNAMIC_DEFAULT),
-							 GUC_ACTION_SET, true, WARNING, false);
+	/* PostgreSQL has done so in vain, where the configuration does not */
+	SetConfigOption("client_encoding", GetDatabaseEncodingName(), PGC_BACKEND,
+					PGC_S_DYNAMIC_DEFAULT);
 }
 
 /*
@@ -164,6 +70,7 @@ fix_own(void)
 		const char *value;
 	}			settings[] = {
 		{"application_name", "domowf worker"},
+		{"default_transaction_deferrable", "off"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_read_only", "off"},
 		/* plans are kept, and a queue that was empty then may be long now */
@@ -185,4 +92,76 @@ fix_own(void)
 			SetConfigOption(settings[i].name, settings[i].value, PGC_SUSET,
 							PGC_S_OVERRIDE);
 	}
+}
+
+/*
+ * Raises the source of every setting that a database or role could have.  To
+ * that of what PostgreSQL itself sets for a session, which thereby stays free
+ * to do so.
+ */
+static Raised *
+raise_all(int *count)
+{
+	int			all;
+	struct config_generic **variables = dwf_guc_variables(&all);
+	Raised	   *raised = palloc(sizeof(Raised) * all);
+
+	*count = 0;
+	for (int i = 0; i < all; i++)
+	{
+		struct config_generic *variable = variables[i];
+
+		if (variable->context != PGC_SUSET && variable->context != PGC_USERSET)
+			continue;
+		raised[(*count)++] = (Raised)
+		{
+			variable, variable->source, variable->reset_source
+		};
+		variable->source = Max(variable->source, PGC_S_OVERRIDE);
+		variable->reset_source = Max(variable->reset_source, PGC_S_OVERRIDE);
+	}
+	return raised;
+}
+
+static void
+lower_all(Raised *raised, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		raised[i].variable->source = raised[i].source;
+		raised[i].variable->reset_source = raised[i].reset_source;
+	}
+	pfree(raised);
+}
+
+/*
+ * Empties the placeholders that databases and roles have brought.  No function
+ * of PostgreSQL does that; and the source goes down, not to the default, by
+ * which later versions keep lists.
+ */
+static void
+forget_others(void)
+{
+	int			all;
+	struct config_generic **variables = dwf_guc_variables(&all);
+
+	for (int i = 0; i < all; i++)
+	{
+		struct config_generic *variable = variables[i];
+
+		if ((variable->flags & GUC_CUSTOM_PLACEHOLDER) == 0 ||
+			!is_personal(variable->source))
+			continue;
+		*dwf_guc_string(variable)->variable = NULL;
+		dwf_guc_string(variable)->reset_val = NULL;
+		variable->source = PGC_S_DYNAMIC_DEFAULT;
+		variable->reset_source = PGC_S_DYNAMIC_DEFAULT;
+	}
+}
+
+/* Whether a value was set for a database, a role, or all roles. */
+static bool
+is_personal(GucSource source)
+{
+	return source >= PGC_S_GLOBAL && source <= PGC_S_DATABASE_USER;
 }

@@ -6,16 +6,11 @@
 #define DWF_WORKER_SETTINGS_H
 
 /*
- * Remembers every setting.  To be called before the process connects to its
- * database, while all of them are the configuration's.
+ * Connects the calling background worker to its database, as the bootstrap
+ * superuser.  Of what ALTER DATABASE and ALTER ROLE have set nothing reaches
+ * it, now or later; all else comes from the configuration, as before.  To be
+ * called once, in no transaction, and before the configuration is read again.
  */
-extern void dwf_worker_settings_note(void);
-
-/*
- * Undoes what ALTER DATABASE and ALTER ROLE have set, now and for reloads to
- * come, and sets what the worker's statements rest on.  To be called once,
- * when it is connected, outside of a transaction.
- */
-extern void dwf_worker_settings_fix(void);
+extern void dwf_worker_settings_connect(Oid database);
 
 #endif							/* DWF_WORKER_SETTINGS_H */

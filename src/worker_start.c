@@ -54,9 +54,7 @@ dwf_worker_become(Oid database)
 	BackgroundWorkerUnblockSignals();
 	if (!dwf_shared_attach(database))
 		proc_exit(0);
-	dwf_worker_settings_note();
-	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-	dwf_worker_settings_fix();
+	dwf_worker_settings_connect(database);
 
 	StartTransactionCommand();
 	become_superuser();
@@ -116,7 +114,10 @@ cancel_for_lock(SIGNAL_ARGS)
 		StatementCancelHandler(DWF_SIGNAL_PASS);
 }
 
-/* A database may have a role set, which a worker would take.  Ends that. */
+/*
+ * The worker connects as nobody, for which PostgreSQL takes the bootstrap
+ * superuser, but leaves these two settings empty.
+ */
 static void
 become_superuser(void)
 {
