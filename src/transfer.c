@@ -7,6 +7,7 @@
  * they run between libcurl's frames and must not throw, wait or log.  It must
  * not know PostgreSQL or Domo.
  */
+#include "keylog.h"
 #include "transfer.h"
 
 #include <stdio.h>
@@ -316,8 +317,7 @@ note_handshake(CURL *easy, void *ssl_ctx, void *arg)
 {
 	DwfSlot    *slot = arg;
 
-	(void) easy;
-	(void) ssl_ctx;
+	dwf_keylog_remove(easy, ssl_ctx);
 	if (slot->connected_at == 0)
 		slot->connected_at = dwf_transfer_now();
 	return CURLE_OK;
