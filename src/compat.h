@@ -27,6 +27,21 @@
 #define dwf_guc_strdup(text)	strdup(text)
 #endif
 
+/* All settings, and how many (an int *).  utils/guc_tables.h declares them. */
+#if PG_VERSION_NUM >= 160000
+#define dwf_guc_variables(count)	get_guc_variables(count)
+#else
+#define dwf_guc_variables(count) \
+	(*(count) = GetNumConfigOptions(), get_guc_variables())
+#endif
+
+/* What is kept of a setting that is a text. */
+#if PG_VERSION_NUM >= 190000
+#define dwf_guc_string(generic)	(&(generic)->_string)
+#else
+#define dwf_guc_string(generic)	((struct config_string *) (generic))
+#endif
+
 /* Whether a DROP DATABASE was not interrupted. */
 #if PG_VERSION_NUM >= 150004
 #define dwf_database_is_valid(form)	\

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "configuration.h"
 #include "connection.h"
 #include "domowf.h"
 #include "guc.h"
@@ -33,9 +34,6 @@
 /* A token in a success is only looked for if it cannot be anything else. */
 #define MIN_TOKEN_IN_SUCCESS	16
 
-/* So much of a token that was cut off is worth hiding. */
-#define MIN_CUT_TOKEN 4
-
 /* A token file may hold this much, its last newline included. */
 #define MAX_TOKEN_FILE		8192
 
@@ -46,7 +44,7 @@ static TimestampTz file_reload_time;
 
 static void redact(const DwfConnection *connection,
 				   const DwfExchange *exchange);
-static void redact_text(const char *token, char *text, size_t len);
+static void redact_text(const DwfConnection *connection, char *text);
 static char *find_base_url(void);
 static char *find_token(void);
 static void refuse_diversion(const char *what);
@@ -60,6 +58,8 @@ dwf_connection_open(DwfConnection *connection)
 {
 	connection->base_url = find_base_url();
 	connection->token = find_token();
+	connection->mask = palloc(dwf_mask_size(strlen(connection->token)));
+	dwf_mask_init(connection->mask, connection->token);
 	connection->proxy = pstrdup(dwf_proxy);
 	connection->ca_file = pstrdup(dwf_ca_file);
 	connection->connect_timeout = dwf_connect_timeout;
@@ -108,12 +108,9 @@ dwf_connection_read_reply(const DwfConnection *connection,
 	redact(connection, exchange);
 	dwf_domo_read_reply(operation, exchange, reply);
 
-	/* once more: an escape in JSON may have hidden it from the first time */
-	if (reply->message != NULL)
-		redact_text(connection->token, reply->message,
-					strlen(reply->message));
-	if (reply->toe != NULL)
-		redact_text(connection->token, reply->toe, strlen(reply->toe));
+	/* once more: what is no JSON may have been taken for JSON */
+	redact_text(connection, reply->message);
+	redact_text(connection, reply->toe);
 	if (reply->outcome == DWF_UNAUTHORIZED)
 		forget_token();
 }
@@ -130,30 +127,20 @@ redact(const DwfConnection *connection, const DwfExchange *exchange)
 	exchange->http_status <= 299;
 
 	if (!success || strlen(connection->token) >= MIN_TOKEN_IN_SUCCESS)
-		redact_text(connection->token, exchange->body, exchange->body_len);
+		dwf_mask_text(connection->mask, exchange->body, exchange->body_len);
+
+	/* libcurl's words may quote a header or a certificate */
+	redact_text(connection, exchange->curl_error);
+	redact_text(connection, exchange->content_type);
+	redact_text(connection, exchange->location);
+	redact_text(connection, exchange->retry_after);
 }
 
-/* Also takes out its first part where the text was cut in the middle of it. */
 static void
-redact_text(const char *token, char *text, size_t len)
+redact_text(const DwfConnection *connection, char *text)
 {
-	size_t		token_len = strlen(token);
-	char	   *at = text;
-
-	while (len > 0 && (at = memmem(at, text + len - at, token,
-								   token_len)) != NULL)
-	{
-		memset(at, '*', token_len);
-		at += token_len;
-	}
-	for (size_t cut = Min(token_len - 1, len); cut >= MIN_CUT_TOKEN; cut--)
-	{
-		if (memcmp(text + len - cut, token, cut) == 0)
-		{
-			memset(text + len - cut, '*', cut);
-			return;
-		}
-	}
+	if (text != NULL)
+		dwf_mask_text(connection->mask, text, strlen(text));
 }
 
 static char *
@@ -204,7 +191,7 @@ find_token(void)
 static void
 refuse_diversion(const char *what)
 {
-	const char *setting = dwf_guc_diverted_by();
+	const char *setting = dwf_configuration_diverted_by();
 
 	if (setting != NULL)
 		ereport(ERROR,

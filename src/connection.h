@@ -6,6 +6,7 @@
 #define DWF_CONNECTION_H
 
 #include "domo.h"
+#include "mask.h"
 
 /*
  * All strings live in the memory context in which the connection was opened.
@@ -14,6 +15,7 @@ typedef struct DwfConnection
 {
 	char	   *base_url;		/* without a slash at its end */
 	char	   *token;
+	DwfMask    *mask;			/* takes the token out of replies */
 	char	   *proxy;			/* "" for none */
 	char	   *ca_file;		/* "" for the system's */
 	int			connect_timeout;	/* milliseconds */
@@ -40,7 +42,7 @@ extern bool dwf_connection_submit(const DwfConnection *connection,
 
 /*
  * Reads what an exchange means (dwf_domo_read_reply()), with the token taken
- * out of all that was received.  After a 401 the token file is read again by
+ * out of all that was received, which changes the exchange.  After a 401 the token file is read again by
  * the next dwf_connection_open().
  */
 extern void dwf_connection_read_reply(const DwfConnection *connection,

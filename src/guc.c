@@ -10,16 +10,16 @@
  * logs a change either.  Sources that would put it into a catalog are refused
  * with the hook's own message, because the default one quotes the value.
  *
- * Diversion.  `extra` of the settings that decide where requests go tells
- * whether the value came from the server's configuration.  The last such value
- * is remembered, and a session whose value differs from it has diverted its
- * requests: configured secrets do not follow.
+ * Diversion.  `extra` of the settings that decide where requests go is the
+ * source of the value, by which configuration.c knows what the postmaster was
+ * given.
  */
 #include "postgres.h"
 
 #include <limits.h>
 
 #include "compat.h"
+#include "configuration.h"
 #include "domowf.h"
 #include "guc.h"
 #include "testpoint.h"
@@ -28,17 +28,6 @@
 #include "utils/guc.h"
 
 #define SHOWN_TOKEN		"********"
-
-/* The settings that decide where requests go. */
-typedef enum Target
-{
-	TARGET_BASE_URL,
-	TARGET_CA_FILE,
-	TARGET_INSTANCE,
-	TARGET_PROXY
-} Target;
-
-#define NTARGETS	(TARGET_PROXY + 1)
 
 /* A token, as `extra` holds it. */
 typedef struct Token
@@ -81,14 +70,10 @@ static const struct config_enum_entry after_promotion_options[] = {
 static char *published_token;	/* always "" */
 static const Token *token;		/* NULL: not set */
 
-/* The last value that the configuration gave, malloc'd; NULL: none yet. */
-static char *configured[NTARGETS];
-
 static void define_a_to_l(void);
 static void define_m_to_z(void);
 static bool is_configuration(GucSource source);
 static bool keep_source(void **extra, GucSource source);
-static void remember(Target target, const char *newval, const void *extra);
 static bool check_base_url(char **newval, void **extra, GucSource source);
 static bool check_ca_file(char **newval, void **extra, GucSource source);
 static bool check_instance(char **newval, void **extra, GucSource source);
@@ -107,6 +92,7 @@ dwf_guc_define(void)
 	define_a_to_l();
 	define_m_to_z();
 	MarkGUCPrefixReserved("domowf");
+	dwf_configuration_restore();
 }
 
 static void
@@ -282,54 +268,17 @@ is_configuration(GucSource source)
 	return false;
 }
 
-/* Notes in `extra` whether the value comes from the configuration. */
+/* Notes the source of a value in `extra`. */
 static bool
 keep_source(void **extra, GucSource source)
 {
-	bool	   *note = dwf_guc_alloc(sizeof(bool));
+	GucSource  *note = dwf_guc_alloc(sizeof(GucSource));
 
 	if (note == NULL)
 		return false;
-	*note = is_configuration(source);
+	*note = source;
 	*extra = note;
 	return true;
-}
-
-/* An assign hook's part: must not fail, so short memory forgets the value. */
-static void
-remember(Target target, const char *newval, const void *extra)
-{
-	if (extra == NULL || !*(const bool *) extra)
-		return;
-	free(configured[target]);
-	configured[target] = strdup(newval);
-}
-
-const char *
-dwf_guc_diverted_by(void)
-{
-	static const char *const names[NTARGETS] = {
-		[TARGET_BASE_URL] = "domowf.base_url",
-		[TARGET_CA_FILE] = "domowf.ca_file",
-		[TARGET_INSTANCE] = "domowf.instance",
-		[TARGET_PROXY] = "domowf.proxy",
-	};
-	const char *const values[NTARGETS] = {
-		[TARGET_BASE_URL] = dwf_base_url,
-		[TARGET_CA_FILE] = dwf_ca_file,
-		[TARGET_INSTANCE] = dwf_instance,
-		[TARGET_PROXY] = dwf_proxy,
-	};
-
-	for (int i = 0; i < NTARGETS; i++)
-	{
-		/* with a base URL the instance is not used */
-		if (i == TARGET_INSTANCE && *dwf_base_url != '\0')
-			continue;
-		if (configured[i] == NULL || strcmp(configured[i], values[i]) != 0)
-			return names[i];
-	}
-	return NULL;
 }
 
 static bool
@@ -436,25 +385,29 @@ dwf_guc_is_token(const char *text)
 static void
 assign_base_url(const char *newval, void *extra)
 {
-	remember(TARGET_BASE_URL, newval, extra);
+	dwf_configuration_note(DWF_TARGET_BASE_URL, newval,
+						   *(const GucSource *) extra);
 }
 
 static void
 assign_ca_file(const char *newval, void *extra)
 {
-	remember(TARGET_CA_FILE, newval, extra);
+	dwf_configuration_note(DWF_TARGET_CA_FILE, newval,
+						   *(const GucSource *) extra);
 }
 
 static void
 assign_instance(const char *newval, void *extra)
 {
-	remember(TARGET_INSTANCE, newval, extra);
+	dwf_configuration_note(DWF_TARGET_INSTANCE, newval,
+						   *(const GucSource *) extra);
 }
 
 static void
 assign_proxy(const char *newval, void *extra)
 {
-	remember(TARGET_PROXY, newval, extra);
+	dwf_configuration_note(DWF_TARGET_PROXY, newval,
+						   *(const GucSource *) extra);
 }
 
 static void

@@ -52,14 +52,6 @@ extern const char *dwf_guc_token(void);
  */
 extern bool dwf_guc_token_is_configured(void);
 
-/*
- * The setting that sends requests elsewhere than the configuration says, as
- * this session has set it ("domowf.base_url"), or NULL.  Configured secrets go
- * only where the configuration points: a token and the host that it goes to
- * are one privilege (DESIGN.md).
- */
-extern const char *dwf_guc_diverted_by(void);
-
 /* Whether a text can be a token: not empty, visible ASCII only. */
 extern bool dwf_guc_is_token(const char *text);
 

@@ -47,6 +47,7 @@
  * a thread behind that hangs in a resolver.
  */
 #include "http.h"
+#include "keylog.h"
 #include "transfer.h"
 
 #include <errno.h>
@@ -161,7 +162,7 @@ dwf_http_create(int slots, const char **why)
 	DwfEngine  *engine;
 
 	*why = "out of memory";
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	if (!dwf_keylog_init_curl())
 	{
 		*why = "libcurl could not be initialized";
 		return NULL;

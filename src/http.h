@@ -62,21 +62,22 @@ typedef struct DwfTimings
 
 /*
  * What came of a request.  Owned by the engine, valid until
- * dwf_http_release().  The body is not terminated.
+ * dwf_http_release().  The body is not terminated.  All that came from outside
+ * can be written to, in its length: secrets are taken out of it.
  */
 typedef struct DwfExchange
 {
 	void	   *owner;
 	DwfPhase	phase;
 	int			curl_code;		/* CURLcode; 0 is CURLE_OK */
-	const char *curl_error;		/* libcurl's words, "" where it has none */
+	char	   *curl_error;		/* libcurl's words, "" where it has none */
 	int			http_status;	/* 0 before DWF_PHASE_STATUS */
 	char	   *body;
 	size_t		body_len;
 	bool		oversize;		/* the body was cut at max_response */
-	const char *content_type;	/* "" where the reply has none */
-	const char *location;
-	const char *retry_after;
+	char	   *content_type;	/* "" where the reply has none */
+	char	   *location;
+	char	   *retry_after;
 	DwfTimings	timings;
 } DwfExchange;
 

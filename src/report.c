@@ -6,7 +6,7 @@
  * pool repeats by itself.  The message names the operation and the workflow;
  * the detail has Domo's words and its `toe`, the id that Domo's support asks
  * for, or how long each step of a failed exchange took.  Foreign text has been
- * cut and made one line by domo_reply.c, and the token taken out by call.c.
+ * cut and made one line by domo_reply.c, and the token taken out by connection.c.
  */
 #include "postgres.h"
 

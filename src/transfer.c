@@ -7,8 +7,10 @@
  * they run between libcurl's frames and must not throw, wait or log.  It must
  * not know PostgreSQL or Domo.
  */
+#include "keylog.h"
 #include "transfer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -53,6 +55,7 @@ static int	note_upload(void *slot, curl_off_t dltotal, curl_off_t dlnow,
 static size_t take_header(char *data, size_t size, size_t count, void *slot);
 static void take_header_line(DwfSlot *slot, const char *line, size_t len);
 static size_t take_body(char *data, size_t size, size_t count, void *slot);
+static void set_error(DwfSlot *slot, const char *words);
 static DwfPhase find_phase(DwfSlot *slot, int curl_code, bool done);
 static void fill_timings(DwfSlot *slot, int64_t total, DwfTimings *timings);
 
@@ -314,8 +317,7 @@ note_handshake(CURL *easy, void *ssl_ctx, void *arg)
 {
 	DwfSlot    *slot = arg;
 
-	(void) easy;
-	(void) ssl_ctx;
+	dwf_keylog_remove(easy, ssl_ctx);
 	if (slot->connected_at == 0)
 		slot->connected_at = dwf_transfer_now();
 	return CURLE_OK;
@@ -434,12 +436,14 @@ dwf_transfer_fill_exchange(DwfSlot *slot, int curl_code, bool done)
 
 	exchange->phase = find_phase(slot, curl_code, done);
 	exchange->curl_code = curl_code;
-	exchange->curl_error = curl_code == CURLE_ABORTED_BY_CALLBACK ?
-		"the connection was closed before a reply came" :
-		slot->error[0] != '\0' ? slot->error :
-		curl_code != CURLE_OK ? curl_easy_strerror(curl_code) :
-		done && exchange->phase != DWF_PHASE_COMPLETE ?
-		"the connection was closed in the header of the reply" : "";
+	exchange->curl_error = slot->error;
+	if (curl_code == CURLE_ABORTED_BY_CALLBACK)
+		set_error(slot, "the connection was closed before a reply came");
+	else if (slot->error[0] == '\0' && curl_code != CURLE_OK)
+		set_error(slot, curl_easy_strerror(curl_code));
+	else if (slot->error[0] == '\0' && done &&
+			 exchange->phase != DWF_PHASE_COMPLETE)
+		set_error(slot, "the connection was closed in the header of the reply");
 	if (slot->header_complete)
 		curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status);
 	exchange->http_status = (int) status;
@@ -451,6 +455,12 @@ dwf_transfer_fill_exchange(DwfSlot *slot, int curl_code, bool done)
 	exchange->retry_after = slot->retry_after;
 	fill_timings(slot, dwf_transfer_now() - slot->started_at,
 				 &exchange->timings);
+}
+
+static void
+set_error(DwfSlot *slot, const char *words)
+{
+	snprintf(slot->error, sizeof(slot->error), "%s", words);
 }
 
 /*

@@ -252,17 +252,21 @@ in_transaction(void (*work) (Worker *), Worker *worker)
 	PG_TRY();
 	{
 		DwfQueueScope scope;
+		int			settings;
 
 		StartTransactionCommand();
 		dwf_serving_look(worker->queue, &worker->sender, worker->fault,
 						 sizeof(worker->fault));
 		dwf_queue_become_owner(&scope);
+		settings = NewGUCNestLevel();
 		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		worker->began = true;
 		work(worker);
 		SPI_finish();
 		PopActiveSnapshot();
+		/* what code on the tables has SET would stay, in what comes then */
+		AtEOXact_GUC(false, settings);
 		dwf_serving_commit_safely();
 		DWF_TESTPOINT("before-commit");
 		CommitTransactionCommand();

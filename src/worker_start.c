@@ -4,9 +4,6 @@
  *
  * That there is one worker is proven by a lock, held until the process ends,
  * and not by what shared memory says: recovery rests on it.
- *
- * What somebody sets for a database (ALTER DATABASE, postgresql.conf) holds
- * for its worker too, so that each setting on which it rests is set here.
  */
 #include "postgres.h"
 
@@ -18,6 +15,7 @@
 #include "report.h"
 #include "shared.h"
 #include "table.h"
+#include "worker_settings.h"
 #include "worker_start.h"
 
 #include "access/htup_details.h"
@@ -38,7 +36,6 @@
 #include "utils/wait_event.h"
 
 static void cancel_for_lock(SIGNAL_ARGS);
-static void fix_settings(void);
 static void become_superuser(void);
 static bool lock_database(void);
 static void wait_for_change(void);
@@ -57,9 +54,7 @@ dwf_worker_become(Oid database)
 	BackgroundWorkerUnblockSignals();
 	if (!dwf_shared_attach(database))
 		proc_exit(0);
-	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-
-	fix_settings();
+	dwf_worker_settings_connect(database);
 
 	StartTransactionCommand();
 	become_superuser();
@@ -120,43 +115,9 @@ cancel_for_lock(SIGNAL_ARGS)
 }
 
 /*
- * Sets what the worker's statements rest on, in a way that no reload changes.
- * A person may lock its rows for long: it does not wait for him, but tries
- * again (worker.c).
+ * The worker connects as nobody, for which PostgreSQL takes the bootstrap
+ * superuser, but leaves these two settings empty.
  */
-static void
-fix_settings(void)
-{
-	static const struct
-	{
-		const char *name;
-		const char *value;
-	}			settings[] = {
-		{"application_name", "domowf worker"},
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		/* plans are kept, and a queue that was empty then may be long now */
-		{"enable_seqscan", "off"},
-		{"idle_in_transaction_session_timeout", "0"},
-		{"jit", "off"},
-		{"lock_timeout", "100ms"},
-		{"row_security", "on"},
-		{"search_path", "pg_catalog, pg_temp"},
-		{"session_replication_role", "replica"},
-		{"statement_timeout", "0"},
-		{"transaction_timeout", "0"},
-	};
-
-	for (int i = 0; i < lengthof(settings); i++)
-	{
-		/* one that this PostgreSQL does not have is none to fear */
-		if (GetConfigOption(settings[i].name, true, false) != NULL)
-			SetConfigOption(settings[i].name, settings[i].value, PGC_SUSET,
-							PGC_S_OVERRIDE);
-	}
-}
-
-/* A database may have a role set, which a worker would take.  Ends that. */
 static void
 become_superuser(void)
 {

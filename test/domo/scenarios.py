@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import echoes
 import replies
 from http_server import Reply
 from replies import BLOCKED_PAGE, HTML, TEXT
@@ -118,12 +119,28 @@ def reply_key(text):
     return text
 
 
+def place(text):
+    if text not in echoes.PLACES:
+        raise KeyError(text)
+    return text
+
+
+def form(text):
+    if text not in echoes.FORMS:
+        raise KeyError(text)
+    return text
+
+
 def _is_success(status, *_):
     return 200 <= status < 300
 
 
 def _reply_is_success(key):
     return _is_success(replies.REPLIES[key][0])
+
+
+def _echo_is_success(place, _form):
+    return place in echoes.GOOD
 
 
 # ---- whole replies
@@ -135,6 +152,10 @@ def normal(x):
 
 def reply(x, key):
     x.send(replies.build(key, x))
+
+
+def echo(x, place, form):
+    x.send(echoes.build(place, form, x))
 
 
 def status(x, status):
@@ -445,6 +466,7 @@ async def endless_1xx(x):
 SCENARIOS = {
     "normal": Scenario(normal),
     "reply": Scenario(reply, (reply_key,), executed=_reply_is_success),
+    "echo": Scenario(echo, (place, form), executed=_echo_is_success),
     "status": Scenario(status, (code,), executed=_is_success),
     "retry-after": Scenario(retry_after, (code, str), executed=_is_success),
     "text": Scenario(text, (code,), executed=_is_success),

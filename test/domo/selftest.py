@@ -14,6 +14,7 @@ import unittest
 
 sys.dont_write_bytecode = True
 
+import echoes
 from raw_client import (
     HERE, START, TOKEN, Client, Refused, StandIn, cancel, permissions,
     request, start, start_body,
@@ -499,6 +500,17 @@ class Scenarios(Case):
         self.assertIn(TOKEN.encode(), body("echo-token"))
         self.assertIn(b'"odd": 01}', body("number-01"))
         self.assertTrue(body("bom").startswith(b"\xef\xbb\xbf{"))
+
+    def test_echoes(self):
+        for place in echoes.PLACES:
+            for form, write in echoes.FORMS.items():
+                with self.subTest(place=place, form=form):
+                    data = start(f"scenario:echo:{place}:{form}")
+                    status, headers, body = self.client.ask(data)
+                    self.assertEqual(status < 300, place in echoes.GOOD)
+                    self.assertEqual(self.last()["executed"], status < 300)
+                    whole = "\n".join([*headers.values(), body.decode()])
+                    self.assertIn(write(TOKEN), whole)
 
     def test_readme_names_everything(self):
         with open(os.path.join(HERE, "README.md")) as readme:

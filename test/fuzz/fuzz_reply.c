@@ -25,12 +25,12 @@ static const int statuses[] = {
 
 static const int curl_codes[] = {0, 18, 23, 28, 42, 52, 56};
 
-static const char *const content_types[] = {
+static char *const content_types[] = {
 	"application/json;charset=UTF-8", "", "text/html; charset=utf-8",
 	"text/plain", "TEXT/HTML",
 };
 
-static const char *const locations[] = {
+static char *const locations[] = {
 	"", "https://www.domo.com/", "https://acme.domo.com/whitelist/blocked?x",
 };
 

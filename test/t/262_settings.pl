@@ -1,5 +1,5 @@
 
-# Settings that people have in postgresql.conf or set for a database, roles,
+# Settings that people have in postgresql.conf, a role set for a database,
 # shadowing operators, event triggers: none of them breaks the worker, none
 # makes anything of a user's run with its rights, and a claim is on disk
 # whatever synchronous_commit says.
@@ -16,7 +16,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# For a database: these go before the configuration.
+# All but who one is: in the configuration, which is the worker's, too.
 my %hostile = (
 	array_nulls => 'off',
 	backslash_quote => 'on',
@@ -183,24 +183,21 @@ my @known = grep { " $known role session_authorization " =~ / \Q$_\E / } sort ke
 cmp_ok(scalar @known, '>', 45, 'most of these settings are there');
 foreach my $name (@known)
 {
-	my $value = $hostile{$name};
-
-	$value = "'$value'" unless $name eq 'search_path';
-	$session->value("ALTER DATABASE postgres SET $name = $value");
+	if ($name =~ /^(?:role|session_authorization)$/)
+	{
+		$session->value("ALTER DATABASE postgres SET $name = '$hostile{$name}'");
+	}
+	else
+	{
+		$node->append_conf('postgresql.conf', "$name = '$hostile{$name}'\n");
+	}
 }
 $session->quit;
-$node->append_conf('postgresql.conf', <<'END');
-statement_timeout = 1ms
-lock_timeout = 1ms
-default_transaction_read_only = on
-default_transaction_isolation = serializable
-search_path = 'evil'
-END
 $node->restart;
 $sane .= ' -c transaction_timeout=0' if grep { $_ eq 'transaction_timeout' } @known;
 $session = Domowf->session($node, options => $sane);
 is($session->value('SHOW search_path') . $session->value('SHOW row_security'),
-	'evil, pg_catalog, publicoff', 'a session has the settings of its database');
+	'evil, pg_catalog, publicoff', 'a session has these settings');
 
 # above READ COMMITTED a request cannot be waited for
 sub relax

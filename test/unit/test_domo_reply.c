@@ -41,7 +41,7 @@ typedef struct WordsCase
 {
 	const char *body;
 	size_t		len;
-	const char *content_type;
+	char	   *content_type;
 	const char *message;
 	const char *toe;
 	bool		blocked;
@@ -62,8 +62,8 @@ typedef struct ReplyCase
 	DwfPhase	phase;
 	int			curl_code;
 	int			http_status;
-	const char *content_type;
-	const char *location;
+	char	   *content_type;
+	char	   *location;
 	const char *body;
 	bool		oversize;
 
@@ -459,7 +459,7 @@ test_nonsense(void)
 
 /* Reads a 400 with a body. */
 static void
-read_refusal(const char *content_type, const char *body, size_t len,
+read_refusal(char *content_type, const char *body, size_t len,
 			 DwfReply *reply)
 {
 	DwfExchange exchange = {

@@ -7,6 +7,7 @@
  * Then what goes over the wire, and what is kept of a reply.
  */
 #include "../../src/http.c"
+#include "../../src/keylog.c"
 #include "../../src/sockets.c"
 #include "../../src/transfer.c"
 

@@ -9,6 +9,7 @@
  * nothing can come any more.
  */
 #include "../../src/http.c"
+#include "../../src/keylog.c"
 #include "../../src/sockets.c"
 #include "../../src/transfer.c"
 

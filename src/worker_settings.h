@@ -1,0 +1,16 @@
+/*
+ * worker_settings.h
+ *	  Whose settings the worker of a database has.
+ */
+#ifndef DWF_WORKER_SETTINGS_H
+#define DWF_WORKER_SETTINGS_H
+
+/*
+ * Connects the calling background worker to its database, as the bootstrap
+ * superuser.  Of what ALTER DATABASE and ALTER ROLE have set nothing reaches
+ * it, now or later; all else comes from the configuration, as before.  To be
+ * called once, in no transaction, and before the configuration is read again.
+ */
+extern void dwf_worker_settings_connect(Oid database);
+
+#endif							/* DWF_WORKER_SETTINGS_H */
