@@ -7,9 +7,25 @@
 #ifndef DWF_DOMO_TYPE_H
 #define DWF_DOMO_TYPE_H
 
-#include "registry/input.h"
-
+#include <stdbool.h>
 #include <stddef.h>
+
+/* Domo's input types (API.md, "Input types for data"). */
+typedef enum DwfInputType
+{
+	DWF_INPUT_TEXT,
+	DWF_INPUT_NUMBER,			/* an integer */
+	DWF_INPUT_DECIMAL,
+	DWF_INPUT_BOOLEAN,
+	DWF_INPUT_DATE,
+	DWF_INPUT_DATETIME,
+	DWF_INPUT_TIME,
+	DWF_INPUT_DURATION,
+	DWF_INPUT_OBJECT,
+	DWF_INPUT_PERSON,			/* an id as a string, as the next two */
+	DWF_INPUT_GROUP,
+	DWF_INPUT_DATASET
+} DwfInputType;
 
 /* Reads a type's name, exactly as Domo spells it. */
 extern bool dwf_domo_read_type(const char *name, DwfInputType *type);

@@ -12,21 +12,17 @@
  */
 #include "postgres.h"
 
-#include "domo/domo.h"
-#include "domo/domo_type.h"
 #include "registry/input.h"
-#include "registry/workflow.h"
 
-#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/jsonb.h"
 
 /* The longest value or name in a line, in bytes. */
 #define MAX_SHOWN	60
 
+static int	compare_input(const void *name, const void *input);
 static void check_list(DwfInputFaults *faults, const DwfInput *input,
 					   const JsonbValue *value);
 static void check_value(DwfInputFaults *faults, const DwfInput *input,
@@ -35,8 +31,8 @@ static const char *find_fault(DwfInputType type, const JsonbValue *value);
 static bool is_container(const JsonbValue *value, bool is_array);
 static void note_value(DwfInputFaults *faults, const DwfInput *input,
 					   int element, const JsonbValue *value, const char *why);
-static void note_unknown(DwfInputFaults *faults,
-						 const DwfWorkflow *workflow, JsonbContainer *data);
+static void note_unknown(DwfInputFaults *faults, const DwfInputs *inputs,
+						 JsonbContainer *data);
 static void append_unknown(StringInfo out, const JsonbValue *value);
 static void append_value(StringInfo out, const JsonbValue *value);
 static bool begin_fault(DwfInputFaults *faults, const DwfInput *input,
@@ -49,18 +45,33 @@ static void append_cut(StringInfo out, const char *text, size_t len,
 					   bool is_string);
 static int	char_size(const char *text, const char *end);
 
+const DwfInput *
+dwf_input_find(const DwfInputs *inputs, const char *name)
+{
+	if (inputs->count == 0)
+		return NULL;
+	return bsearch(name, inputs->items, inputs->count, sizeof(DwfInput),
+				   compare_input);
+}
+
+static int
+compare_input(const void *name, const void *input)
+{
+	return strcmp(name, ((const DwfInput *) input)->name);
+}
+
 bool
-dwf_input_check(const DwfWorkflow *workflow, JsonbContainer *data,
-				DwfFault *fault)
+dwf_input_check(const DwfInputs *inputs, const char *workflow,
+				JsonbContainer *data, DwfFault *fault)
 {
 	DwfInputFaults faults = {0};
 	int			known = 0;
 
-	if (workflow->ninputs == 0)
+	if (inputs->count == 0)
 		return true;
-	for (int i = 0; i < workflow->ninputs; i++)
+	for (int i = 0; i < inputs->count; i++)
 	{
-		const DwfInput *input = &workflow->inputs[i];
+		const DwfInput *input = &inputs->items[i];
 		JsonbValue	buffer;
 		JsonbValue *value = getKeyJsonValueFromContainer(data, input->name,
 														 strlen(input->name),
@@ -71,10 +82,10 @@ dwf_input_check(const DwfWorkflow *workflow, JsonbContainer *data,
 		dwf_input_check_value(&faults, input, 0, value);
 	}
 	if (known < JsonContainerSize(data))
-		note_unknown(&faults, workflow, data);
+		note_unknown(&faults, inputs, data);
 	if (faults.count == 0)
 		return true;
-	dwf_input_describe(&faults, workflow, fault);
+	dwf_input_describe(&faults, inputs, workflow, fault);
 	return false;
 }
 
@@ -229,7 +240,7 @@ append_value(StringInfo out, const JsonbValue *value)
 
 /* Notes the keys of `data` that no input has. */
 static void
-note_unknown(DwfInputFaults *faults, const DwfWorkflow *workflow,
+note_unknown(DwfInputFaults *faults, const DwfInputs *inputs,
 			 JsonbContainer *data)
 {
 	JsonbIterator *it = JsonbIteratorInit(data);
@@ -244,7 +255,7 @@ note_unknown(DwfInputFaults *faults, const DwfWorkflow *workflow,
 			name = pnstrdup(value.val.string.val, value.val.string.len);
 		else if (token == WJB_VALUE)
 		{
-			if (dwf_workflow_input(workflow, name) == NULL)
+			if (dwf_input_find(inputs, name) == NULL)
 			{
 				faults->has_unknown = true;
 				if (begin_line(faults, name))
@@ -377,11 +388,10 @@ char_size(const char *text, const char *end)
 }
 
 void
-dwf_input_describe(const DwfInputFaults *faults, const DwfWorkflow *workflow,
-				   DwfFault *fault)
+dwf_input_describe(const DwfInputFaults *faults, const DwfInputs *inputs,
+				   const char *workflow, DwfFault *fault)
 {
-	char	   *name = pg_server_to_any(workflow->name,
-										strlen(workflow->name), PG_UTF8);
+	char	   *name = pg_server_to_any(workflow, strlen(workflow), PG_UTF8);
 
 	memset(fault, 0, sizeof(*fault));
 	snprintf(fault->message, sizeof(fault->message),
@@ -391,20 +401,20 @@ dwf_input_describe(const DwfInputFaults *faults, const DwfWorkflow *workflow,
 						 faults->count - DWF_MAX_FAULTS_TOLD);
 	fault->detail = faults->lines->data;
 	if (faults->has_unknown)
-		dwf_input_list(workflow, fault->hint, sizeof(fault->hint));
+		dwf_input_list(inputs, fault->hint, sizeof(fault->hint));
 }
 
 void
-dwf_input_list(const DwfWorkflow *workflow, char *out, size_t size)
+dwf_input_list(const DwfInputs *inputs, char *out, size_t size)
 {
 	StringInfoData list;
 	const char *end = ".";
 
 	initStringInfo(&list);
 	appendStringInfoString(&list, "Its inputs are ");
-	for (int i = 0; i < workflow->ninputs && *end == '.'; i++)
+	for (int i = 0; i < inputs->count && *end == '.'; i++)
 	{
-		const DwfInput *input = &workflow->inputs[i];
+		const DwfInput *input = &inputs->items[i];
 		int			whole = list.len;
 
 		appendStringInfoString(&list, i == 0 ? "" : ", ");

@@ -2,40 +2,18 @@
  * input.h
  *	  The declared inputs of a workflow, rows of domowf.workflow_input, and
  *	  whether data fits them.
- *
- * Knows PostgreSQL's structures by name only, so that pure files can use it.
  */
 #ifndef DWF_INPUT_H
 #define DWF_INPUT_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "domo/domo.h"
+#include "domo/domo_type.h"
 
-struct DwfFault;
-struct DwfWorkflow;
-struct JsonbContainer;
-struct JsonbValue;
-struct StringInfoData;
+#include "lib/stringinfo.h"
+#include "utils/jsonb.h"
 
 /* Faults that are told one by one; more are counted. */
 #define DWF_MAX_FAULTS_TOLD		20
-
-/* Domo's input types (API.md, "Input types for data"). */
-typedef enum DwfInputType
-{
-	DWF_INPUT_TEXT,
-	DWF_INPUT_NUMBER,			/* an integer */
-	DWF_INPUT_DECIMAL,
-	DWF_INPUT_BOOLEAN,
-	DWF_INPUT_DATE,
-	DWF_INPUT_DATETIME,
-	DWF_INPUT_TIME,
-	DWF_INPUT_DURATION,
-	DWF_INPUT_OBJECT,
-	DWF_INPUT_PERSON,			/* an id as a string, as the next two */
-	DWF_INPUT_GROUP,
-	DWF_INPUT_DATASET
-} DwfInputType;
 
 /* One input; `name` in the database's encoding. */
 typedef struct DwfInput
@@ -46,22 +24,32 @@ typedef struct DwfInput
 	bool		required;
 } DwfInput;
 
+/* Those of a workflow. */
+typedef struct DwfInputs
+{
+	int			count;			/* 0: not declared, data is not checked */
+	DwfInput   *items;			/* sorted by name as strcmp() does */
+} DwfInputs;
+
 /* What does not fit, gathered so that all of it is told at once.  Begin zeroed. */
 typedef struct DwfInputFaults
 {
 	int			count;
 	bool		has_unknown;	/* a name that is not declared */
-	struct StringInfoData *lines;	/* palloc'd with the first */
+	StringInfo	lines;			/* palloc'd with the first */
 } DwfInputFaults;
 
+/* An input by its name in the database's encoding; NULL where there is none. */
+extern const DwfInput *dwf_input_find(const DwfInputs *inputs,
+									  const char *name);
+
 /*
- * Checks `data`, an object, against the inputs of a workflow.  Where it does
- * not fit, returns false and describes every fault in *fault, in the current
- * memory context.  Always true for a workflow without declared inputs.
+ * Checks `data`, an object, against the inputs of the workflow of this name.
+ * Where it does not fit, returns false and describes every fault in *fault, in
+ * the current memory context.  Always true where no inputs are declared.
  */
-extern bool dwf_input_check(const struct DwfWorkflow *workflow,
-							struct JsonbContainer *data,
-							struct DwfFault *fault);
+extern bool dwf_input_check(const DwfInputs *inputs, const char *workflow,
+							JsonbContainer *data, DwfFault *fault);
 
 /*
  * Checks a value, or NULL where there is none, as an input as a whole
@@ -70,7 +58,7 @@ extern bool dwf_input_check(const struct DwfWorkflow *workflow,
  */
 extern void dwf_input_check_value(DwfInputFaults *faults,
 								  const DwfInput *input, int element,
-								  const struct JsonbValue *value);
+								  const JsonbValue *value);
 
 /*
  * Notes that an input has a value that does not fit.  `found` is the value in
@@ -88,11 +76,10 @@ extern void dwf_input_note_fault(DwfInputFaults *faults, const DwfInput *input,
  * dwf_report_fault().
  */
 extern void dwf_input_describe(const DwfInputFaults *faults,
-							   const struct DwfWorkflow *workflow,
-							   struct DwfFault *fault);
+							   const DwfInputs *inputs, const char *workflow,
+							   DwfFault *fault);
 
-/* Writes a sentence with as many inputs of a workflow as it has room for. */
-extern void dwf_input_list(const struct DwfWorkflow *workflow, char *out,
-						   size_t size);
+/* Writes a sentence with as many of the inputs as it has room for. */
+extern void dwf_input_list(const DwfInputs *inputs, char *out, size_t size);
 
 #endif							/* DWF_INPUT_H */

@@ -96,7 +96,6 @@ static void fill_input(Entry *entry, DwfInput *input, HeapTuple tuple);
 static char *keep_text(Entry *entry, HeapTuple tuple, int column,
 					   bool in_utf8);
 static bool bool_column(HeapTuple tuple, int column);
-static int	compare_input(const void *name, const void *input);
 static void push_text(DwfJsonbState *state, const char *key,
 					  const char *value);
 static void push_key(DwfJsonbState *state, const char *key);
@@ -306,11 +305,11 @@ fill_workflow(Entry *entry, const char *name)
 	SPI_getbinval(tuple, desc, COLUMN_INPUT_NAME, &isnull);
 	if (isnull)
 		return;
-	workflow->ninputs = SPI_processed;
-	workflow->inputs = MemoryContextAlloc(entry->lease.context,
-										  sizeof(DwfInput) * SPI_processed);
-	for (int i = 0; i < workflow->ninputs; i++)
-		fill_input(entry, &workflow->inputs[i], SPI_tuptable->vals[i]);
+	workflow->inputs.count = SPI_processed;
+	workflow->inputs.items = MemoryContextAlloc(entry->lease.context,
+												sizeof(DwfInput) * SPI_processed);
+	for (int i = 0; i < workflow->inputs.count; i++)
+		fill_input(entry, &workflow->inputs.items[i], SPI_tuptable->vals[i]);
 }
 
 static void
@@ -360,21 +359,6 @@ dwf_workflow_is_granted(const DwfWorkflow *workflow, Oid role)
 		has_privs_of_role(role, workflow->granted_oid);
 }
 
-const DwfInput *
-dwf_workflow_input(const DwfWorkflow *workflow, const char *name)
-{
-	if (workflow->ninputs == 0)
-		return NULL;
-	return bsearch(name, workflow->inputs, workflow->ninputs,
-				   sizeof(DwfInput), compare_input);
-}
-
-static int
-compare_input(const void *name, const void *input)
-{
-	return strcmp(name, ((const DwfInput *) input)->name);
-}
-
 int
 dwf_workflow_resolve(DwfRequest *request, JsonbContainer *data, Oid role,
 					 const DwfWorkflow **workflow, DwfFault *fault)
@@ -398,7 +382,7 @@ dwf_workflow_resolve(DwfRequest *request, JsonbContainer *data, Oid role,
 				 request->workflow);
 		return ERRCODE_INSUFFICIENT_PRIVILEGE;
 	}
-	if (!dwf_input_check(found, data, fault))
+	if (!dwf_input_check(&found->inputs, found->name, data, fault))
 		return ERRCODE_INVALID_PARAMETER_VALUE;
 	request->id = found->model_id;
 	request->version = found->version;

@@ -34,8 +34,7 @@ typedef struct DwfWorkflow
 	int			max_attempts;	/* 0: the setting */
 	bool		has_expire_after;
 	Interval	expire_after;
-	int			ninputs;		/* 0: not declared, data is not checked */
-	DwfInput   *inputs;			/* sorted by name as strcmp() does */
+	DwfInputs	inputs;
 } DwfWorkflow;
 
 /*
@@ -60,10 +59,6 @@ extern const DwfWorkflow *dwf_workflow_find(const char *name);
  * change; a role that is gone grants nothing, to superusers neither.
  */
 extern bool dwf_workflow_is_granted(const DwfWorkflow *workflow, Oid role);
-
-/* An input by its name in the database's encoding; NULL where there is none. */
-extern const DwfInput *dwf_workflow_input(const DwfWorkflow *workflow,
-										  const char *name);
 
 /*
  * Looks up the workflow that a start names, for what `role` may start, checks

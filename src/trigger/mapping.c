@@ -188,8 +188,8 @@ static void
 read_input(Reading *reading, const Assignment *assignment)
 {
 	DwfMapping *mapping = reading->mapping;
-	const DwfInput *declared = dwf_workflow_input(reading->workflow,
-												  assignment->target);
+	const DwfInput *declared = dwf_input_find(&reading->workflow->inputs,
+											  assignment->target);
 	DwfMappingItem *item;
 
 	if (*assignment->target == '\0')
@@ -197,11 +197,11 @@ read_input(Reading *reading, const Assignment *assignment)
 	if (find_item(mapping, assignment->target) != NULL)
 		refuse(reading, psprintf("input \"%s\" is given twice",
 								 assignment->target), NULL);
-	if (declared == NULL && reading->workflow->ninputs > 0)
+	if (declared == NULL && reading->workflow->inputs.count > 0)
 	{
 		char		inputs[512];
 
-		dwf_input_list(reading->workflow, inputs, sizeof(inputs));
+		dwf_input_list(&reading->workflow->inputs, inputs, sizeof(inputs));
 		refuse(reading, psprintf("workflow \"%s\" has no input \"%s\"",
 								 reading->workflow->name, assignment->target),
 			   inputs);
@@ -229,13 +229,13 @@ add_all_columns(Reading *reading)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
 		char	   *name = NameStr(attribute->attname);
-		const DwfInput *declared = dwf_workflow_input(reading->workflow,
-													  name);
+		const DwfInput *declared = dwf_input_find(&reading->workflow->inputs,
+												  name);
 		DwfMappingItem *item = &mapping->items[mapping->nitems];
 
 		if (attribute->attisdropped ||
 			(declared == NULL &&
-			 (reading->workflow->ninputs > 0 || dwf_is_virtual(attribute))))
+			 (reading->workflow->inputs.count > 0 || dwf_is_virtual(attribute))))
 			continue;
 		item->name = pstrdup(name);
 		mapping->nitems++;
@@ -364,16 +364,16 @@ add_missing(Reading *reading)
 	const DwfWorkflow *workflow = reading->workflow;
 	DwfMapping *mapping = reading->mapping;
 
-	mapping->missing = palloc(sizeof(DwfInput *) * (workflow->ninputs + 1));
-	for (int i = 0; i < workflow->ninputs; i++)
+	mapping->missing = palloc(sizeof(DwfInput *) * (workflow->inputs.count + 1));
+	for (int i = 0; i < workflow->inputs.count; i++)
 	{
 		DwfInput   *input;
 
-		if (!workflow->inputs[i].required ||
-			find_item(mapping, workflow->inputs[i].name) != NULL)
+		if (!workflow->inputs.items[i].required ||
+			find_item(mapping, workflow->inputs.items[i].name) != NULL)
 			continue;
 		input = palloc(sizeof(DwfInput));
-		*input = workflow->inputs[i];
+		*input = workflow->inputs.items[i];
 		input->name = pstrdup(input->name);
 		mapping->missing[mapping->nmissing++] = input;
 	}

@@ -193,7 +193,8 @@ make_request(const TriggerData *data, const DwfWorkflow *workflow,
 	enqueue->order_key = key_of(data, mapping->order_key, &encoding.faults);
 	if (encoding.faults.count > 0)
 	{
-		dwf_input_describe(&encoding.faults, workflow, &fault);
+		dwf_input_describe(&encoding.faults, &workflow->inputs,
+						   workflow->name, &fault);
 		dwf_report_fault(&fault);
 	}
 	dwf_enqueue_check_key("key", enqueue->key);
