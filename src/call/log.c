@@ -9,10 +9,11 @@
 #include "postgres.h"
 
 #include "base/columns.h"
+#include "base/extension.h"
 #include "base/guc.h"
+#include "base/objects.h"
 #include "call/instance.h"
 #include "call/log.h"
-#include "queue/queue.h"
 
 #include "access/xact.h"
 #include "commands/sequence.h"
@@ -29,7 +30,7 @@ dwf_log_open(DwfCallLog *log)
 {
 	if (!dwf_log_calls)
 		return;
-	if (!dwf_queue_exists())
+	if (dwf_extension_find() == NULL)
 		return;
 	log->sequence = dwf_object_require("request_id", NULL);
 	dwf_table_open(&log->table, "log", LOG_COLUMNS, false);

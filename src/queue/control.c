@@ -4,19 +4,19 @@
  *
  * Each acts only on what its caller may see (domowf.may_see()), and only on a
  * state in which nobody is sending: a row in `sending` belongs to the worker.
- * Statements run as the extension's owner (dwf_queue_enter()).
+ * Statements run as the extension's owner (dwf_owner_enter()).
  */
 #include "postgres.h"
 
 #include "base/columns.h"
 #include "base/guc.h"
+#include "base/owner.h"
 #include "base/quota.h"
 #include "base/xact.h"
 #include "call/argument.h"
 #include "queue/lane.h"
 #include "queue/notice.h"
 #include "queue/order.h"
-#include "queue/queue.h"
 #include "queue/renewal.h"
 
 #include "access/xact.h"
@@ -171,9 +171,9 @@ domowf_retry(PG_FUNCTION_ARGS)
 static void
 read_settled(Datum *values, char *nulls)
 {
-	DwfQueueScope scope;
+	DwfOwnerScope scope;
 
-	dwf_queue_enter(&scope);
+	dwf_owner_enter(&scope);
 	SPI_connect();
 	if (SPI_execute_with_args(find_settled, 2, param_types, values, NULL, true,
 							  1) != SPI_OK_SELECT)
@@ -197,7 +197,7 @@ read_settled(Datum *values, char *nulls)
 		nulls[2] = ' ';
 	}
 	SPI_finish();
-	dwf_queue_leave(&scope);
+	dwf_owner_leave(&scope);
 }
 
 /*
@@ -275,21 +275,21 @@ settle_by_hand(int64 id, const char *outcome, Datum instance_id,
 static bool
 change(const char *sql, int nparams, Datum *values, const char *nulls)
 {
-	DwfQueueScope scope;
+	DwfOwnerScope scope;
 	bool		done;
 
-	dwf_queue_enter(&scope);
+	dwf_owner_enter(&scope);
 	SPI_connect();
 	if (SPI_execute_with_args(sql, nparams, param_types, values, nulls, false,
 							  0) < 0)
 		elog(ERROR, "could not execute \"%s\"", sql);
-	dwf_queue_stay();
+	dwf_owner_stay();
 	done = SPI_processed > 0;
 	if (done)
 		tell_change(DatumGetInt64(values[0]), SPI_tuptable->vals[0],
 					SPI_tuptable->tupdesc);
 	SPI_finish();
-	dwf_queue_leave(&scope);
+	dwf_owner_leave(&scope);
 	return done;
 }
 
@@ -356,9 +356,9 @@ set_paused(bool paused, Datum reason, bool no_reason)
 	Datum		values[] = {BoolGetDatum(paused), reason,
 	ObjectIdGetDatum(MyDatabaseId)};
 	char		nulls[] = {' ', no_reason ? 'n' : ' ', ' '};
-	DwfQueueScope scope;
+	DwfOwnerScope scope;
 
-	dwf_queue_enter(&scope);
+	dwf_owner_enter(&scope);
 	SPI_connect();
 	if (SPI_execute_with_args("UPDATE domowf.state SET paused = $1, "
 							  "pause_reason = $2, "
@@ -368,7 +368,7 @@ set_paused(bool paused, Datum reason, bool no_reason)
 							  0) < 0)
 		elog(ERROR, "could not update domowf.state");
 	SPI_finish();
-	dwf_queue_leave(&scope);
+	dwf_owner_leave(&scope);
 	dwf_xact_note_enqueued(DT_NOBEGIN, 0);
 }
 

@@ -12,6 +12,7 @@
 #include "base/guc.h"
 #include "base/shared.h"
 #include "queue/enqueue.h"
+#include "queue/queue.h"
 
 #include "miscadmin.h"
 #include "utils/fmgrprotos.h"

@@ -5,7 +5,7 @@
 #ifndef DWF_ENQUEUE_H
 #define DWF_ENQUEUE_H
 
-#include "queue/queue.h"
+#include "queue/request.h"
 #include "registry/workflow.h"
 
 /* A request of the current user, to be sent at once, with all else unset. */

@@ -5,7 +5,7 @@
 #ifndef DWF_KEY_H
 #define DWF_KEY_H
 
-#include "queue/queue.h"
+#include "queue/request.h"
 
 /*
  * Takes a request's key for it, as `id`.  Returns that, or the id of the

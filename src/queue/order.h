@@ -6,7 +6,7 @@
 #define DWF_ORDER_H
 
 #include "base/table.h"
-#include "queue/queue.h"
+#include "queue/request.h"
 
 /* What dwf_order_let_go() found. */
 typedef enum DwfOrderLook

@@ -8,7 +8,7 @@
 
 #include "base/columns.h"
 #include "base/domowf.h"
-#include "base/extension.h"
+#include "base/objects.h"
 #include "base/quota.h"
 #include "base/table.h"
 #include "base/xact.h"
@@ -21,118 +21,11 @@
 #include "commands/sequence.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
-#include "utils/inval.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
-/* What a worker's transactions need. */
-static const char *const worker_tables[] = {"queue", "key", "log", "state"};
-
-static void become_owner_of(DwfQueueScope *scope, const char *table);
-static void fix_settings(DwfQueueScope *scope);
 static void insert_request(DwfTable *queue, const DwfEnqueue *request,
 						   int64 id, const char *space, bool waiting);
-
-bool
-dwf_queue_exists(void)
-{
-	return dwf_extension_find() != NULL;
-}
-
-bool
-dwf_queue_is_right(DwfObjectFault *fault)
-{
-	for (int i = 0; i < lengthof(worker_tables); i++)
-	{
-		if (!dwf_object_is_right(worker_tables[i], fault))
-			return false;
-	}
-	return true;
-}
-
-void
-dwf_queue_require(void)
-{
-	for (int i = 0; i < lengthof(worker_tables); i++)
-		(void) dwf_object_require(worker_tables[i], NULL);
-}
-
-void
-dwf_queue_enter(DwfQueueScope *scope)
-{
-	/* what others committed meanwhile applies to what follows */
-	AcceptInvalidationMessages();
-	dwf_objects_require();
-	dwf_queue_become_owner(scope);
-	fix_settings(scope);
-}
-
-void
-dwf_queue_enter_registry(DwfQueueScope *scope)
-{
-	AcceptInvalidationMessages();
-	dwf_queue_stay_registry();
-	become_owner_of(scope, "workflow");
-	fix_settings(scope);
-}
-
-void
-dwf_queue_stay(void)
-{
-	dwf_objects_require();
-}
-
-void
-dwf_queue_stay_registry(void)
-{
-	(void) dwf_object_require("workflow", NULL);
-	(void) dwf_object_require("workflow_input", NULL);
-}
-
-void
-dwf_queue_become_owner(DwfQueueScope *scope)
-{
-	become_owner_of(scope, "queue");
-}
-
-/*
- * Not with more rights than it takes, and in a restricted operation: should
- * code of somebody's run all the same, it cannot leave anything behind that
- * runs later with other rights.
- */
-static void
-become_owner_of(DwfQueueScope *scope, const char *table)
-{
-	Oid			owner;
-
-	(void) dwf_object_require(table, &owner);
-	GetUserIdAndSecContext(&scope->user, &scope->security);
-	SetUserIdAndSecContext(owner, scope->security |
-						   SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
-	scope->guc_level = 0;
-}
-
-static void
-fix_settings(DwfQueueScope *scope)
-{
-	scope->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp",
-							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
-	(void) set_config_option("session_replication_role", "replica",
-							 PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
-}
-
-void
-dwf_queue_leave(const DwfQueueScope *scope)
-{
-	if (scope->guc_level > 0)
-		AtEOXact_GUC(false, scope->guc_level);
-	SetUserIdAndSecContext(scope->user, scope->security);
-}
 
 int64
 dwf_queue_enqueue(const DwfEnqueue *request)

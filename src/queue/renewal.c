@@ -16,8 +16,8 @@
 #include "postgres.h"
 
 #include "base/compat.h"
+#include "base/owner.h"
 #include "call/report.h"
-#include "queue/queue.h"
 #include "queue/renewal.h"
 #include "queue/source.h"
 #include "registry/workflow.h"
@@ -90,15 +90,15 @@ read_asked(Asked *asked, Oid caller)
 	Datum		values[] = {Int64GetDatum(asked->id), ObjectIdGetDatum(caller)};
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext spi;
-	DwfQueueScope scope;
+	DwfOwnerScope scope;
 	bool		found;
 
-	dwf_queue_enter(&scope);
+	dwf_owner_enter(&scope);
 	SPI_connect();
 	if (SPI_execute_with_args(find_asked, lengthof(types), types, values, NULL,
 							  true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read domowf.queue");
-	dwf_queue_stay();
+	dwf_owner_stay();
 	found = SPI_processed > 0;
 	if (found)
 	{
@@ -107,7 +107,7 @@ read_asked(Asked *asked, Oid caller)
 		MemoryContextSwitchTo(spi);
 	}
 	SPI_finish();
-	dwf_queue_leave(&scope);
+	dwf_owner_leave(&scope);
 	return found;
 }
 

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "base/guc.h"
+#include "base/owner.h"
 #include "base/waiters.h"
 #include "call/argument.h"
 #include "call/report.h"
@@ -245,12 +246,12 @@ look_at_request(int64 id, Datum *row, bool *is_own)
 	MemoryContext context = CurrentMemoryContext;
 	Datum		values[] = {Int64GetDatum(id),
 	ObjectIdGetDatum(GetUserId())};
-	DwfQueueScope scope;
+	DwfOwnerScope scope;
 	bool		isnull;
 	bool		is_settled;
 	HeapTuple	tuple;
 
-	dwf_queue_enter(&scope);
+	dwf_owner_enter(&scope);
 	SPI_connect();
 	if (plan == NULL)
 	{
@@ -274,7 +275,7 @@ look_at_request(int64 id, Datum *row, bool *is_own)
 	}
 	if (SPI_execute_plan(plan, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read domowf.request");
-	dwf_queue_stay();
+	dwf_owner_stay();
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -287,7 +288,7 @@ look_at_request(int64 id, Datum *row, bool *is_own)
 	*row = SPI_datumTransfer(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1,
 										   &isnull), false, -1);
 	SPI_finish();
-	dwf_queue_leave(&scope);
+	dwf_owner_leave(&scope);
 	MemoryContextSwitchTo(context);
 	return is_settled;
 }

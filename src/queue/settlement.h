@@ -7,7 +7,7 @@
 #define DWF_SETTLEMENT_H
 
 #include "base/table.h"
-#include "queue/queue.h"
+#include "queue/request.h"
 
 /* The tables, open from begin to end. */
 typedef struct DwfSettlement

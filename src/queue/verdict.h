@@ -5,7 +5,7 @@
 #ifndef DWF_VERDICT_H
 #define DWF_VERDICT_H
 
-#include "queue/queue.h"
+#include "queue/request.h"
 #include "queue/retry.h"
 
 /*

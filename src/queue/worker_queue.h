@@ -7,7 +7,7 @@
 #define DWF_WORKER_QUEUE_H
 
 #include "base/table.h"
-#include "queue/queue.h"
+#include "queue/request.h"
 
 /*
  * How far the worker has read a lane in the order of (due, id).  What lies

@@ -17,8 +17,8 @@
  */
 #include "postgres.h"
 
+#include "base/owner.h"
 #include "base/table.h"
-#include "queue/queue.h"
 #include "registry/granted.h"
 
 #include "access/htup_details.h"
@@ -153,11 +153,11 @@ dwf_granted_follow(void)
 static void
 follow_all(void)
 {
-	DwfQueueScope scope;
+	DwfOwnerScope scope;
 	SPITupleTable *rows;
 	uint64		count;
 
-	dwf_queue_enter_registry(&scope);
+	dwf_owner_enter_registry(&scope);
 	SPI_connect();
 	if (SPI_execute("SELECT name, granted_to, granted_oid "
 					"FROM domowf.workflow WHERE granted_oid <> 0 "
@@ -169,7 +169,7 @@ follow_all(void)
 	for (uint64 i = 0; i < count; i++)
 		follow(rows->vals[i], rows->tupdesc);
 	SPI_finish();
-	dwf_queue_leave(&scope);
+	dwf_owner_leave(&scope);
 }
 
 /* A row of follow_all()'s query. */

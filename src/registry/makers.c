@@ -9,8 +9,8 @@
 
 #include "base/extension.h"
 #include "base/objects.h"
+#include "base/owner.h"
 #include "base/table.h"
-#include "queue/queue.h"
 #include "registry/makers.h"
 
 #include "access/htup_details.h"
@@ -68,12 +68,12 @@ static char *
 list_earlier(void)
 {
 	MemoryContext context = CurrentMemoryContext;
-	DwfQueueScope scope;
+	DwfOwnerScope scope;
 	bool		isnull;
 	Datum		names;
 	char	   *list = NULL;
 
-	dwf_queue_enter(&scope);
+	dwf_owner_enter(&scope);
 	SPI_connect();
 	if (SPI_execute("SELECT string_agg(CASE WHEN n <= "
 					CppAsString2(MAX_NAMED)
@@ -85,13 +85,13 @@ list_earlier(void)
 					"ON t.tgrelid = e.relation AND t.tgname = e.name) e",
 					true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read domowf.earlier_trigger");
-	dwf_queue_stay();
+	dwf_owner_stay();
 	names = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
 						  &isnull);
 	if (!isnull)
 		list = MemoryContextStrdup(context, TextDatumGetCString(names));
 	SPI_finish();
-	dwf_queue_leave(&scope);
+	dwf_owner_leave(&scope);
 	return list == NULL ? NULL :
 		psprintf("who made these triggers before version 1.1 is not known, who may have been somebody that has not the rights of the table's owner: %s; look at each, then delete its row of domowf.earlier_trigger",
 				 list);

@@ -12,7 +12,7 @@
  */
 #include "postgres.h"
 
-#include "queue/queue.h"
+#include "base/owner.h"
 
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -82,10 +82,10 @@ static bool
 workflow_exists(Datum name)
 {
 	static SPIPlanPtr plan = NULL;
-	DwfQueueScope scope;
+	DwfOwnerScope scope;
 	bool		found;
 
-	dwf_queue_enter_registry(&scope);
+	dwf_owner_enter_registry(&scope);
 	SPI_connect();
 	if (plan == NULL)
 	{
@@ -100,7 +100,7 @@ workflow_exists(Datum name)
 		elog(ERROR, "could not read domowf.workflow");
 	found = SPI_processed > 0;
 	SPI_finish();
-	dwf_queue_leave(&scope);
+	dwf_owner_leave(&scope);
 	return found;
 }
 

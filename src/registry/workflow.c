@@ -25,9 +25,9 @@
 #include "postgres.h"
 
 #include "base/lease.h"
+#include "base/owner.h"
 #include "base/table.h"
 #include "domo/domo_type.h"
-#include "queue/queue.h"
 #include "registry/granted.h"
 #include "registry/input.h"
 #include "registry/workflow.h"
@@ -112,7 +112,7 @@ dwf_workflow_find(const char *name)
 	entry = find_cached(name);
 	if (entry != NULL)
 	{
-		dwf_queue_stay_registry();
+		dwf_owner_stay_registry();
 		return hold(entry);
 	}
 
@@ -225,16 +225,16 @@ load(const char *name)
 												  "domowf workflow",
 												  ALLOCSET_SMALL_SIZES);
 	Entry	   *entry = MemoryContextAllocZero(context, sizeof(Entry));
-	DwfQueueScope scope;
+	DwfOwnerScope scope;
 
 	entry->lease.context = context;
-	dwf_queue_enter_registry(&scope);
+	dwf_owner_enter_registry(&scope);
 	SPI_connect();
 	read_rows(name);
 	if (SPI_processed > 0)
 		fill_workflow(entry, name);
 	SPI_finish();
-	dwf_queue_leave(&scope);
+	dwf_owner_leave(&scope);
 
 	if (entry->workflow.name == NULL)
 	{
@@ -273,7 +273,7 @@ read_rows(const char *name)
 	if (SPI_execute_snapshot(plan, values, NULL, GetLatestSnapshot(),
 							 InvalidSnapshot, true, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read domowf.workflow");
-	dwf_queue_stay_registry();
+	dwf_owner_stay_registry();
 }
 
 static void

@@ -6,7 +6,7 @@
 #define DWF_SENDER_H
 
 #include "call/connection.h"
-#include "queue/queue.h"
+#include "queue/request.h"
 #include "queue/retry.h"
 #include "worker/agenda.h"
 

@@ -5,9 +5,9 @@
 #include "postgres.h"
 
 #include "base/extension.h"
+#include "base/objects.h"
 #include "base/shared.h"
 #include "call/report.h"
-#include "queue/queue.h"
 #include "worker/serving.h"
 
 #include "access/xact.h"
@@ -16,6 +16,10 @@
 #include "storage/lmgr.h"
 #include "utils/guc.h"
 
+/* What a worker's transactions need. */
+static const char *const tables[] = {"queue", "key", "log", "state"};
+
+static void require_tables(void);
 static void leave_dropped(DwfSender *sender) pg_attribute_noreturn();
 static void leave_outdated(DwfSender *sender) pg_attribute_noreturn();
 
@@ -28,14 +32,33 @@ dwf_serving_look(Oid queue, DwfSender *sender, char *fault, Size size)
 	*fault = '\0';
 	LockRelationOid(queue, RowExclusiveLock);
 	found = dwf_object_oid("queue");
-	if (!dwf_queue_exists() || (OidIsValid(found) && found != queue))
+	if (dwf_extension_find() == NULL || (OidIsValid(found) && found != queue))
 		leave_dropped(sender);
 	if (!dwf_extension_is_served())
 		leave_outdated(sender);
-	if (!dwf_queue_is_right(&wrong))
+	if (!dwf_serving_finds_tables(&wrong))
 		dwf_report_cut(fault, size,
 					   psprintf("%s: %s", wrong.message, wrong.hint));
-	dwf_queue_require();
+	require_tables();
+}
+
+bool
+dwf_serving_finds_tables(DwfObjectFault *fault)
+{
+	for (int i = 0; i < lengthof(tables); i++)
+	{
+		if (!dwf_object_is_right(tables[i], fault))
+			return false;
+	}
+	return true;
+}
+
+/* Raises 55000 where they are not right. */
+static void
+require_tables(void)
+{
+	for (int i = 0; i < lengthof(tables); i++)
+		(void) dwf_object_require(tables[i], NULL);
 }
 
 /*
@@ -46,7 +69,7 @@ static void
 leave_dropped(DwfSender *sender)
 {
 	dwf_sender_report_lost(sender, "its tables were dropped");
-	if (!dwf_queue_exists())
+	if (dwf_extension_find() == NULL)
 		dwf_shared_set_presence(DWF_ABSENT);
 	proc_exit(0);
 }

@@ -5,6 +5,7 @@
 #ifndef DWF_SERVING_H
 #define DWF_SERVING_H
 
+#include "base/objects.h"
 #include "worker/sender.h"
 
 /*
@@ -16,6 +17,12 @@
  */
 extern void dwf_serving_look(Oid queue, DwfSender *sender, char *fault,
 							 Size size);
+
+/*
+ * Whether the tables that a worker uses are right (objects.h); otherwise why
+ * they are not.
+ */
+extern bool dwf_serving_finds_tables(DwfObjectFault *fault);
 
 /* Makes this transaction's commit one that what is sent can rest on. */
 extern void dwf_serving_commit_safely(void);

@@ -11,8 +11,8 @@
 #include "base/shared.h"
 #include "base/table.h"
 #include "call/connection.h"
-#include "queue/queue.h"
 #include "registry/makers.h"
+#include "worker/serving.h"
 #include "worker/worker_view.h"
 
 #include "access/table.h"
@@ -114,7 +114,7 @@ static void
 check_tables(ReturnSetInfo *result)
 {
 	DwfObjectFault fault;
-	bool		ok = dwf_queue_is_right(&fault);
+	bool		ok = dwf_serving_finds_tables(&fault);
 
 	emit_check(result, "tables", ok, ok ?
 			   "the tables of schema domowf are there" : fault.message);

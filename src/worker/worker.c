@@ -30,6 +30,7 @@
 #include "base/extension.h"
 #include "base/guc.h"
 #include "base/news.h"
+#include "base/owner.h"
 #include "base/roster.h"
 #include "base/shared.h"
 #include "base/testpoint.h"
@@ -251,12 +252,12 @@ in_transaction(void (*work) (Worker *), Worker *worker)
 	worker->began = false;
 	PG_TRY();
 	{
-		DwfQueueScope scope;
+		DwfOwnerScope scope;
 
 		StartTransactionCommand();
 		dwf_serving_look(worker->queue, &worker->sender, worker->fault,
 						 sizeof(worker->fault));
-		dwf_queue_become_owner(&scope);
+		dwf_owner_become(&scope);
 		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		worker->began = true;
@@ -266,7 +267,7 @@ in_transaction(void (*work) (Worker *), Worker *worker)
 		dwf_serving_commit_safely();
 		DWF_TESTPOINT("before-commit");
 		CommitTransactionCommand();
-		dwf_queue_leave(&scope);
+		dwf_owner_leave(&scope);
 	}
 	PG_CATCH();
 	{

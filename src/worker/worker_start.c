@@ -13,11 +13,12 @@
 #include "base/compat.h"
 #include "base/extension.h"
 #include "base/guc.h"
+#include "base/objects.h"
 #include "base/shared.h"
 #include "base/table.h"
 #include "call/report.h"
-#include "queue/queue.h"
 #include "worker/launcher.h"
+#include "worker/serving.h"
 #include "worker/worker_start.h"
 
 #include "access/htup_details.h"
@@ -63,7 +64,7 @@ dwf_worker_become(Oid database)
 
 	StartTransactionCommand();
 	become_superuser();
-	if (!dwf_queue_exists())
+	if (dwf_extension_find() == NULL)
 		leave_absent();
 	CommitTransactionCommand();
 	if (!lock_database())
@@ -209,11 +210,11 @@ find_queue(Oid *queue)
 	const char *reason = NULL;
 
 	StartTransactionCommand();
-	if (!dwf_queue_exists())
+	if (dwf_extension_find() == NULL)
 		leave_absent();
 	if (!dwf_extension_is_served())
 		reason = dwf_extension_describe_skew();
-	else if (!dwf_queue_is_right(&fault))
+	else if (!dwf_serving_finds_tables(&fault))
 		reason = psprintf("%s: %s", fault.message, fault.hint);
 	else
 		*queue = dwf_object_require("queue", NULL);
