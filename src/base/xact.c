@@ -21,9 +21,9 @@
 #include "base/roster.h"
 #include "base/shared.h"
 #include "base/tally.h"
+#include "base/text.h"
 #include "base/waiters.h"
 #include "base/xact.h"
-#include "call/report.h"
 
 #include "access/xact.h"
 #include "miscadmin.h"
@@ -91,7 +91,7 @@ dwf_xact_note(DwfOperation operation, const char *id)
 		Entry	   *entry = &level->entries[level->total];
 
 		entry->operation = operation;
-		dwf_report_show(entry->id, sizeof(entry->id), id);
+		dwf_text_show(entry->id, sizeof(entry->id), id);
 	}
 	level->total++;
 }

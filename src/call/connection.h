@@ -6,6 +6,7 @@
 #define DWF_CONNECTION_H
 
 #include "domo/domo.h"
+#include "http/http.h"
 
 /*
  * All strings live in the memory context in which the connection was opened.

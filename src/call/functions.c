@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "base/domowf.h"
+#include "base/text.h"
 #include "call/argument.h"
 #include "call/call.h"
 #include "call/connection.h"
@@ -289,7 +290,7 @@ call_for_permissions(FunctionCallInfo fcinfo, const DwfRequest *request,
 	{
 		char		name[sizeof(request->unknown_permission)];
 
-		dwf_report_show(name, sizeof(name), request->unknown_permission);
+		dwf_text_show(name, sizeof(name), request->unknown_permission);
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
 				 errmsg("permission \"%s\" is none that Domo documents", name),

@@ -11,10 +11,10 @@
 #include "postgres.h"
 
 #include "base/guc.h"
+#include "base/text.h"
 #include "call/report.h"
 
 #include "lib/stringinfo.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
@@ -36,53 +36,13 @@ static const char *hint_for_doubt(DwfOperation operation,
 								  const DwfReply *reply);
 static char *shown(const char *text);
 
-void
-dwf_report_show(char *out, size_t size, const char *text)
-{
-	bool		is_utf8 = GetDatabaseEncoding() == PG_UTF8;
-	size_t		len = strlen(text);
-	size_t		at = 0;
-	size_t		used = 0;
-
-	while (at < len)
-	{
-		size_t		step = dwf_json_utf8_length(text + at, len - at);
-		unsigned char c = (unsigned char) text[at];
-
-		if (used + Max(step, 1) + sizeof("...") > size)
-		{
-			memcpy(out + used, "...", 3);
-			used += 3;
-			break;
-		}
-		if (step > 1 && is_utf8)
-		{
-			memcpy(out + used, text + at, step);
-			used += step;
-		}
-		else
-			out[used++] = (step != 1 || c < 0x20 || c == 0x7F) ? '?' : c;
-		at += Max(step, 1);
-	}
-	out[used] = '\0';
-}
-
-void
-dwf_report_cut(char *out, size_t size, const char *text)
-{
-	size_t		len = pg_mbcliplen(text, strlen(text), size - 1);
-
-	memcpy(out, text, len);
-	out[len] = '\0';
-}
-
-/* dwf_report_show(), as palloc'd text. */
+/* dwf_text_show(), as palloc'd text. */
 static char *
 shown(const char *text)
 {
 	char		buffer[MAX_SHOWN];
 
-	dwf_report_show(buffer, sizeof(buffer), text);
+	dwf_text_show(buffer, sizeof(buffer), text);
 	return pstrdup(buffer);
 }
 
@@ -94,15 +54,15 @@ dwf_report_subject(const DwfRequest *request)
 
 	if (request->workflow != NULL)
 	{
-		dwf_report_show(id, sizeof(id), request->workflow);
+		dwf_text_show(id, sizeof(id), request->workflow);
 		return psprintf("start of workflow \"%s\"", id);
 	}
-	dwf_report_show(id, sizeof(id), request->id);
+	dwf_text_show(id, sizeof(id), request->id);
 	switch (request->operation)
 	{
 		case DWF_START:
-			dwf_report_show(message_name, sizeof(message_name),
-							request->message_name);
+			dwf_text_show(message_name, sizeof(message_name),
+						  request->message_name);
 			return psprintf("start of workflow \"%s\" (message \"%s\")", id,
 							message_name);
 		case DWF_CANCEL:
@@ -288,7 +248,7 @@ dwf_report_fault_as(int code, const DwfFault *fault)
 {
 	char		message[sizeof(fault->message)];
 
-	dwf_report_show(message, sizeof(message), fault->message);
+	dwf_text_show(message, sizeof(message), fault->message);
 	ereport(ERROR,
 			(errcode(code),
 			 errmsg_internal("%s", message),

@@ -49,16 +49,6 @@ extern void dwf_report_fault_as(int code, const DwfFault *fault)
 extern char *dwf_report_subject(const DwfRequest *request);
 
 /*
- * Copies UTF-8 text into a buffer so that it can be shown in a message: cut
- * between characters, no control characters, in the database's encoding ('?'
- * for what that may lack).  Asks for no memory and cannot fail.
- */
-extern void dwf_report_show(char *out, size_t size, const char *text);
-
-/* Copies text in the database's encoding, cut between characters. */
-extern void dwf_report_cut(char *out, size_t size, const char *text);
-
-/*
  * One failed attempt as an object for `errors`: {"time", "class", "status"?,
  * "message", "toe"?}.  A jsonb datum, palloc'd.
  */

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "base/domowf.h"
+#include "base/text.h"
 #include "call/argument.h"
 #include "call/call.h"
 #include "call/connection.h"
@@ -154,7 +155,7 @@ read_start(StartAll *all, int row, Jsonb *jsonb)
 	}
 	if (code != 0)
 	{
-		dwf_report_show(message, sizeof(message), fault.message);
+		dwf_text_show(message, sizeof(message), fault.message);
 		error = fault.detail == NULL ? message :
 			psprintf("%s. %s", message, fault.detail);
 		MemoryContextSwitchTo(old);

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "domo/json.h"
-#include "http/http.h"
+#include "http/exchange.h"
 
 /* A workflow variable is at most 1 MB (Domo's documentation). */
 #define DWF_MAX_DATA		(1024 * 1024)

@@ -8,7 +8,7 @@
 
 #include <curl/curl.h>
 
-#include "http/http.h"
+#include "http/exchange.h"
 #include "http/sockets.h"
 
 /*

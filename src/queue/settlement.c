@@ -19,10 +19,10 @@
 
 #include "base/columns.h"
 #include "base/guc.h"
+#include "base/text.h"
 #include "base/xact.h"
 #include "call/instance.h"
 #include "call/log.h"
-#include "call/report.h"
 #include "queue/notice.h"
 #include "queue/settlement.h"
 #include "queue/watch.h"
@@ -126,7 +126,7 @@ tell_settled(const DwfResult *result)
 	result->instance->id != NULL;
 
 	if (has_id)
-		dwf_report_show(id, sizeof(id), result->instance->id);
+		dwf_text_show(id, sizeof(id), result->instance->id);
 	dwf_notice_settled(result->id, dwf_settlement_name(result->verdict),
 					   has_id ? id : NULL);
 }

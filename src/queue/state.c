@@ -9,7 +9,7 @@
 #include "postgres.h"
 
 #include "base/objects.h"
-#include "call/report.h"
+#include "base/text.h"
 #include "queue/state.h"
 
 #include "executor/spi.h"
@@ -35,8 +35,8 @@ dwf_state_is_paused(char *reason, Size size)
 	desc = SPI_tuptable->tupdesc;
 	paused = DatumGetBool(SPI_getbinval(row, desc, 1, &isnull));
 	words = SPI_getbinval(row, desc, 2, &isnull);
-	dwf_report_cut(reason, size, isnull ? "paused by domowf_pause()" :
-				   TextDatumGetCString(words));
+	dwf_text_cut(reason, size, isnull ? "paused by domowf_pause()" :
+				 TextDatumGetCString(words));
 	if (DatumGetObjectId(SPI_getbinval(row, desc, 3, &isnull)) !=
 		MyDatabaseId)
 	{

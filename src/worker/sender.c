@@ -12,6 +12,7 @@
 #include "base/guc.h"
 #include "base/shared.h"
 #include "base/testpoint.h"
+#include "base/text.h"
 #include "call/argument.h"
 #include "call/report.h"
 #include "queue/verdict.h"
@@ -106,7 +107,7 @@ dwf_sender_reopen(DwfSender *sender)
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
-		dwf_report_cut(reason, sizeof(reason), error->message);
+		dwf_text_cut(reason, sizeof(reason), error->message);
 		if (strcmp(sender->pause_reason, reason) != 0)
 			ereport(LOG,
 					(errmsg("domowf: nothing is sent from this database: %s",
@@ -424,7 +425,7 @@ finish(DwfSender *sender, DwfAttempt *attempt, const DwfExchange *exchange)
 	if (reply->outcome != DWF_DONE)
 	{
 		sender->failed++;
-		dwf_report_cut(sender->last_error, sizeof(sender->last_error), result->error);
+		dwf_text_cut(sender->last_error, sizeof(sender->last_error), result->error);
 	}
 	note_outcome(sender, attempt, retry_after);
 }
@@ -448,7 +449,7 @@ note_outcome(DwfSender *sender, const DwfAttempt *attempt, int64 retry_after)
 	if (sender->agenda.connection.pause.pauses == 0)
 		sender->pause_reason[0] = '\0';
 	else if (error != NULL)
-		dwf_report_cut(sender->pause_reason, sizeof(sender->pause_reason), error);
+		dwf_text_cut(sender->pause_reason, sizeof(sender->pause_reason), error);
 	if (rests && error != NULL)
 		tell_rest(sender, attempt);
 }
@@ -461,8 +462,8 @@ tell_rest(DwfSender *sender, const DwfAttempt *attempt)
 								attempt->claim.lane_name,
 								attempt->result.error);
 
-	dwf_report_cut(sender->rest_reason, sizeof(sender->rest_reason), text);
-	dwf_report_cut(sender->last_error, sizeof(sender->last_error), text);
+	dwf_text_cut(sender->rest_reason, sizeof(sender->rest_reason), text);
+	dwf_text_cut(sender->last_error, sizeof(sender->last_error), text);
 }
 
 void
@@ -471,7 +472,7 @@ dwf_sender_note_error(DwfSender *sender)
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	ErrorData  *error = CopyErrorData();
 
-	dwf_report_cut(sender->last_error, sizeof(sender->last_error), error->message);
+	dwf_text_cut(sender->last_error, sizeof(sender->last_error), error->message);
 	FreeErrorData(error);
 	MemoryContextSwitchTo(old);
 }

@@ -6,6 +6,7 @@
 #define DWF_SENDER_H
 
 #include "call/connection.h"
+#include "http/http.h"
 #include "queue/request.h"
 #include "queue/retry.h"
 #include "worker/agenda.h"

@@ -7,7 +7,7 @@
 #include "base/extension.h"
 #include "base/objects.h"
 #include "base/shared.h"
-#include "call/report.h"
+#include "base/text.h"
 #include "worker/serving.h"
 
 #include "access/xact.h"
@@ -37,8 +37,8 @@ dwf_serving_look(Oid queue, DwfSender *sender, char *fault, Size size)
 	if (!dwf_extension_is_served())
 		leave_outdated(sender);
 	if (!dwf_serving_finds_tables(&wrong))
-		dwf_report_cut(fault, size,
-					   psprintf("%s: %s", wrong.message, wrong.hint));
+		dwf_text_cut(fault, size,
+					 psprintf("%s: %s", wrong.message, wrong.hint));
 	require_tables();
 }
 

@@ -16,7 +16,7 @@
 #include "base/objects.h"
 #include "base/shared.h"
 #include "base/table.h"
-#include "call/report.h"
+#include "base/text.h"
 #include "worker/launcher.h"
 #include "worker/serving.h"
 #include "worker/worker_start.h"
@@ -241,7 +241,7 @@ say_unserved(const char *reason)
 {
 	DwfWorkerStatus status = {.paused_until = DT_NOEND};
 
-	dwf_report_cut(status.pause_reason, sizeof(status.pause_reason), reason);
+	dwf_text_cut(status.pause_reason, sizeof(status.pause_reason), reason);
 	dwf_shared_publish(&status);
 	dwf_shared_set_presence(DWF_RUNNING);
 	if (dwf_worker_may_say(reason))
