@@ -22,7 +22,8 @@
 
 EXTENSION = domowf
 MODULE_big = domowf
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+# src/domowf.c, and the layers, a folder each
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 DATA = $(wildcard sql/domowf--*.sql)
 
 PG_CPPFLAGS = -Isrc $(if $(TEST_HOOKS),-DDWF_TEST_HOOKS)
@@ -81,6 +82,6 @@ uninstall-unsafe:
 	rm -f '$(DESTDIR)$(datadir)/$(datamoduledir)/domowf--1.0.sql'
 
 PROVE_FLAGS += -Itest/domo -Itest/t
-$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h) Makefile
+$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*/*.h) Makefile
 
 endif

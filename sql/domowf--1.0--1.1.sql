@@ -241,7 +241,7 @@ COMMENT ON FUNCTION domowf.may_see(oid, oid) IS
 ALTER FUNCTION @extschema@.domowf_start(text, jsonb) COST 1000;
 
 --
--- Keys: whose they are (src/key.c).  Those that are there go by their requests.
+-- Keys: whose they are (src/queue/key.c).  Those that are there go by their requests.
 --
 
 ALTER TABLE domowf.key

@@ -8,10 +8,10 @@
  */
 #include "postgres.h"
 
-#include "evict.h"
-#include "guc.h"
-#include "launcher.h"
-#include "shared.h"
+#include "base/guc.h"
+#include "base/shared.h"
+#include "worker/evict.h"
+#include "worker/launcher.h"
 
 #include "fmgr.h"
 #include "miscadmin.h"

@@ -18,8 +18,8 @@ BODY = (
 
 
 def find_version():
-    """As src/domowf.h, beside the copy of this directory, has it."""
-    path = os.path.join(os.path.dirname(__file__), "../../src/domowf.h")
+    """As src/base/domowf.h, beside the copy of this directory, has it."""
+    path = os.path.join(os.path.dirname(__file__), "../../src/base/domowf.h")
     with open(path) as header:
         return re.search(r'DWF_VERSION\s+"(.*)"', header.read()).group(1)
 

@@ -7,6 +7,11 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
+# All of src/, whatever folder it is in.
+C_FILES = "src/**/*.[ch]"
+C_SOURCES = "src/**/*.c"
+HEADERS = "src/**/*.h"
+
 _COMMENT = r"/\*.*?\*/"
 _STRING = r"\"(?:\\.|[^\"\\\n])*\""
 _CHAR = r"'(?:\\.|[^'\\\n])*'"

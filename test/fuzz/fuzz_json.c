@@ -6,7 +6,7 @@
  * says whether a text is valid; json.c has to agree about every one.  That is
  * how a lenience of cJSON shows that nobody thought of.
  */
-#include "../../src/json.c"
+#include "../../src/domo/json.c"
 
 #include "fuzz.h"
 

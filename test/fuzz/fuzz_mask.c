@@ -8,7 +8,7 @@
  * Input: the token, a newline, then the text, in which a byte 01 to 05 stands
  * for the token in one of its forms.
  */
-#include "../../src/mask.c"
+#include "../../src/http/mask.c"
 #include "../../src/json.c"
 
 #include "fuzz.h"

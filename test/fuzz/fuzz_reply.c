@@ -9,8 +9,8 @@
  * Input: a line of six characters that choose operation, phase, libcurl's
  * code, status, content type and what else the exchange has; then the body.
  */
-#include "../../src/domo_reply.c"
-#include "../../src/json.c"
+#include "../../src/domo/domo_reply.c"
+#include "../../src/domo/json.c"
 
 #include "fuzz.h"
 

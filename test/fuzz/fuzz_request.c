@@ -8,11 +8,11 @@
  *
  * Input: a character that chooses the operation; then JSON.
  */
-#include "../../src/domo_request.c"
+#include "../../src/domo/domo_request.c"
 
 /* json.c has a static of this name too */
 #define check_text	check_json_text
-#include "../../src/json.c"
+#include "../../src/domo/json.c"
 #undef check_text
 
 #include "fuzz.h"

@@ -196,17 +196,17 @@ build_and_install()
 # Keeps the times of files, for make to compare.
 copy_sources()
 {
-	local file
+	local file source
 
-	mkdir -p "$1/src" "$1/sql"
-	for file in "$1"/src/*.[cho] "$1"/sql/*.sql; do
+	for file in "$1"/src/*.[cho] "$1"/src/*/*.[cho] "$1"/sql/*.sql; do
 		case $file in
-			*.o) [ -e "$ROOT/src/$(basename "$file" .o).c" ] || rm -f "$file" ;;
-			*) [ -e "$ROOT/${file#"$1"/}" ] || rm -f "$file" ;;
+			*.o) source=${file%.o}.c ;;
+			*) source=$file ;;
 		esac
+		[ -e "$ROOT/${source#"$1"/}" ] || rm -f "$file"
 	done
-	(cd "$ROOT" && cp -p Makefile domowf.control "$1/" &&
-		cp -p src/*.[ch] src/domowf.map "$1/src/" && cp -p sql/* "$1/sql/")
+	(cd "$ROOT" && cp -p --parents Makefile domowf.control src/*.[ch] \
+		src/*/*.[ch] src/domowf.map sql/* "$1/")
 }
 
 # PostgreSQL 18 looks for extensions along a path; Debian's servers before that

@@ -70,7 +70,7 @@ sub _ours
 {
 	my %messages;
 
-	foreach my $file (glob "$sources/*.c")
+	foreach my $file (glob "$sources/*.c $sources/*/*.c")
 	{
 		my $text = slurp_file($file);
 

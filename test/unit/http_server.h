@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "http.h"
+#include "http/http.h"
 #include "tap.h"
 
 /* no test needs all of this */

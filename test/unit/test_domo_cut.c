@@ -6,11 +6,11 @@
  * between characters, or else the message would be invalid UTF-8 and raise an
  * error of its own, and nothing may be written behind the message's end.
  */
-#include "../../src/domo_request.c"
+#include "../../src/domo/domo_request.c"
 
 /* json.c has a static of this name too */
 #define check_text	check_json_text
-#include "../../src/json.c"
+#include "../../src/domo/json.c"
 #undef check_text
 
 #include "tap.h"

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "../../src/domo_reply.c"
-#include "../../src/json.c"
+#include "../../src/domo/domo_reply.c"
+#include "../../src/domo/json.c"
 
 #include <time.h>
 

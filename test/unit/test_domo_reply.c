@@ -7,8 +7,8 @@
  * twice.  The others hold what services and the proxies before them answer in
  * place of the JSON expected.  test_domo_instance.c has the rest of the file.
  */
-#include "../../src/domo_reply.c"
-#include "../../src/json.c"
+#include "../../src/domo/domo_reply.c"
+#include "../../src/domo/json.c"
 
 #include <curl/curl.h>
 

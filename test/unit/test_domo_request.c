@@ -5,11 +5,11 @@
  * Every sentence that a user can get is here word for word: they are the
  * documentation that is read most.  Then the bounds, each with one byte more.
  */
-#include "../../src/domo_request.c"
+#include "../../src/domo/domo_request.c"
 
 /* json.c has a static of this name too */
 #define check_text	check_json_text
-#include "../../src/json.c"
+#include "../../src/domo/json.c"
 #undef check_text
 
 #include "tap.h"

@@ -6,7 +6,7 @@
  * a wrong one; a value refused by mistake cannot be sent at all.  So each form
  * is tested on both sides of its edges.
  */
-#include "../../src/domo_type.c"
+#include "../../src/domo/domo_type.c"
 
 #include "tap.h"
 

@@ -15,11 +15,11 @@ static char *failing_strndup(const char *text, size_t len);
 /* what both files ask for can be made short */
 #define malloc(size)	failing_malloc(size)
 #define strndup(text, len)	failing_strndup(text, len)
-#include "../../src/domo_request.c"
+#include "../../src/domo/domo_request.c"
 
 /* json.c has a static of this name too */
 #define check_text	check_json_text
-#include "../../src/json.c"
+#include "../../src/domo/json.c"
 #undef check_text
 #undef malloc
 #undef strndup

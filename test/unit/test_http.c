@@ -6,10 +6,10 @@
  * way in which a connection, a header or a body can end is tried against it.
  * Then what goes over the wire, and what is kept of a reply.
  */
-#include "../../src/http.c"
-#include "../../src/keylog.c"
-#include "../../src/sockets.c"
-#include "../../src/transfer.c"
+#include "../../src/http/http.c"
+#include "../../src/http/keylog.c"
+#include "../../src/http/sockets.c"
+#include "../../src/http/transfer.c"
 
 #include "http_server.h"
 

@@ -8,10 +8,10 @@
  * that, in every way a connection can end, and count what they read until
  * nothing can come any more.
  */
-#include "../../src/http.c"
-#include "../../src/keylog.c"
-#include "../../src/sockets.c"
-#include "../../src/transfer.c"
+#include "../../src/http/http.c"
+#include "../../src/http/keylog.c"
+#include "../../src/http/sockets.c"
+#include "../../src/http/transfer.c"
 
 #include <sys/syscall.h>
 

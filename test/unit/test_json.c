@@ -8,7 +8,7 @@
  * parsed from copies of exactly their length, so that AddressSanitizer sees a
  * single byte read too far.
  */
-#include "../../src/json.c"
+#include "../../src/domo/json.c"
 
 #include <stdint.h>
 #include <stdio.h>

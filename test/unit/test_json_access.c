@@ -14,7 +14,7 @@ static void *failing_malloc(size_t size);
 
 /* json.c's own memory, and by the hooks below cJSON's, can be made short */
 #define malloc(size) failing_malloc(size)
-#include "../../src/json.c"
+#include "../../src/domo/json.c"
 #undef malloc
 
 #include "tap.h"

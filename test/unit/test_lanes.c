@@ -5,8 +5,8 @@
  * Fairness and the cost of what rests or waits are counted here, which a
  * server could only time.
  */
-#include "../../src/retry.c"
-#include "../../src/lanes.c"
+#include "../../src/queue/retry.c"
+#include "../../src/worker/lanes.c"
 
 #include "tap.h"
 

@@ -3,7 +3,7 @@
  *	  The token is found in whatever way it is written, nothing else is
  *	  touched, and JSON stays JSON.
  */
-#include "../../src/mask.c"
+#include "../../src/http/mask.c"
 #include "../../src/json.c"
 
 #include "tap.h"

@@ -6,7 +6,7 @@
  * Time and dice are arguments, so that an outage of a minute, or a day of
  * retries, is played through here in microseconds.
  */
-#include "../../src/retry.c"
+#include "../../src/queue/retry.c"
 
 #include "tap.h"
 

@@ -5,7 +5,7 @@
  * A worker that takes newer SQL for its own writes into tables that it does
  * not know; one that takes its own for newer sends nothing.
  */
-#include "../../src/version.c"
+#include "../../src/base/version.c"
 
 #include "tap.h"
 

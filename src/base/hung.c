@@ -1,0 +1,398 @@
+/*
+ * hung.c
+ *	  Whose code hangs on domowf's objects.
+ *
+ * Whoever may hang code on a table (its owner, or who was granted TRIGGER) is
+ * not always who wrote it.  PostgreSQL keeps what an expression needs, in
+ * pg_depend, but for what is pinned as its own; so a walk along these entries
+ * reaches every function that can run, by operators, casts, types and their
+ * input and output, operator classes and aggregates as well.  The walk ends
+ * where PostgreSQL's own objects begin.  It goes on behind what belongs to
+ * somebody who has the rights: he may have bound a thing of somebody else's
+ * without knowing.
+ *
+ * Everything passed is watched (changes.h) before it is read.
+ */
+#include "postgres.h"
+
+#include "base/changes.h"
+#include "base/hung.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_amop.h"
+#include "catalog/pg_amproc.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_attrdef.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_opclass.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_opfamily.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_rewrite.h"
+#include "catalog/pg_statistic_ext.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "rewrite/rewriteDefine.h"
+#include "utils/acl.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+/* A thing on the way, and what hangs on the object and has led there. */
+typedef struct Step
+{
+	Oid			class;
+	Oid			oid;
+	Oid			root_class;
+	Oid			root;
+} Step;
+
+typedef struct Walk
+{
+	Oid			class;			/* the object itself */
+	Oid			oid;
+	List	   *steps;			/* of Step, all that there were so far */
+	Oid			rule;			/* one that would change what is written */
+	Oid			deferred;		/* a trigger that would fire when all is over */
+} Walk;
+
+/* Rows of these catalogs hang on the relation whose oid they hold. */
+static const struct
+{
+	Oid			catalog;
+	Oid			index;
+	AttrNumber	relation;
+	Oid			class;			/* what a row's first column is the oid of */
+}			hooks[] = {
+
+	{IndexRelationId, IndexIndrelidIndexId, Anum_pg_index_indrelid,
+	RelationRelationId},
+	{ConstraintRelationId, ConstraintRelidTypidNameIndexId,
+	Anum_pg_constraint_conrelid, ConstraintRelationId},
+	{AttrDefaultRelationId, AttrDefaultIndexId, Anum_pg_attrdef_adrelid,
+	AttrDefaultRelationId},
+	{TriggerRelationId, TriggerRelidNameIndexId, Anum_pg_trigger_tgrelid,
+	TriggerRelationId},
+	{RewriteRelationId, RewriteRelRulenameIndexId, Anum_pg_rewrite_ev_class,
+	RewriteRelationId},
+	{StatisticExtRelationId, StatisticExtRelidIndexId,
+	Anum_pg_statistic_ext_stxrelid, StatisticExtRelationId},
+};
+
+/* What code is, or what leads to code and can be changed by its owner. */
+static const struct
+{
+	Oid			class;
+	int			cache;
+	AttrNumber	owner;
+}			owned[] = {
+	{ProcedureRelationId, PROCOID, Anum_pg_proc_proowner},
+	{OperatorRelationId, OPEROID, Anum_pg_operator_oprowner},
+	{TypeRelationId, TYPEOID, Anum_pg_type_typowner},
+	{OperatorClassRelationId, CLAOID, Anum_pg_opclass_opcowner},
+	{OperatorFamilyRelationId, OPFAMILYOID, Anum_pg_opfamily_opfowner},
+	{RelationRelationId, RELOID, Anum_pg_class_relowner},
+};
+
+typedef void (*TakeRow) (Walk *walk, const Step *from, HeapTuple row,
+						 int hook);
+
+static void add(Walk *walk, Oid class, Oid oid, const Step *from);
+static void each_row(Walk *walk, const Step *from, Oid catalog, Oid index,
+					 AttrNumber column, Oid value, int hook, TakeRow take);
+static void add_hooks(Walk *walk, Oid relation, const Step *from);
+static void take_hook(Walk *walk, const Step *from, HeapTuple row, int hook);
+static void go_on(Walk *walk, const Step *step);
+static void add_needed(Walk *walk, const Step *from);
+static void add_of_type(Walk *walk, const Step *from);
+static void take_constraint(Walk *walk, const Step *from, HeapTuple row,
+							int hook);
+static void take_amproc(Walk *walk, const Step *from, HeapTuple row,
+						int hook);
+static void take_amop(Walk *walk, const Step *from, HeapTuple row, int hook);
+static bool is_strangers(const Step *step, Oid owner, Oid *whose);
+static char *describe(Oid class, Oid oid);
+
+bool
+dwf_hung_find_fault(Oid class, Oid oid, const char *name, Oid owner,
+					char **message, char **hint)
+{
+	Walk		walk = {.class = class,.oid = oid};
+
+	if (class == NamespaceRelationId)
+		return false;
+	if (class == RelationRelationId)
+		add_hooks(&walk, oid, NULL);
+	else
+		add(&walk, class, oid, NULL);
+	if (OidIsValid(walk.rule))
+	{
+		*message = psprintf("%s would change what is done to %s",
+							describe(RewriteRelationId, walk.rule), name);
+		*hint = pstrdup("drop the rule");
+		return true;
+	}
+
+	if (OidIsValid(walk.deferred))
+	{
+		/* PostgreSQL refuses it in a restricted operation, with good reason */
+		*message = psprintf("%s would fire when its owner's rights are laid down again",
+							describe(TriggerRelationId, walk.deferred));
+		*hint = pstrdup("make it one that is not deferred, or does not fire always");
+		return true;
+	}
+
+	/* the list grows while it is walked along */
+	for (int i = 0; i < list_length(walk.steps); i++)
+	{
+		const Step *step = list_nth(walk.steps, i);
+		Oid			whose;
+
+		if (is_strangers(step, owner, &whose))
+		{
+			char	   *role = GetUserNameFromId(whose, true);
+			char	   *what = describe(step->class, step->oid);
+			char	   *root = describe(step->root_class, step->root);
+
+			*message = psprintf("%s: %s needs %s of \"%s\", who does not have the rights of its owner",
+								name, root, what,
+								role == NULL ? "nobody" : role);
+			*hint = psprintf("drop %s, or give %s to \"%s\"", root, what,
+							 GetUserNameFromId(owner, false));
+			return true;
+		}
+		go_on(&walk, step);
+	}
+	return false;
+}
+
+/* Adds a thing, unless it is PostgreSQL's own or was there before. */
+static void
+add(Walk *walk, Oid class, Oid oid, const Step *from)
+{
+	Step	   *step;
+	ListCell   *cell;
+
+	if (oid < FirstNormalObjectId || class == NamespaceRelationId ||
+		class == ExtensionRelationId || class == LanguageRelationId)
+		return;
+	if (from != NULL && class == walk->class && oid == walk->oid)
+		return;
+	foreach(cell, walk->steps)
+	{
+		step = lfirst(cell);
+		if (step->class == class && step->oid == oid)
+			return;
+	}
+	step = palloc(sizeof(Step));
+	step->class = class;
+	step->oid = oid;
+	step->root_class = from == NULL ? class : from->root_class;
+	step->root = from == NULL ? oid : from->root;
+	walk->steps = lappend(walk->steps, step);
+}
+
+/* Calls `take` for each row of a catalog that has `value` in a column. */
+static void
+each_row(Walk *walk, const Step *from, Oid catalog, Oid index,
+		 AttrNumber column, Oid value, int hook, TakeRow take)
+{
+	Relation	rel = table_open(catalog, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	row;
+
+	ScanKeyInit(&key, column, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(value));
+	scan = systable_beginscan(rel, index, true, NULL, 1, &key);
+	while (HeapTupleIsValid(row = systable_getnext(scan)))
+		take(walk, from, row, hook);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+/* Adds what hangs on a relation. */
+static void
+add_hooks(Walk *walk, Oid relation, const Step *from)
+{
+	for (int i = 0; i < lengthof(hooks); i++)
+		each_row(walk, from, hooks[i].catalog, hooks[i].index,
+				 hooks[i].relation, relation, i, take_hook);
+}
+
+/*
+ * Triggers and rules that do not fire under session_replication_role = replica
+ * are as good as not there: all that C code does is done under it.  So are the
+ * triggers of foreign keys, which are the code of that kind of constraint.
+ */
+static void
+take_hook(Walk *walk, const Step *from, HeapTuple row, int hook)
+{
+	/* each of these catalogs has it first */
+	Oid			oid = *(Oid *) GETSTRUCT(row);
+
+	if (hooks[hook].catalog == TriggerRelationId)
+	{
+		char		enabled = ((Form_pg_trigger) GETSTRUCT(row))->tgenabled;
+
+		if (enabled != TRIGGER_FIRES_ALWAYS &&
+			enabled != TRIGGER_FIRES_ON_REPLICA)
+			return;
+		if (from == NULL && ((Form_pg_trigger) GETSTRUCT(row))->tginitdeferred)
+			walk->deferred = oid;
+	}
+	else if (hooks[hook].catalog == ConstraintRelationId)
+	{
+		if (((Form_pg_constraint) GETSTRUCT(row))->contype ==
+			CONSTRAINT_FOREIGN)
+			return;
+	}
+	else if (hooks[hook].catalog == RewriteRelationId)
+	{
+		Form_pg_rewrite rule = (Form_pg_rewrite) GETSTRUCT(row);
+
+		/* '1' is SELECT: a view itself */
+		if (rule->ev_type != '1' && rule->ev_enabled != RULE_FIRES_ALWAYS &&
+			rule->ev_enabled != RULE_FIRES_ON_REPLICA)
+			return;
+		if (rule->ev_type != '1' && from == NULL)
+			walk->rule = oid;
+	}
+	add(walk, hooks[hook].class, oid, from);
+}
+
+/* Adds what a thing needs. */
+static void
+go_on(Walk *walk, const Step *step)
+{
+	add_needed(walk, step);
+	if (step->class == TypeRelationId)
+		add_of_type(walk, step);
+	else if (step->class == OperatorFamilyRelationId)
+	{
+		/* which know their family, and not the other way round */
+		each_row(walk, step, AccessMethodProcedureRelationId,
+				 AccessMethodProcedureIndexId, Anum_pg_amproc_amprocfamily,
+				 step->oid, 0, take_amproc);
+		each_row(walk, step, AccessMethodOperatorRelationId,
+				 AccessMethodStrategyIndexId, Anum_pg_amop_amopfamily,
+				 step->oid, 0, take_amop);
+	}
+	else if (step->class == RelationRelationId &&
+			 get_rel_relkind(step->oid) != RELKIND_INDEX)
+		add_hooks(walk, step->oid, step);
+}
+
+/* What pg_depend says. */
+static void
+add_needed(Walk *walk, const Step *from)
+{
+	Relation	rel = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	row;
+
+	ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(from->class));
+	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(from->oid));
+	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, keys);
+	while (HeapTupleIsValid(row = systable_getnext(scan)))
+	{
+		Form_pg_depend depend = (Form_pg_depend) GETSTRUCT(row);
+
+		add(walk, depend->refclassid, depend->refobjid, from);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+/* A domain's checks, a row's columns, and how values are compared. */
+static void
+add_of_type(Walk *walk, const Step *from)
+{
+	Oid			methods[] = {BTREE_AM_OID, HASH_AM_OID};
+	Oid			row = get_typ_typrelid(from->oid);
+
+	if (OidIsValid(row))
+		add(walk, RelationRelationId, row, from);
+	each_row(walk, from, ConstraintRelationId, ConstraintTypidIndexId,
+			 Anum_pg_constraint_contypid, from->oid, 0, take_constraint);
+	for (int i = 0; i < lengthof(methods); i++)
+	{
+		Oid			opclass = GetDefaultOpClass(from->oid, methods[i]);
+
+		if (OidIsValid(opclass))
+			add(walk, OperatorClassRelationId, opclass, from);
+	}
+}
+
+static void
+take_constraint(Walk *walk, const Step *from, HeapTuple row, int hook)
+{
+	add(walk, ConstraintRelationId,
+		((Form_pg_constraint) GETSTRUCT(row))->oid, from);
+}
+
+static void
+take_amproc(Walk *walk, const Step *from, HeapTuple row, int hook)
+{
+	add(walk, ProcedureRelationId,
+		((Form_pg_amproc) GETSTRUCT(row))->amproc, from);
+}
+
+static void
+take_amop(Walk *walk, const Step *from, HeapTuple row, int hook)
+{
+	add(walk, OperatorRelationId,
+		((Form_pg_amop) GETSTRUCT(row))->amopopr, from);
+}
+
+/* Whether a thing belongs to somebody without the rights of `owner`. */
+static bool
+is_strangers(const Step *step, Oid owner, Oid *whose)
+{
+	for (int i = 0; i < lengthof(owned); i++)
+	{
+		HeapTuple	tuple;
+		bool		isnull;
+
+		if (step->class != owned[i].class)
+			continue;
+		if (step->class == RelationRelationId)
+			dwf_changes_relation(step->oid);
+		else
+			dwf_changes_row(owned[i].cache, step->oid);
+		tuple = SearchSysCache1(owned[i].cache, ObjectIdGetDatum(step->oid));
+		if (!HeapTupleIsValid(tuple))
+			return false;
+		*whose = DatumGetObjectId(SysCacheGetAttr(owned[i].cache, tuple,
+												  owned[i].owner, &isnull));
+		ReleaseSysCache(tuple);
+		return !has_privs_of_role(*whose, owner);
+	}
+	return false;
+}
+
+static char *
+describe(Oid class, Oid oid)
+{
+	return getObjectDescriptionOids(class, oid);
+}

@@ -1,0 +1,186 @@
+/*
+ * roster.c
+ *	  Which databases have a worker, or are to be probed: what the launcher
+ *	  goes by.
+ *
+ * It stands in shared memory, since CREATE EXTENSION in any process is what
+ * makes a database known, and its worker what says how it went.
+ */
+#include "postgres.h"
+
+#include "base/roster.h"
+#include "base/shared_entry.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "utils/timestamp.h"
+
+static void detach_launcher(int code, Datum arg);
+
+void
+dwf_roster_open(void)
+{
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	dwf_shared->launcher = MyLatch;
+
+	/* workers of a launcher that died: none is starting any more */
+	for (int i = 0; i < DWF_MAX_DATABASES; i++)
+	{
+		if (dwf_shared->entries[i].presence == DWF_STARTING)
+			dwf_shared->entries[i].presence = DWF_UNKNOWN;
+	}
+	LWLockRelease(dwf_shared->lock);
+	on_shmem_exit(detach_launcher, 0);
+}
+
+static void
+detach_launcher(int code, Datum arg)
+{
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	dwf_shared->launcher = NULL;
+	LWLockRelease(dwf_shared->lock);
+}
+
+void
+dwf_roster_set_promoted(void)
+{
+	dwf_shared->promoted = true;
+}
+
+bool
+dwf_roster_was_promoted(void)
+{
+	return dwf_shared->promoted && !dwf_shared_mine->is_told;
+}
+
+void
+dwf_roster_set_told(void)
+{
+	dwf_shared_mine->is_told = true;
+}
+
+void
+dwf_roster_probe(Oid database)
+{
+	DwfSharedEntry *entry;
+
+	if (dwf_shared == NULL)
+		return;
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	entry = dwf_shared_find(database, true);
+	if (entry != NULL && entry->presence == DWF_ABSENT)
+		entry->presence = DWF_UNKNOWN;
+	if (entry != NULL)
+		entry->retry_at = 0;
+	else
+		dwf_shared->overflow = true;
+
+	/* where there is no room it looks soon enough by itself */
+	if (entry != NULL && dwf_shared->launcher != NULL)
+		SetLatch(dwf_shared->launcher);
+	LWLockRelease(dwf_shared->lock);
+}
+
+bool
+dwf_roster_begin_start(Oid database, TimestampTz now)
+{
+	DwfSharedEntry *entry;
+	bool		start;
+
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	entry = dwf_shared_find(database, true);
+	start = entry != NULL && entry->presence == DWF_UNKNOWN &&
+		entry->retry_at <= now && entry->status.pid == 0 &&
+		!dwf_shared_entry_is_evicted(entry);
+	if (start)
+		entry->presence = DWF_STARTING;
+	LWLockRelease(dwf_shared->lock);
+	return start;
+}
+
+TimestampTz
+dwf_roster_next_start(TimestampTz now)
+{
+	TimestampTz next = DT_NOEND;
+
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	for (int i = 0; i < DWF_MAX_DATABASES; i++)
+	{
+		DwfSharedEntry *entry = &dwf_shared->entries[i];
+
+		if (OidIsValid(entry->database) && entry->presence == DWF_UNKNOWN &&
+			entry->status.pid == 0 && entry->retry_at > now)
+			next = Min(next, entry->retry_at);
+	}
+	LWLockRelease(dwf_shared->lock);
+	return next;
+}
+
+void
+dwf_roster_fail_start(Oid database, TimestampTz retry_at)
+{
+	DwfSharedEntry *entry;
+
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	entry = dwf_shared_find(database, false);
+	if (entry != NULL && entry->presence == DWF_STARTING &&
+		entry->status.pid == 0)
+	{
+		entry->presence = DWF_UNKNOWN;
+		entry->retry_at = retry_at;
+	}
+	LWLockRelease(dwf_shared->lock);
+	ConditionVariableBroadcast(&dwf_shared->left);
+}
+
+Oid
+dwf_roster_take_absent(bool *overflow)
+{
+	Oid			database = InvalidOid;
+
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	*overflow = dwf_shared->overflow;
+	dwf_shared->overflow = false;
+	for (int i = 0; i < DWF_MAX_DATABASES && !OidIsValid(database); i++)
+	{
+		DwfSharedEntry *entry = &dwf_shared->entries[i];
+
+		if (OidIsValid(entry->database) && entry->presence == DWF_ABSENT &&
+			entry->status.pid == 0 && !dwf_shared_entry_is_evicted(entry))
+		{
+			database = entry->database;
+			entry->database = InvalidOid;
+		}
+	}
+	LWLockRelease(dwf_shared->lock);
+	return database;
+}
+
+bool
+dwf_roster_knows(Oid database)
+{
+	bool		known;
+
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	known = dwf_shared_find(database, false) != NULL;
+	LWLockRelease(dwf_shared->lock);
+	return known;
+}
+
+void
+dwf_roster_forget(const Oid *databases, int count)
+{
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < DWF_MAX_DATABASES; i++)
+	{
+		DwfSharedEntry *entry = &dwf_shared->entries[i];
+		bool		known = false;
+
+		for (int j = 0; j < count && !known; j++)
+			known = databases[j] == entry->database;
+		if (!known && entry->status.pid == 0 &&
+			entry->presence != DWF_STARTING && !dwf_shared_entry_is_evicted(entry))
+			entry->database = InvalidOid;
+	}
+	LWLockRelease(dwf_shared->lock);
+}

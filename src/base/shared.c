@@ -1,0 +1,426 @@
+/*
+ * shared.c
+ *	  Shared memory: one entry for each database that may need a worker.
+ *
+ * One lightweight lock guards all of it; it is held for a few instructions
+ * and never across anything that may raise an error.  The one thing done at
+ * each commit, dwf_shared_wake(), takes it in shared mode, and a worker takes
+ * it for news only, not for its counters: those who commit and the worker that
+ * they wake would wait for each other.
+ *
+ * A worker's latch is published with its pid and taken back when the process
+ * exits (on_shmem_exit, so also after an error), both under the lock.  It is
+ * set after the lock was let go, and so perhaps for a process that took over
+ * the PGPROC, which wakes for nothing: all are made for that.
+ *
+ * Eviction.  DROP DATABASE and its like need a database without connections.
+ * Who runs them puts its pid into the entry, which makes the worker leave (one
+ * that does not is terminated) and the launcher stay away, and takes it out
+ * afterwards.  A pid whose process is
+ * gone counts for nothing.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "base/compat.h"
+#include "base/quota.h"
+#include "base/shared.h"
+#include "base/shared_entry.h"
+#include "base/waiters.h"
+
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/procarray.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+/* How often an evictor looks again, and when it uses force, milliseconds. */
+#define EVICTION_POLL	100
+#define EVICTION_PATIENCE	1000
+
+/* The longest wait for another start after one that failed, milliseconds. */
+#define MAX_START_WAIT	60000
+
+DwfShared  *dwf_shared;
+DwfSharedEntry *dwf_shared_mine;
+static Oid	evicted = InvalidOid;	/* by this process */
+
+static shmem_request_hook_type next_request_hook;
+static shmem_startup_hook_type next_startup_hook;
+
+static void request_memory(void);
+static void start_memory(void);
+static void detach_worker(int code, Datum arg);
+static void terminate_worker(Oid database);
+static bool has_left(Oid database);
+
+void
+dwf_shared_request(void)
+{
+	next_request_hook = shmem_request_hook;
+	shmem_request_hook = request_memory;
+	next_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = start_memory;
+}
+
+static void
+request_memory(void)
+{
+	if (next_request_hook)
+		next_request_hook();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(DwfShared)));
+	RequestNamedLWLockTranche("domowf", 1);
+	dwf_quota_request();
+	dwf_waiters_request();
+}
+
+static void
+start_memory(void)
+{
+	bool		found;
+
+	if (next_startup_hook)
+		next_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	dwf_shared = ShmemInitStruct("domowf", sizeof(DwfShared), &found);
+	if (!found)
+	{
+		memset(dwf_shared, 0, sizeof(DwfShared));
+		dwf_shared->lock = &GetNamedLWLockTranche("domowf")->lock;
+		ConditionVariableInit(&dwf_shared->left);
+		for (int i = 0; i < DWF_MAX_DATABASES; i++)
+		{
+			DwfSharedEntry *entry = &dwf_shared->entries[i];
+
+			pg_atomic_init_u64(&entry->earliest, DT_NOEND);
+			pg_atomic_init_u32(&entry->waiting, 0);
+			pg_atomic_init_u32(&entry->has_news, 0);
+			SpinLockInit(&entry->news_lock);
+			pg_atomic_init_u64(&entry->length, 0);
+			pg_atomic_init_u64(&entry->in_flight, 0);
+			pg_atomic_init_u64(&entry->sent, 0);
+			pg_atomic_init_u64(&entry->failed, 0);
+		}
+	}
+	dwf_quota_start();
+	dwf_waiters_start();
+	LWLockRelease(AddinShmemInitLock);
+}
+
+bool
+dwf_shared_exists(void)
+{
+	return dwf_shared != NULL;
+}
+
+DwfSharedEntry *
+dwf_shared_find(Oid database, bool make)
+{
+	DwfSharedEntry *spare = NULL;
+
+	for (int i = 0; i < DWF_MAX_DATABASES; i++)
+	{
+		DwfSharedEntry *entry = &dwf_shared->entries[i];
+
+		if (entry->database == database)
+			return entry;
+		if (spare == NULL && !OidIsValid(entry->database))
+			spare = entry;
+	}
+	if (!make || spare == NULL)
+		return NULL;
+	spare->database = database;
+	spare->presence = DWF_UNKNOWN;
+	spare->retry_at = 0;
+	spare->failures = 0;
+	spare->evictor = 0;
+	spare->is_told = false;
+	spare->latch = NULL;
+	pg_atomic_write_u64(&spare->earliest, DT_NOEND);
+	pg_atomic_write_u32(&spare->waiting, 0);
+	pg_atomic_write_u32(&spare->has_news, 0);
+	dwf_news_clear(&spare->news);
+	pg_atomic_write_u64(&spare->length, 0);
+	memset(&spare->status, 0, sizeof(spare->status));
+	return spare;
+}
+
+bool
+dwf_shared_wake(Oid database, TimestampTz run_at, int64 count,
+				bool stands_behind)
+{
+	DwfSharedEntry *entry;
+	Latch	   *latch = NULL;
+	bool		is_known = false;
+
+	if (dwf_shared == NULL)
+		return true;
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
+	if (entry != NULL)
+	{
+		uint64		known = pg_atomic_read_u64(&entry->earliest);
+
+		/* CAS refreshes `known` when it fails */
+		while (run_at < (TimestampTz) known &&
+			   !pg_atomic_compare_exchange_u64(&entry->earliest, &known,
+											   (uint64) run_at))
+			;
+		if (count != 0)
+			(void) pg_atomic_fetch_add_u64(&entry->length, count);
+		if (stands_behind)
+			pg_atomic_write_u32(&entry->waiting, 1);
+		if (run_at != DT_NOEND || stands_behind)
+			latch = entry->latch;
+		is_known = entry->presence != DWF_ABSENT;
+	}
+	LWLockRelease(dwf_shared->lock);
+	if (latch != NULL)
+		SetLatch(latch);
+	return is_known;
+}
+
+TimestampTz
+dwf_shared_take_earliest(void)
+{
+	return (TimestampTz) pg_atomic_exchange_u64(&dwf_shared_mine->earliest, DT_NOEND);
+}
+
+bool
+dwf_shared_take_waiting(void)
+{
+	return pg_atomic_read_u32(&dwf_shared_mine->waiting) != 0 &&
+		pg_atomic_exchange_u32(&dwf_shared_mine->waiting, 0) != 0;
+}
+
+int64
+dwf_shared_queue_length(Oid database)
+{
+	DwfSharedEntry *entry;
+	int64		length = 0;
+
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
+	if (entry != NULL)
+		length = (int64) pg_atomic_read_u64(&entry->length);
+	LWLockRelease(dwf_shared->lock);
+	return length;
+}
+
+void
+dwf_shared_add_length(Oid database, int64 count)
+{
+	DwfSharedEntry *entry;
+
+	if (dwf_shared == NULL)
+		return;
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
+	if (entry != NULL)
+		(void) pg_atomic_fetch_add_u64(&entry->length, count);
+	LWLockRelease(dwf_shared->lock);
+}
+
+bool
+dwf_shared_status(Oid database, DwfWorkerStatus *status)
+{
+	DwfSharedEntry *entry;
+
+	if (dwf_shared == NULL)
+		return false;
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
+	if (entry != NULL)
+	{
+		*status = entry->status;
+		status->in_flight = (int) pg_atomic_read_u64(&entry->in_flight);
+		status->sent = (int64) pg_atomic_read_u64(&entry->sent);
+		status->failed = (int64) pg_atomic_read_u64(&entry->failed);
+	}
+	LWLockRelease(dwf_shared->lock);
+	return entry != NULL;
+}
+
+bool
+dwf_shared_attach(Oid database)
+{
+	DwfSharedEntry *entry;
+	bool		welcome;
+
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	entry = dwf_shared_find(database, true);
+	welcome = entry != NULL && entry->status.pid == 0 && !dwf_shared_entry_is_evicted(entry);
+	if (welcome)
+	{
+		memset(&entry->status, 0, sizeof(entry->status));
+		pg_atomic_write_u64(&entry->in_flight, 0);
+		pg_atomic_write_u64(&entry->sent, 0);
+		pg_atomic_write_u64(&entry->failed, 0);
+		entry->status.pid = MyProcPid;
+		entry->status.started_at = GetCurrentTimestamp();
+		entry->latch = MyLatch;
+		dwf_shared_mine = entry;
+	}
+	else if (entry != NULL && entry->presence == DWF_STARTING &&
+			 entry->status.pid == 0)
+		entry->presence = DWF_UNKNOWN;
+	LWLockRelease(dwf_shared->lock);
+	if (welcome)
+		on_shmem_exit(detach_worker, 0);
+	else
+		ConditionVariableBroadcast(&dwf_shared->left);
+	return welcome;
+}
+
+static void
+detach_worker(int code, Datum arg)
+{
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	dwf_shared_mine->status.pid = 0;
+	dwf_shared_mine->latch = NULL;
+	if (dwf_shared_mine->presence != DWF_ABSENT)
+	{
+		/* ended by force: not again at once, and later where it never works */
+		if (code == 0 || dwf_shared_mine->presence == DWF_RUNNING)
+			dwf_shared_mine->failures = 0;
+		dwf_shared_mine->retry_at = code == 0 ? 0 :
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										Min(MAX_START_WAIT,
+											1000 << Min(dwf_shared_mine->failures, 10)));
+		dwf_shared_mine->failures += code != 0;
+		dwf_shared_mine->presence = DWF_UNKNOWN;
+	}
+	if (dwf_shared->launcher != NULL)
+		SetLatch(dwf_shared->launcher);
+	LWLockRelease(dwf_shared->lock);
+	ConditionVariableBroadcast(&dwf_shared->left);
+}
+
+void
+dwf_shared_set_presence(DwfPresence presence)
+{
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	dwf_shared_mine->presence = presence;
+	LWLockRelease(dwf_shared->lock);
+}
+
+bool
+dwf_shared_entry_is_evicted(DwfSharedEntry *entry)
+{
+	if (entry->evictor != 0 && entry->evictor != MyProcPid &&
+		BackendPidGetProc(entry->evictor) == NULL)
+		entry->evictor = 0;
+	return entry->evictor != 0;
+}
+
+bool
+dwf_shared_is_evicted(void)
+{
+	return dwf_shared_mine->evictor != 0;
+}
+
+void
+dwf_shared_publish(const DwfWorkerStatus *status)
+{
+	DwfWorkerStatus *shown = &dwf_shared_mine->status;
+
+	pg_atomic_write_u64(&dwf_shared_mine->in_flight, status->in_flight);
+	pg_atomic_write_u64(&dwf_shared_mine->sent, status->sent);
+	pg_atomic_write_u64(&dwf_shared_mine->failed, status->failed);
+
+	/* nobody else writes it, so that it can be read without the lock */
+	if (shown->paused_until == status->paused_until &&
+		shown->is_reason_private == status->is_reason_private &&
+		strcmp(shown->pause_reason, status->pause_reason) == 0 &&
+		strcmp(shown->last_error, status->last_error) == 0)
+		return;
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	shown->paused_until = status->paused_until;
+	shown->is_reason_private = status->is_reason_private;
+	strlcpy(shown->pause_reason, status->pause_reason,
+			sizeof(shown->pause_reason));
+	strlcpy(shown->last_error, status->last_error, sizeof(shown->last_error));
+	LWLockRelease(dwf_shared->lock);
+}
+
+void
+dwf_shared_evict(Oid database)
+{
+	DwfSharedEntry *entry;
+	TimestampTz patient_until;
+
+	if (dwf_shared == NULL)
+		return;
+	patient_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												EVICTION_PATIENCE);
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	entry = dwf_shared_find(database, true);
+	if (entry != NULL)
+	{
+		entry->evictor = MyProcPid;
+		evicted = database;
+		if (entry->latch != NULL)
+			SetLatch(entry->latch);
+	}
+	LWLockRelease(dwf_shared->lock);
+
+	ConditionVariablePrepareToSleep(&dwf_shared->left);
+	while (entry != NULL && !has_left(database))
+	{
+		(void) ConditionVariableTimedSleep(&dwf_shared->left, EVICTION_POLL,
+										   PG_WAIT_EXTENSION);
+		if (GetCurrentTimestamp() >= patient_until)
+			terminate_worker(database);
+	}
+	ConditionVariableCancelSleep();
+}
+
+/* Ends a worker that does not hear: it waits for a standby, to commit. */
+static void
+terminate_worker(Oid database)
+{
+	DwfSharedEntry *entry;
+
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
+
+	/* its pid is its own as long as it stands here: see detach_worker() */
+	if (entry != NULL && entry->status.pid != 0)
+		(void) kill(entry->status.pid, SIGTERM);
+	LWLockRelease(dwf_shared->lock);
+}
+
+static bool
+has_left(Oid database)
+{
+	DwfSharedEntry *entry;
+	bool		left;
+
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
+	left = entry == NULL ||
+		(entry->status.pid == 0 && entry->presence != DWF_STARTING);
+	LWLockRelease(dwf_shared->lock);
+	return left;
+}
+
+void
+dwf_shared_readmit(void)
+{
+	DwfSharedEntry *entry;
+
+	if (dwf_shared == NULL || !OidIsValid(evicted))
+		return;
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	entry = dwf_shared_find(evicted, false);
+	if (entry != NULL && entry->evictor == MyProcPid)
+		entry->evictor = 0;
+	if (dwf_shared->launcher != NULL)
+		SetLatch(dwf_shared->launcher);
+	LWLockRelease(dwf_shared->lock);
+	evicted = InvalidOid;
+}

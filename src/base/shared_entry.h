@@ -1,0 +1,60 @@
+/*
+ * shared_entry.h
+ *	  What shared memory looks like; for shared.c and roster.c only.
+ */
+#ifndef DWF_SHARED_ENTRY_H
+#define DWF_SHARED_ENTRY_H
+
+#include "base/news.h"
+#include "base/shared.h"
+
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/lwlock.h"
+#include "storage/spin.h"
+
+/* One database. */
+typedef struct DwfSharedEntry
+{
+	Oid			database;		/* InvalidOid: free */
+	DwfPresence presence;
+	TimestampTz retry_at;		/* DWF_UNKNOWN: not started before this */
+	int			failures;		/* starts that led to nothing, in a row */
+	int			evictor;		/* pid, 0: none */
+	bool		is_told;		/* that the server was promoted */
+	Latch	   *latch;			/* of the worker; NULL: none */
+	pg_atomic_uint64 earliest;	/* TimestampTz of the earliest new run_at */
+	pg_atomic_uint32 waiting;	/* a request that stands behind is new */
+	pg_atomic_uint32 has_news;	/* in `news`, behind its lock */
+	slock_t		news_lock;
+	DwfNews		news;
+	pg_atomic_uint64 length;	/* int64: requests that wait, about */
+	pg_atomic_uint64 in_flight; /* these three: for `status`, */
+	pg_atomic_uint64 sent;		/* written without the lock */
+	pg_atomic_uint64 failed;
+	DwfWorkerStatus status;
+} DwfSharedEntry;
+
+typedef struct DwfShared
+{
+	LWLock	   *lock;
+	Latch	   *launcher;
+	bool		promoted;
+	bool		overflow;		/* dwf_roster_probe() found no room */
+	ConditionVariable left;		/* a worker has left a database */
+	DwfSharedEntry entries[DWF_MAX_DATABASES];
+} DwfShared;
+
+/* NULL: not preloaded. */
+extern DwfShared *dwf_shared;
+
+/* The entry of the worker that this process is; NULL: it is none. */
+extern DwfSharedEntry *dwf_shared_mine;
+
+/* The entry of a database; NULL: none, or no room.  Lock held. */
+extern DwfSharedEntry *dwf_shared_find(Oid database, bool make);
+
+/* Whether a worker is not wanted.  Lock held; takes out who is gone. */
+extern bool dwf_shared_entry_is_evicted(DwfSharedEntry *entry);
+
+#endif							/* DWF_SHARED_ENTRY_H */

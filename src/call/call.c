@@ -1,0 +1,339 @@
+/*
+ * call.c
+ *	  Attempts driven from a backend.
+ *
+ * Lifetimes.  The engine and the wait set live as long as the process, so that
+ * a connection and the parsed CA store are kept; they are made anew after a
+ * reload of the configuration, for files that it names may have changed.  A
+ * Run lives as long as one statement's call; whatever ends it, its PG_FINALLY
+ * aborts what is in flight, and the engine is clean for the next one.
+ *
+ * The loop of a run:
+ *
+ *		submit what there is room for
+ *		drive the engine
+ *		settle what has ended
+ *		take interrupts; wait for the network, the latch or the next timeout
+ *
+ * What has ended is settled before an interrupt is taken, so that an instance
+ * whose id we know is never reported as in doubt.
+ */
+#include "postgres.h"
+
+#include "base/compat.h"
+#include "base/domowf.h"
+#include "base/xact.h"
+#include "call/call.h"
+#include "call/report.h"
+#include "http/http.h"
+
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* What an interruption's detail may name of requests in doubt. */
+#define MAX_IN_DOUBT_SHOWN	20
+
+typedef struct Run
+{
+	const DwfConnection *connection;
+	const DwfRequest *requests;
+	const int  *numbers;		/* NULL: one request by itself */
+	int			count;
+	int			max_parallel;
+	int			submitted;
+	DwfSettle	settle;
+	void	   *arg;
+	DwfReply	reply;			/* the one being settled */
+} Run;
+
+/* The indexes of the requests found in doubt when a run is interrupted. */
+typedef struct Doubt
+{
+	const Run  *run;
+	int			count;
+	int			indexes[DWF_MAX_PARALLEL];
+} Doubt;
+
+static DwfEngine *engine;
+static TimestampTz engine_reload_time;
+static WaitEventSet *wait_set;
+static WaitEventSet *socket_set;	/* for one kept connection ... */
+static uint64 socket_number;	/* ... of this number */
+
+static void open_engine(void);
+static void run_all(Run *run);
+static void submit_some(Run *run);
+static void settle_ended(Run *run);
+static WaitEventSet *make_wait_set(int fd);
+static void prepare_socket_set(void);
+static WaitEventSet *choose_wait_set(void);
+static bool wait_for_network(void);
+static void take_interrupts(Run *run);
+static void explain_interruption(void *arg);
+static void visit_pending(const DwfExchange *exchange, void *arg);
+static char *list_doubt(Doubt *doubt);
+static int	compare_ints(const void *a, const void *b);
+
+void
+dwf_call_run(const DwfConnection *connection, const DwfRequest *requests,
+			 const int *numbers, int count, int max_parallel,
+			 DwfSettle settle, void *arg)
+{
+	Run			run = {
+		.connection = connection,
+		.requests = requests,
+		.numbers = numbers,
+		.count = count,
+		.max_parallel = Min(max_parallel, DWF_MAX_PARALLEL),
+		.settle = settle,
+		.arg = arg,
+	};
+
+	open_engine();
+	prepare_socket_set();
+	dwf_xact_prepare();
+
+	PG_TRY();
+	{
+		run_all(&run);
+	}
+	PG_FINALLY();
+	{
+		dwf_domo_free_reply(&run.reply);
+		dwf_http_abort(engine);
+	}
+	PG_END_TRY();
+}
+
+/* Makes the engine and what waits for it, where there is none in use. */
+static void
+open_engine(void)
+{
+	const char *why;
+
+	if (engine != NULL && engine_reload_time == PgReloadTime)
+		return;
+	if (wait_set != NULL)
+		FreeWaitEventSet(wait_set);
+	wait_set = NULL;
+	dwf_http_destroy(engine);
+	socket_number = 0;
+
+	engine = dwf_http_create(DWF_MAX_PARALLEL, &why);
+	if (engine == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not start libcurl: %s", why)));
+	wait_set = make_wait_set(dwf_http_fd(engine));
+	engine_reload_time = PgReloadTime;
+}
+
+/* What wakes a backend: its latch, the end of the server, and a descriptor. */
+static WaitEventSet *
+make_wait_set(int fd)
+{
+	WaitEventSet *set = dwf_create_wait_set(3);
+
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	if (IsUnderPostmaster)
+		AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL,
+						  NULL);
+	AddWaitEventToSet(set, WL_SOCKET_READABLE, fd, NULL, NULL);
+	return set;
+}
+
+/*
+ * Gives a connection that is kept a set of its own: to wait for the engine's
+ * epoll set within another one is a detour for the kernel.  Here, before
+ * anything is sent, since it may raise an error.
+ */
+static void
+prepare_socket_set(void)
+{
+	uint64		number;
+	int			fd = dwf_http_socket(engine, &number);
+
+	if (fd == -1 || number == socket_number)
+		return;
+	if (socket_set != NULL)
+		FreeWaitEventSet(socket_set);
+	socket_set = NULL;
+	socket_set = make_wait_set(fd);
+	socket_number = number;
+}
+
+static void
+run_all(Run *run)
+{
+	bool		readable = false;
+
+	for (;;)
+	{
+		submit_some(run);
+		dwf_http_drive(engine, readable);
+		readable = false;
+		settle_ended(run);
+		if (run->submitted == run->count && dwf_http_in_use(engine) == 0)
+		{
+			if (run->count > 1)
+				dwf_http_trim(engine);
+			return;
+		}
+		if (run->submitted < run->count &&
+			dwf_http_in_use(engine) < run->max_parallel)
+			continue;
+		readable = wait_for_network();
+		take_interrupts(run);
+	}
+}
+
+/* Submits requests as long as there is room in flight. */
+static void
+submit_some(Run *run)
+{
+	while (run->submitted < run->count &&
+		   dwf_http_in_use(engine) < run->max_parallel)
+	{
+		const DwfRequest *request = &run->requests[run->submitted];
+
+		if (!dwf_connection_submit(run->connection, engine, request,
+								   (void *) request))
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory"),
+					 errdetail("Could not send %s.",
+							   dwf_report_subject(request))));
+		run->submitted++;
+	}
+}
+
+/* Settles every exchange that has ended. */
+static void
+settle_ended(Run *run)
+{
+	const DwfExchange *exchange;
+
+	while ((exchange = dwf_http_harvest(engine)) != NULL)
+	{
+		const DwfRequest *request = exchange->owner;
+
+		dwf_connection_read_reply(run->connection, request->operation,
+								  exchange, &run->reply);
+		if (run->reply.outcome == DWF_DONE)
+			dwf_xact_note(request->operation,
+						  request->operation == DWF_START ?
+						  run->reply.instance.id : request->id);
+		run->settle(run->arg, request - run->requests, exchange, &run->reply);
+		dwf_domo_free_reply(&run->reply);
+		dwf_http_release(engine, exchange);
+	}
+}
+
+/* The set for what there is to wait for. */
+static WaitEventSet *
+choose_wait_set(void)
+{
+	uint64		number;
+
+	if (socket_set != NULL && dwf_http_socket(engine, &number) != -1 &&
+		number == socket_number)
+		return socket_set;
+	return wait_set;
+}
+
+/* Returns whether the network has something for the engine. */
+static bool
+wait_for_network(void)
+{
+	static uint32 wait_event_info = 0;
+	WaitEvent	event;
+
+	if (wait_event_info == 0)
+		wait_event_info = dwf_wait_event_http();
+	return WaitEventSetWait(choose_wait_set(), dwf_http_timeout_ms(engine),
+							&event, 1, wait_event_info) == 1 &&
+		event.events == WL_SOCKET_READABLE;
+}
+
+/* CHECK_FOR_INTERRUPTS(), with a detail of what had been sent. */
+static void
+take_interrupts(Run *run)
+{
+	ErrorContextCallback context = {
+		.previous = error_context_stack,
+		.callback = explain_interruption,
+		.arg = run,
+	};
+
+	ResetLatch(MyLatch);
+	error_context_stack = &context;
+	CHECK_FOR_INTERRUPTS();
+	error_context_stack = context.previous;
+}
+
+/*
+ * Error context callback: adds the detail.  In the form of a callback because
+ * a termination is FATAL, which no PG_CATCH sees.
+ */
+static void
+explain_interruption(void *arg)
+{
+	Doubt		doubt = {.run = arg};
+	const Run  *run = arg;
+	int			code = geterrcode();
+
+	/* a message of lower level that happens to be sent meanwhile */
+	if (code == ERRCODE_SUCCESSFUL_COMPLETION ||
+		ERRCODE_TO_CATEGORY(code) == ERRCODE_WARNING)
+		return;
+
+	dwf_http_each_pending(engine, visit_pending, &doubt);
+	if (doubt.count == 0)
+		errdetail("No request that was still open had been sent to Domo.");
+	else if (run->numbers == NULL)
+		errdetail("The %s had been sent: it is in doubt whether Domo has executed it.",
+				  dwf_report_subject(&run->requests[0]));
+	else
+		errdetail("It is in doubt whether Domo has executed %d requests that had been sent: number %s.",
+				  doubt.count, list_doubt(&doubt));
+}
+
+static void
+visit_pending(const DwfExchange *exchange, void *arg)
+{
+	Doubt	   *doubt = arg;
+	const DwfRequest *request = exchange->owner;
+
+	if (exchange->phase != DWF_PHASE_UNSENT)
+		doubt->indexes[doubt->count++] =
+			(int) (request - doubt->run->requests);
+}
+
+/* The numbers of what is in doubt, the first of them.  palloc'd. */
+static char *
+list_doubt(Doubt *doubt)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	qsort(doubt->indexes, doubt->count, sizeof(int), compare_ints);
+	for (int i = 0; i < Min(doubt->count, MAX_IN_DOUBT_SHOWN); i++)
+		appendStringInfo(&list, "%s%d", i == 0 ? "" : ", ",
+						 doubt->run->numbers[doubt->indexes[i]]);
+	if (doubt->count > MAX_IN_DOUBT_SHOWN)
+		appendStringInfoString(&list, ", ...");
+	return list.data;
+}
+
+static int
+compare_ints(const void *a, const void *b)
+{
+	int			x = *(const int *) a;
+	int			y = *(const int *) b;
+
+	return (x > y) - (x < y);
+}

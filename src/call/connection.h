@@ -1,0 +1,54 @@
+/*
+ * connection.h
+ *	  Where requests go, and the token that goes with them.
+ */
+#ifndef DWF_CONNECTION_H
+#define DWF_CONNECTION_H
+
+#include "domo/domo.h"
+#include "http/http.h"
+#include "http/mask.h"
+
+/*
+ * All strings live in the memory context in which the connection was opened.
+ */
+typedef struct DwfConnection
+{
+	char	   *base_url;		/* without a slash at its end */
+	char	   *token;
+	DwfMask    *mask;			/* takes the token out of replies */
+	char	   *proxy;			/* "" for none */
+	char	   *ca_file;		/* "" for the system's */
+	int			connect_timeout;	/* milliseconds */
+	int			timeout;		/* milliseconds */
+	size_t		max_response;	/* bytes */
+	const char *headers[6];		/* of each request, ended by NULL */
+} DwfConnection;
+
+/*
+ * Opens the connection that the settings describe, in the current memory
+ * context.  Raises 55000 where no instance or no token is set, where the token
+ * file cannot be used, and where a configured token would go elsewhere than
+ * the configuration says.  Sends nothing.
+ */
+extern void dwf_connection_open(DwfConnection *connection);
+
+/*
+ * Hands a request to the engine, which must have a free slot.  False: memory
+ * is short, and nothing was sent.
+ */
+extern bool dwf_connection_submit(const DwfConnection *connection,
+								  DwfEngine *engine,
+								  const DwfRequest *request, void *owner);
+
+/*
+ * Reads what an exchange means (dwf_domo_read_reply()), with the token taken
+ * out of all that was received, which changes the exchange.  After a 401 the token file is read again by
+ * the next dwf_connection_open().
+ */
+extern void dwf_connection_read_reply(const DwfConnection *connection,
+									  DwfOperation operation,
+									  const DwfExchange *exchange,
+									  DwfReply *reply);
+
+#endif							/* DWF_CONNECTION_H */

@@ -1,0 +1,379 @@
+/*
+ * functions.c
+ *	  domowf_start, domowf_cancel and domowf_set_permissions: arguments, what
+ *	  may be called when, and results.
+ *
+ * Each one reads its arguments into a request, runs it (call.c) and turns what
+ * came of it into rows (instance.c) or an error (report.c).  No HTTP here and
+ * no judgement of outcomes.
+ */
+#include "postgres.h"
+
+#include "base/domowf.h"
+#include "base/text.h"
+#include "call/argument.h"
+#include "call/call.h"
+#include "call/connection.h"
+#include "call/instance.h"
+#include "call/log.h"
+#include "call/report.h"
+#include "registry/workflow.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/tuplestore.h"
+
+PG_FUNCTION_INFO_V1(domowf_start_jsonb);
+PG_FUNCTION_INFO_V1(domowf_start_workflow);
+PG_FUNCTION_INFO_V1(domowf_cancel_jsonb);
+PG_FUNCTION_INFO_V1(domowf_cancel_text);
+PG_FUNCTION_INFO_V1(domowf_set_permissions_jsonb);
+PG_FUNCTION_INFO_V1(domowf_set_permissions_text);
+
+/* One call whose result is an instance. */
+typedef struct InstanceCall
+{
+	const DwfRequest *request;
+	Jsonb	   *jsonb;			/* as it is logged */
+	TupleDesc	desc;
+	HeapTuple	tuple;
+	DwfCallLog	log;
+} InstanceCall;
+
+/* One permission change. */
+typedef struct PermissionCall
+{
+	const DwfRequest *request;
+	Jsonb	   *jsonb;
+	DwfCallLog	log;
+} PermissionCall;
+
+static Datum call_for_instance(FunctionCallInfo fcinfo,
+							   const DwfRequest *request, Jsonb *jsonb);
+static void resolve_workflow(DwfRequest *request, Jsonb **jsonb,
+							 JsonbContainer *data);
+static TupleDesc instance_desc(FunctionCallInfo fcinfo);
+static void settle_instance(void *arg, int index, const DwfExchange *exchange,
+							const DwfReply *reply);
+static void call_for_permissions(FunctionCallInfo fcinfo,
+								 const DwfRequest *request, Jsonb *jsonb,
+								 JsonbContainer *entries);
+static void settle_permissions(void *arg, int index,
+							   const DwfExchange *exchange,
+							   const DwfReply *reply);
+static void emit_permission(ReturnSetInfo *result, JsonbContainer *entry);
+static Datum text_member(JsonbContainer *object, const char *key,
+						 bool *isnull);
+static Datum text_array_member(JsonbContainer *object, const char *key);
+
+/*
+ * domowf_start(request jsonb) returns domowf_instance
+ */
+Datum
+domowf_start_jsonb(PG_FUNCTION_ARGS)
+{
+	DwfRequest	request;
+	DwfFault	fault;
+	Jsonb	   *jsonb;
+	JsonbValue	data;
+
+	PreventCommandIfReadOnly("domowf_start()");
+	dwf_argument_not_null(fcinfo, 0, "request");
+	jsonb = PG_GETARG_JSONB_P(0);
+	if (!dwf_argument_read(DWF_START, jsonb, &request, &fault))
+		dwf_report_fault(&fault);
+	if (request.workflow != NULL)
+	{
+		getKeyJsonValueFromContainer(&jsonb->root, "data", 4, &data);
+		resolve_workflow(&request, &jsonb, data.val.binary.data);
+	}
+	return call_for_instance(fcinfo, &request, jsonb);
+}
+
+/*
+ * domowf_start(workflow text, data jsonb) returns domowf_instance
+ */
+Datum
+domowf_start_workflow(PG_FUNCTION_ARGS)
+{
+	DwfRequest	request;
+	DwfFault	fault;
+	Jsonb	   *data;
+	Jsonb	   *jsonb;
+
+	PreventCommandIfReadOnly("domowf_start()");
+	dwf_argument_not_null(fcinfo, 0, "workflow");
+	dwf_argument_not_null(fcinfo, 1, "data");
+	data = PG_GETARG_JSONB_P(1);
+	if (!dwf_argument_read_start(text_to_cstring(PG_GETARG_TEXT_PP(0)), data,
+								 &request, &fault))
+		dwf_report_fault(&fault);
+	resolve_workflow(&request, &jsonb, &data->root);
+	return call_for_instance(fcinfo, &request, jsonb);
+}
+
+/*
+ * Fills in what a registered workflow says, and makes the request as Domo
+ * gets it, which is what is logged.
+ */
+static void
+resolve_workflow(DwfRequest *request, Jsonb **jsonb, JsonbContainer *data)
+{
+	const DwfWorkflow *workflow;
+	DwfFault	fault = {0};
+	int			code = dwf_workflow_resolve(request, data, GetUserId(), &workflow,
+											&fault);
+
+	if (code != 0)
+		dwf_report_fault_as(code, &fault);
+	*jsonb = dwf_workflow_request(workflow, data);
+}
+
+/*
+ * domowf_cancel(request jsonb) returns domowf_instance
+ */
+Datum
+domowf_cancel_jsonb(PG_FUNCTION_ARGS)
+{
+	DwfRequest	request;
+	DwfFault	fault;
+
+	PreventCommandIfReadOnly("domowf_cancel()");
+	dwf_argument_not_null(fcinfo, 0, "request");
+	if (!dwf_argument_read(DWF_CANCEL, PG_GETARG_JSONB_P(0), &request, &fault))
+		dwf_report_fault(&fault);
+	return call_for_instance(fcinfo, &request,
+							 dwf_argument_cancel(request.id));
+}
+
+/*
+ * domowf_cancel(instance_id text) returns domowf_instance
+ */
+Datum
+domowf_cancel_text(PG_FUNCTION_ARGS)
+{
+	DwfRequest	request;
+	DwfFault	fault;
+
+	PreventCommandIfReadOnly("domowf_cancel()");
+	dwf_argument_not_null(fcinfo, 0, "instance_id");
+	if (!dwf_argument_read_cancel(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+								  &request, &fault))
+		dwf_report_fault(&fault);
+	return call_for_instance(fcinfo, &request,
+							 dwf_argument_cancel(request.id));
+}
+
+static Datum
+call_for_instance(FunctionCallInfo fcinfo, const DwfRequest *request,
+				  Jsonb *jsonb)
+{
+	DwfConnection connection;
+	InstanceCall call = {request, jsonb};
+
+	dwf_connection_open(&connection);
+	call.desc = instance_desc(fcinfo);
+	dwf_log_open(&call.log);
+	dwf_call_run(&connection, request, NULL, 1, 1, settle_instance, &call);
+	dwf_log_close(&call.log);
+	return HeapTupleGetDatum(call.tuple);
+}
+
+/* The result's row type, looked up once for each use of the function. */
+static TupleDesc
+instance_desc(FunctionCallInfo fcinfo)
+{
+	FmgrInfo   *flinfo = fcinfo->flinfo;
+	TupleDesc	desc = flinfo->fn_extra;
+	MemoryContext old;
+
+	if (desc != NULL)
+		return desc;
+	old = MemoryContextSwitchTo(flinfo->fn_mcxt);
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	flinfo->fn_extra = desc = BlessTupleDesc(CreateTupleDescCopy(desc));
+	MemoryContextSwitchTo(old);
+	return desc;
+}
+
+static void
+settle_instance(void *arg, int index, const DwfExchange *exchange,
+				const DwfReply *reply)
+{
+	InstanceCall *call = arg;
+	NullableDatum response;
+	DwfFailure	failure;
+
+	if (reply->outcome == DWF_DONE)
+	{
+		response = dwf_instance_response(reply->root, exchange->body,
+										 exchange->body_len);
+		call->tuple = dwf_instance_form(call->desc, &reply->instance,
+										response);
+		dwf_log_call(&call->log, call->request, call->jsonb, &reply->instance,
+					 exchange->http_status, response);
+		return;
+	}
+	dwf_report_describe(call->request, exchange, reply, &failure);
+	dwf_report_log(&failure);
+	dwf_report_raise(&failure);
+}
+
+/*
+ * domowf_set_permissions(request jsonb) returns setof domowf_permission
+ */
+Datum
+domowf_set_permissions_jsonb(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *jsonb;
+	DwfRequest	request;
+	DwfFault	fault;
+	JsonbValue	entries;
+
+	PreventCommandIfReadOnly("domowf_set_permissions()");
+	dwf_argument_not_null(fcinfo, 0, "request");
+	jsonb = PG_GETARG_JSONB_P(0);
+	if (!dwf_argument_read(DWF_SET_PERMISSIONS, jsonb, &request, &fault))
+		dwf_report_fault(&fault);
+	getKeyJsonValueFromContainer(&jsonb->root, "permissions",
+								 strlen("permissions"), &entries);
+	call_for_permissions(fcinfo, &request, jsonb, entries.val.binary.data);
+	return (Datum) 0;
+}
+
+/*
+ * domowf_set_permissions(model_id text, permissions jsonb) returns setof
+ * domowf_permission
+ */
+Datum
+domowf_set_permissions_text(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *permissions;
+	DwfRequest	request;
+	DwfFault	fault;
+
+	PreventCommandIfReadOnly("domowf_set_permissions()");
+	dwf_argument_not_null(fcinfo, 0, "model_id");
+	dwf_argument_not_null(fcinfo, 1, "permissions");
+	permissions = PG_GETARG_JSONB_P(1);
+	if (!dwf_argument_read_permissions(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+									   permissions, &request, &fault))
+		dwf_report_fault(&fault);
+	call_for_permissions(fcinfo, &request,
+						 dwf_argument_permissions(request.id, permissions),
+						 &permissions->root);
+	return (Datum) 0;
+}
+
+/*
+ * Makes the call and returns the entries of the request: Domo documents no
+ * body for its reply (API.md), and a 2xx accepts them.
+ */
+static void
+call_for_permissions(FunctionCallInfo fcinfo, const DwfRequest *request,
+					 Jsonb *jsonb, JsonbContainer *entries)
+{
+	PermissionCall call = {request, jsonb};
+	DwfConnection connection;
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	dwf_connection_open(&connection);
+	if (*request->unknown_permission != '\0')
+	{
+		char		name[sizeof(request->unknown_permission)];
+
+		dwf_text_show(name, sizeof(name), request->unknown_permission);
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("permission \"%s\" is none that Domo documents", name),
+				 errdetail("It is sent all the same.")));
+	}
+	dwf_log_open(&call.log);
+	dwf_call_run(&connection, request, NULL, 1, 1, settle_permissions,
+				 &call);
+	dwf_log_close(&call.log);
+	for (int i = 0; i < JsonContainerSize(entries); i++)
+	{
+		JsonbValue *entry = getIthJsonbValueFromContainer(entries, i);
+
+		emit_permission(result, entry->val.binary.data);
+	}
+}
+
+static void
+settle_permissions(void *arg, int index, const DwfExchange *exchange,
+				   const DwfReply *reply)
+{
+	PermissionCall *call = arg;
+	DwfFailure	failure;
+
+	if (reply->outcome == DWF_DONE)
+	{
+		dwf_log_call(&call->log, call->request, call->jsonb, &reply->instance,
+					 exchange->http_status,
+					 dwf_instance_response(reply->root, exchange->body,
+										   exchange->body_len));
+		return;
+	}
+	dwf_report_describe(call->request, exchange, reply, &failure);
+	dwf_report_log(&failure);
+	dwf_report_raise(&failure);
+}
+
+static void
+emit_permission(ReturnSetInfo *result, JsonbContainer *entry)
+{
+	Datum		values[4];
+	bool		nulls[4] = {false};
+
+	values[0] = text_member(entry, "id", &nulls[0]);
+	values[1] = text_member(entry, "type", &nulls[1]);
+	values[2] = text_member(entry, "name", &nulls[2]);
+	values[3] = text_array_member(entry, "permissions");
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* A string of an object that has been checked; NULL where it has none. */
+static Datum
+text_member(JsonbContainer *object, const char *key, bool *isnull)
+{
+	JsonbValue	value;
+
+	if (getKeyJsonValueFromContainer(object, key, strlen(key), &value) == NULL ||
+		value.type != jbvString)
+	{
+		*isnull = true;
+		return (Datum) 0;
+	}
+	return PointerGetDatum(cstring_to_text_with_len(value.val.string.val,
+													value.val.string.len));
+}
+
+/* An array of strings of an object that has been checked. */
+static Datum
+text_array_member(JsonbContainer *object, const char *key)
+{
+	JsonbValue	array;
+	ArrayBuildState *state = initArrayResult(TEXTOID, CurrentMemoryContext,
+											 false);
+
+	getKeyJsonValueFromContainer(object, key, strlen(key), &array);
+	for (int i = 0; i < JsonContainerSize(array.val.binary.data); i++)
+	{
+		JsonbValue *v = getIthJsonbValueFromContainer(array.val.binary.data, i);
+
+		accumArrayResult(state,
+						 PointerGetDatum(cstring_to_text_with_len(v->val.string.val,
+																  v->val.string.len)),
+						 false, TEXTOID, CurrentMemoryContext);
+	}
+	return makeArrayResult(state, CurrentMemoryContext);
+}

@@ -1,0 +1,115 @@
+/*
+ * log.c
+ *	  The rows of domowf.log that calls make, and what those that settled
+ *	  requests make have in common with them: the instance.
+ *
+ * It has happened in Domo already, so nothing that a reply holds may make the
+ * row fail; what can be known of the log itself is found out before the call.
+ */
+#include "postgres.h"
+
+#include "base/columns.h"
+#include "base/extension.h"
+#include "base/guc.h"
+#include "base/objects.h"
+#include "call/instance.h"
+#include "call/log.h"
+
+#include "access/xact.h"
+#include "commands/sequence.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+static void set_time(DwfTable *log, int column, bool present,
+					 int64 unix_usec);
+
+void
+dwf_log_open(DwfCallLog *log)
+{
+	if (!dwf_log_calls)
+		return;
+	if (dwf_extension_find() == NULL)
+		return;
+	log->sequence = dwf_object_require("request_id", NULL);
+	dwf_table_open(&log->table, "log", LOG_COLUMNS, false);
+	log->is_open = true;
+}
+
+void
+dwf_log_call(DwfCallLog *log, const DwfRequest *request,
+			 Jsonb *request_jsonb, const DwfInstance *instance,
+			 int http_status, NullableDatum response)
+{
+	DwfTable   *table = &log->table;
+	NameData	role;
+
+	if (!log->is_open)
+		return;
+	namestrcpy(&role, GetUserNameFromId(GetUserId(), false));
+	dwf_table_set(table, LOG_ID,
+				  Int64GetDatum(nextval_internal(log->sequence, false)));
+	dwf_table_set_text(table, LOG_OPERATION,
+					   dwf_domo_operation_name(request->operation));
+	dwf_log_set_utf8(table, LOG_WORKFLOW, request->workflow);
+	dwf_table_set_text(table, LOG_OUTCOME, "done");
+	dwf_table_set_text(table, LOG_ORIGIN, "call");
+	dwf_table_set(table, LOG_ATTEMPTS, Int32GetDatum(1));
+	dwf_table_set(table, LOG_HTTP_STATUS, Int32GetDatum(http_status));
+	dwf_table_set(table, LOG_REQUESTED_BY, NameGetDatum(&role));
+	dwf_table_set(table, LOG_REQUESTED_BY_OID, ObjectIdGetDatum(GetUserId()));
+	dwf_table_set(table, LOG_SETTLED_AT,
+				  TimestampTzGetDatum(GetCurrentTimestamp()));
+	dwf_table_set(table, LOG_BATCH,
+				  FullTransactionIdGetDatum(GetTopFullTransactionId()));
+	dwf_log_set_instance(table, instance);
+	if (dwf_log_payload && request_jsonb != NULL)
+		dwf_table_set(table, LOG_REQUEST, JsonbPGetDatum(request_jsonb));
+	if (dwf_log_payload && !response.isnull)
+		dwf_table_set(table, LOG_RESPONSE, response.value);
+	dwf_table_append(table);
+}
+
+void
+dwf_log_close(DwfCallLog *log)
+{
+	if (log->is_open)
+		dwf_table_close(&log->table);
+	log->is_open = false;
+}
+
+void
+dwf_log_set_utf8(DwfTable *log, int column, const char *text)
+{
+	if (text != NULL)
+		log->nulls[column] = !dwf_instance_text(text, &log->values[column]);
+}
+
+static void
+set_time(DwfTable *log, int column, bool present, int64 unix_usec)
+{
+	log->values[column] = TimestampTzGetDatum(dwf_instance_time(unix_usec));
+	log->nulls[column] = !present;
+}
+
+void
+dwf_log_set_instance(DwfTable *log, const DwfInstance *instance)
+{
+	dwf_log_set_utf8(log, LOG_INSTANCE_ID, instance->id);
+	dwf_log_set_utf8(log, LOG_MODEL_ID, instance->model_id);
+	dwf_log_set_utf8(log, LOG_MODEL_NAME, instance->model_name);
+	dwf_log_set_utf8(log, LOG_MODEL_VERSION, instance->model_version);
+	dwf_log_set_utf8(log, LOG_DEPLOYMENT_ID, instance->deployment_id);
+	dwf_log_set_utf8(log, LOG_BPMN_PROCESS_ID, instance->bpmn_process_id);
+	dwf_log_set_utf8(log, LOG_BPMN_PROCESS_NAME, instance->bpmn_process_name);
+	dwf_log_set_utf8(log, LOG_CREATED_BY, instance->created_by);
+	dwf_log_set_utf8(log, LOG_UPDATED_BY, instance->updated_by);
+	dwf_log_set_utf8(log, LOG_INSTANCE_STATUS, instance->status);
+	set_time(log, LOG_CREATED_ON, instance->has_created_on,
+			 instance->created_on);
+	set_time(log, LOG_UPDATED_ON, instance->has_updated_on,
+			 instance->updated_on);
+	log->values[LOG_IS_TEST_RUN] = BoolGetDatum(instance->is_test_run);
+	log->nulls[LOG_IS_TEST_RUN] = !instance->has_is_test_run;
+}

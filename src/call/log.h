@@ -1,0 +1,51 @@
+/*
+ * log.h
+ *	  The rows of domowf.log that calls make, and what those that settled
+ *	  requests make have in common with them.
+ */
+#ifndef DWF_LOG_H
+#define DWF_LOG_H
+
+#include "base/table.h"
+#include "domo/domo.h"
+
+#include "utils/jsonb.h"
+
+/* The log as one statement's calls write it.  All zero: not open. */
+typedef struct DwfCallLog
+{
+	bool		is_open;
+	Oid			sequence;
+	DwfTable	table;
+} DwfCallLog;
+
+/*
+ * Opens the log, with domowf.log_calls, in the current memory context.  To be
+ * called before anything is sent: raises what is known to keep rows from being
+ * written, a lock (55P03) or a fault of the table (55000).  Not opened where
+ * the extension is not there, since it is being dropped.
+ */
+extern void dwf_log_open(DwfCallLog *log);
+
+/*
+ * Logs a call that succeeded, in the caller's transaction, where the log is
+ * open; the row may come as late as dwf_log_close().  `request_jsonb` may be
+ * NULL.
+ */
+extern void dwf_log_call(DwfCallLog *log, const DwfRequest *request,
+						 Jsonb *request_jsonb, const DwfInstance *instance,
+						 int http_status, NullableDatum response);
+
+/* Closes the log where it is open. */
+extern void dwf_log_close(DwfCallLog *log);
+
+/*
+ * Sets a column of the row at hand to text of Domo's, UTF-8; what the database
+ * cannot hold, or NULL, stays null.
+ */
+extern void dwf_log_set_utf8(DwfTable *log, int column, const char *text);
+
+/* Sets all columns that tell of an instance. */
+extern void dwf_log_set_instance(DwfTable *log, const DwfInstance *instance);
+
+#endif							/* DWF_LOG_H */

@@ -1,0 +1,259 @@
+/*
+ * start_all.c
+ *	  domowf_start_all: many starts at once.
+ *
+ * Each element becomes a row, in order, whatever comes of it.  A long array is
+ * not to cost more memory than its results: what it takes to read a request or
+ * a reply lives in a scratch context, which is emptied after each; a request
+ * that is well formed keeps what it sends in one piece (dwf_argument_keep()),
+ * and a row is put out as soon as those before it are.
+ */
+#include "postgres.h"
+
+#include "base/domowf.h"
+#include "base/text.h"
+#include "call/argument.h"
+#include "call/call.h"
+#include "call/connection.h"
+#include "call/instance.h"
+#include "call/log.h"
+#include "call/report.h"
+#include "registry/workflow.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/tuplestore.h"
+#include "utils/typcache.h"
+
+PG_FUNCTION_INFO_V1(domowf_start_all);
+
+/* A row of domowf_start_all, from its request to its result. */
+typedef struct StartRow
+{
+	bool		done;
+	HeapTuple	instance;
+	char		sqlstate[6];
+	char	   *error;
+} StartRow;
+
+typedef struct StartAll
+{
+	DwfRequest *requests;		/* those that are well formed ... */
+	Jsonb	  **jsonbs;			/* ... as they are logged ... */
+	int		   *numbers;		/* ... and their rows, counted from 1 */
+	int			count;
+	StartRow   *rows;
+	int			nrows;
+	int			emitted;
+	TupleDesc	instance_desc;
+	ReturnSetInfo *result;
+	DwfCallLog	log;
+	MemoryContext scratch;		/* emptied after each request and each reply */
+} StartAll;
+
+static void read_starts(StartAll *all, Datum *elements, bool *nulls);
+static void read_start(StartAll *all, int row, Jsonb *jsonb);
+static void settle_start(void *arg, int index, const DwfExchange *exchange,
+						 const DwfReply *reply);
+static void fail_row(StartRow *row, const char *sqlstate, const char *error);
+static void emit_rows(StartAll *all);
+
+/*
+ * domowf_start_all(requests jsonb[], max_parallel int) returns table
+ * (ordinality bigint, instance domowf_instance, sqlstate text, error text)
+ */
+Datum
+domowf_start_all(PG_FUNCTION_ARGS)
+{
+	StartAll	all = {0};
+	DwfConnection connection;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			max_parallel;
+
+	PreventCommandIfReadOnly("domowf_start_all()");
+	dwf_argument_not_null(fcinfo, 0, "requests");
+	dwf_argument_not_null(fcinfo, 1, "max_parallel");
+	max_parallel = PG_GETARG_INT32(1);
+	if (max_parallel < 1 || max_parallel > DWF_MAX_PARALLEL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid max_parallel: found %d, expected 1 to %d",
+						max_parallel, DWF_MAX_PARALLEL)));
+
+	InitMaterializedSRF(fcinfo, 0);
+	dwf_connection_open(&connection);
+	all.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	all.scratch = AllocSetContextCreate(CurrentMemoryContext,
+										"domowf_start_all scratch",
+										ALLOCSET_DEFAULT_SIZES);
+	all.instance_desc =
+		lookup_rowtype_tupdesc_copy(TupleDescAttr(all.result->setDesc, 1)->atttypid,
+									-1);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), JSONBOID, -1, false,
+					  TYPALIGN_INT, &elements, &nulls, &all.nrows);
+	read_starts(&all, elements, nulls);
+	emit_rows(&all);
+	if (all.count > 0)
+	{
+		dwf_log_open(&all.log);
+		dwf_call_run(&connection, all.requests, all.numbers, all.count,
+					 max_parallel, settle_start, &all);
+		dwf_log_close(&all.log);
+	}
+	return (Datum) 0;
+}
+
+/* Reads each element; one that is not well formed has its result at once. */
+static void
+read_starts(StartAll *all, Datum *elements, bool *nulls)
+{
+	int			size = Max(all->nrows, 1);
+
+	all->rows = palloc0(sizeof(StartRow) * size);
+	all->numbers = palloc(sizeof(int) * size);
+	all->requests = palloc(sizeof(DwfRequest) * size);
+	all->jsonbs = palloc(sizeof(Jsonb *) * size);
+	for (int i = 0; i < all->nrows; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (nulls[i])
+			fail_row(&all->rows[i], "22004", "a request must not be null");
+		else
+			read_start(all, i, DatumGetJsonbP(elements[i]));
+	}
+}
+
+static void
+read_start(StartAll *all, int row, Jsonb *jsonb)
+{
+	MemoryContext old = MemoryContextSwitchTo(all->scratch);
+	DwfRequest *request = &all->requests[all->count];
+	int			code = ERRCODE_INVALID_PARAMETER_VALUE;
+	DwfFault	fault = {0};
+	const DwfWorkflow *workflow;
+	JsonbValue	data;
+	char		message[sizeof(fault.message)];
+	char	   *error;
+
+	if (dwf_argument_read(DWF_START, jsonb, request, &fault))
+	{
+		code = 0;
+		if (request->workflow != NULL)
+		{
+			getKeyJsonValueFromContainer(&jsonb->root, "data", 4, &data);
+			code = dwf_workflow_resolve(request, data.val.binary.data,
+										GetUserId(), &workflow, &fault);
+		}
+	}
+	if (code != 0)
+	{
+		dwf_text_show(message, sizeof(message), fault.message);
+		error = fault.detail == NULL ? message :
+			psprintf("%s. %s", message, fault.detail);
+		MemoryContextSwitchTo(old);
+		fail_row(&all->rows[row], unpack_sql_state(code), error);
+	}
+	else
+	{
+		MemoryContextSwitchTo(old);
+		if (request->workflow != NULL)
+			jsonb = dwf_workflow_request(workflow, data.val.binary.data);
+		dwf_argument_keep(request);
+		all->jsonbs[all->count] = jsonb;
+		all->numbers[all->count++] = row + 1;
+	}
+	MemoryContextReset(all->scratch);
+}
+
+/* What a reply becomes is formed in scratch; its row has a copy. */
+static void
+settle_start(void *arg, int index, const DwfExchange *exchange,
+			 const DwfReply *reply)
+{
+	StartAll   *all = arg;
+	StartRow   *row = &all->rows[all->numbers[index] - 1];
+	MemoryContext old = MemoryContextSwitchTo(all->scratch);
+	NullableDatum response;
+	HeapTuple	instance;
+	DwfFailure	failure;
+	char	   *error;
+
+	if (reply->outcome == DWF_DONE)
+	{
+		response = dwf_instance_response(reply->root, exchange->body,
+										 exchange->body_len);
+		instance = dwf_instance_form(all->instance_desc, &reply->instance,
+									 response);
+		dwf_log_call(&all->log, &all->requests[index], all->jsonbs[index],
+					 &reply->instance, exchange->http_status, response);
+		MemoryContextSwitchTo(old);
+		row->instance = heap_copytuple(instance);
+		row->done = true;
+	}
+	else
+	{
+		dwf_report_describe(&all->requests[index], exchange, reply, &failure);
+		dwf_report_log(&failure);
+		error = psprintf("%s. %s%s%s", failure.message, failure.detail,
+						 failure.hint ? " " : "",
+						 failure.hint ? failure.hint : "");
+		MemoryContextSwitchTo(old);
+		fail_row(row, failure.sqlstate, error);
+	}
+	emit_rows(all);
+}
+
+/* Copies both texts into the current context. */
+static void
+fail_row(StartRow *row, const char *sqlstate, const char *error)
+{
+	row->done = true;
+	strlcpy(row->sqlstate, sqlstate, sizeof(row->sqlstate));
+	row->error = pstrdup(error);
+}
+
+/*
+ * Puts out, in order, every row whose predecessors are out, and frees it.
+ * Empties the scratch context.
+ */
+static void
+emit_rows(StartAll *all)
+{
+	MemoryContext old = MemoryContextSwitchTo(all->scratch);
+
+	for (; all->emitted < all->nrows && all->rows[all->emitted].done;
+		 all->emitted++)
+	{
+		StartRow   *row = &all->rows[all->emitted];
+		Datum		values[4] = {Int64GetDatum(all->emitted + 1)};
+		bool		nulls[4] = {false, true, true, true};
+
+		if (row->instance != NULL)
+		{
+			values[1] = HeapTupleGetDatum(row->instance);
+			nulls[1] = false;
+		}
+		else
+		{
+			values[2] = CStringGetTextDatum(row->sqlstate);
+			values[3] = CStringGetTextDatum(row->error);
+			nulls[2] = nulls[3] = false;
+		}
+		tuplestore_putvalues(all->result->setResult, all->result->setDesc,
+							 values, nulls);
+		if (row->instance != NULL)
+			heap_freetuple(row->instance);
+		else
+			pfree(row->error);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(all->scratch);
+}

@@ -1,0 +1,559 @@
+/*
+ * http.c
+ *	  HTTP over libcurl's multi interface, event driven.
+ *
+ * Error model.  Nothing here can throw: the file knows no PostgreSQL, memory
+ * is malloc's, and callbacks only write down what they see.  Callers read a
+ * DwfExchange and decide.  Whatever happens to a caller, one call of
+ * dwf_http_abort() leaves the engine clean.
+ *
+ * Ownership.  An engine owns everything: one multi handle, one epoll
+ * descriptor, and slots.  A slot owns an easy handle for the engine's life
+ * (it keeps the parsed CA store and options warm) and, from submit to
+ * release, the request's URL, body and headers and the reply.
+ *
+ *		free --submit--> busy --(libcurl is done)--> done --release--> free
+ *						  |									 ^
+ *						  +---------- abort -----------------+
+ *
+ * Waiting.  libcurl tells its sockets and its next timeout to watch_socket()
+ * and set_timer(); the sockets live in one epoll set, whose descriptor any
+ * caller can wait on together with whatever else it waits for.  A connection's
+ * socket stays in the set while it is idle, since the next request will most
+ * likely wait for the same event; it leaves the set when it speaks unasked, so
+ * that an idle one wakes nobody twice.  Where there is one connection, its
+ * socket can be waited for by itself (dwf_http_socket()).  This rests on being
+ * told of each such socket's end (CURLOPT_CLOSESOCKETFUNCTION); see stays().
+ *
+ * No request is ever sent twice.  libcurl by itself sends a request again
+ * when a kept connection turns out to be closed before the first byte of the
+ * reply, and reports one success.  Its pre-request callback is called each
+ * time before a request is written (CURLOPT_PREREQFUNCTION, 7.80), so
+ * allow_request() lets a second time pass only if not a byte of the first was
+ * accepted by the kernel or, over TLS, no complete record.  This covers a
+ * POST without a body as well, for which libcurl needs no rewind and the
+ * read-callback method of API.md would not help.  And nothing is written on a
+ * kept connection on which bytes wait already: they would pass for the reply.
+ * Such a request begins again on a new connection.  HTTP/2 has more reasons to
+ * send again, so HTTP/1.1 is asked for.
+ *
+ * Signals.  libcurl's resolver is a thread; it inherits the signal mask of
+ * the moment, and PostgreSQL's handlers must never run in it.  libcurl tells
+ * start_resolving() before it starts one (CURLOPT_RESOLVER_START_FUNCTION),
+ * which blocks all signals until that call of libcurl returns; and until all
+ * transfers have a connection they are blocked around every further call.  So
+ * a request on a kept connection does not pay for it.  CURLOPT_QUICK_EXIT, and
+ * from libcurl 8.20, which keeps its threads, CURLMOPT_QUICK_EXIT, let us leave
+ * a thread behind that hangs in a resolver.
+ */
+#include "http/http.h"
+#include "http/keylog.h"
+#include "http/transfer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+/* Events taken from the kernel in one go. */
+#define MAX_EVENTS			64
+
+/* CURLMOPT_QUICK_EXIT of libcurl 8.20; an earlier one knows none, and no harm */
+#define MULTI_QUICK_EXIT	((CURLMoption) (CURLOPTTYPE_LONG + 21))
+
+struct DwfEngine
+{
+	CURLM	   *multi;
+	int			epoll_fd;
+	int64_t		deadline;		/* microseconds, monotonic; -1: none; 0: now */
+	bool		is_blind;		/* the kernel refused to watch a socket */
+	int			in_use;
+	DwfSockets	sockets;
+	bool		resolving;		/* libcurl may start a thread */
+	bool		blocked;		/* signals are blocked, and ... */
+	sigset_t	saved;			/* ... this mask is to be restored */
+	int			nslots;
+	int			touched;		/* slots from here on were never in use */
+	DwfSlot		slots[];
+};
+
+static void block_signals(DwfEngine *engine);
+static void enter_libcurl(DwfEngine *engine);
+static void leave_libcurl(DwfEngine *engine);
+static bool is_resolving(const DwfEngine *engine);
+static int	start_resolving(void *resolver, void *reserved, void *engine);
+static bool prepare_handle(DwfEngine *engine, DwfSlot *slot);
+static void clear_slot(DwfEngine *engine, DwfSlot *slot);
+static bool watch(DwfEngine *engine, int fd, uint32_t events, bool is_in_set);
+static int	watch_socket(CURL *easy, curl_socket_t fd, int what,
+						 void *engine, void *known);
+static int	set_timer(CURLM *multi, long timeout_ms, void *engine);
+static bool stays(const DwfSocket *socket);
+static void handle_event(DwfEngine *engine, const struct epoll_event *event);
+static int	look_for_events(DwfEngine *engine, struct epoll_event *events);
+static void fail_all(DwfEngine *engine);
+static void mark_finished(DwfEngine *engine);
+static bool restart_slot(DwfEngine *engine, DwfSlot *slot);
+
+static void
+block_signals(DwfEngine *engine)
+{
+	sigset_t	all;
+
+	if (engine->blocked)
+		return;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &engine->saved);
+	engine->blocked = true;
+}
+
+/* Stands before every call in which libcurl may go on with a transfer ... */
+static void
+enter_libcurl(DwfEngine *engine)
+{
+	if (engine->resolving)
+		block_signals(engine);
+}
+
+/* ... and this one after it. */
+static void
+leave_libcurl(DwfEngine *engine)
+{
+	if (!engine->blocked)
+		return;
+	engine->resolving = is_resolving(engine);
+	engine->blocked = false;
+	pthread_sigmask(SIG_SETMASK, &engine->saved, NULL);
+}
+
+/* Whether a transfer has no connection yet: libcurl may look for one more. */
+static bool
+is_resolving(const DwfEngine *engine)
+{
+	for (int i = 0; i < engine->touched; i++)
+	{
+		const DwfSlot *slot = &engine->slots[i];
+
+		if (slot->attached && !slot->asked && !slot->done)
+			return true;
+	}
+	return false;
+}
+
+/* libcurl's callback before it resolves a name, in the calling thread. */
+static int
+start_resolving(void *resolver, void *reserved, void *arg)
+{
+	DwfEngine  *engine = arg;
+
+	(void) resolver;
+	(void) reserved;
+	engine->resolving = true;
+	block_signals(engine);
+	return 0;
+}
+
+DwfEngine *
+dwf_http_create(int slots, const char **why)
+{
+	DwfEngine  *engine;
+
+	*why = "out of memory";
+	if (!dwf_keylog_init_curl())
+	{
+		*why = "libcurl could not be initialized";
+		return NULL;
+	}
+	engine = calloc(1, sizeof(DwfEngine) + slots * sizeof(DwfSlot));
+	if (engine == NULL)
+		return NULL;
+	engine->nslots = slots;
+	engine->deadline = -1;
+	engine->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (engine->epoll_fd < 0)
+		*why = strerror(errno);
+	else if ((engine->multi = curl_multi_init()) != NULL)
+	{
+		curl_multi_setopt(engine->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
+		curl_multi_setopt(engine->multi, CURLMOPT_SOCKETDATA, engine);
+		curl_multi_setopt(engine->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+		curl_multi_setopt(engine->multi, CURLMOPT_TIMERDATA, engine);
+		curl_multi_setopt(engine->multi, CURLMOPT_MAXCONNECTS, (long) slots);
+		curl_multi_setopt(engine->multi, CURLMOPT_PIPELINING,
+						  CURLPIPE_NOTHING);
+		curl_multi_setopt(engine->multi, MULTI_QUICK_EXIT, 1L);
+		return engine;
+	}
+	dwf_http_destroy(engine);
+	return NULL;
+}
+
+void
+dwf_http_destroy(DwfEngine *engine)
+{
+	if (engine == NULL)
+		return;
+	dwf_http_abort(engine);
+	block_signals(engine);
+	for (int i = 0; i < engine->touched; i++)
+		dwf_transfer_close(&engine->slots[i]);
+	if (engine->multi != NULL)
+		curl_multi_cleanup(engine->multi);
+	leave_libcurl(engine);
+	if (engine->epoll_fd >= 0)
+		close(engine->epoll_fd);
+	free(engine->sockets.items);
+	free(engine);
+}
+
+/* Gives a slot its easy handle, where it has none yet. */
+static bool
+prepare_handle(DwfEngine *engine, DwfSlot *slot)
+{
+	bool		is_new = slot->easy == NULL;
+
+	if (!dwf_transfer_prepare(slot, &engine->sockets))
+		return false;
+	if (is_new)
+	{
+		curl_easy_setopt(slot->easy, CURLOPT_RESOLVER_START_FUNCTION,
+						 start_resolving);
+		curl_easy_setopt(slot->easy, CURLOPT_RESOLVER_START_DATA, engine);
+	}
+	return true;
+}
+
+bool
+dwf_http_submit(DwfEngine *engine, const DwfHttpRequest *request)
+{
+	DwfSlot    *slot = engine->slots;
+	bool		ok;
+
+	while (slot->busy)
+		slot++;
+	if (slot == &engine->slots[engine->touched])
+		engine->touched++;
+	slot->busy = true;
+	engine->in_use++;
+	slot->url = request->url;
+	slot->body = request->body;
+	slot->body_len = request->body_len;
+
+	enter_libcurl(engine);
+	ok = prepare_handle(engine, slot) &&
+		dwf_transfer_set_request(slot, request) &&
+		curl_multi_add_handle(engine->multi, slot->easy) == CURLM_OK;
+	slot->attached = ok;
+	leave_libcurl(engine);
+	if (!ok)
+		clear_slot(engine, slot);
+	return ok;
+}
+
+/* Frees what a slot holds for one request; its handle stays. */
+static void
+clear_slot(DwfEngine *engine, DwfSlot *slot)
+{
+	size_t		kept = offsetof(DwfSlot, sockets);
+
+	if (slot->attached)
+	{
+		enter_libcurl(engine);
+		curl_multi_remove_handle(engine->multi, slot->easy);
+		slot->attached = false;
+		leave_libcurl(engine);
+	}
+	free(slot->url);
+	free(slot->body);
+	free(slot->reply);
+	memset((char *) slot + kept, 0, sizeof(*slot) - kept);
+	engine->in_use--;
+}
+
+int
+dwf_http_in_use(const DwfEngine *engine)
+{
+	return engine->in_use;
+}
+
+int
+dwf_http_fd(const DwfEngine *engine)
+{
+	return engine->epoll_fd;
+}
+
+int
+dwf_http_socket(const DwfEngine *engine, uint64_t *number)
+{
+	const DwfSocket *only = &engine->sockets.items[0];
+
+	if (engine->resolving || engine->sockets.count != 1 || !stays(only) ||
+		only->watched != EPOLLIN ||
+		only->wanted != (engine->in_use > 0 ? EPOLLIN : 0))
+		return -1;
+	*number = only->number;
+	return only->fd;
+}
+
+long
+dwf_http_timeout_ms(const DwfEngine *engine)
+{
+	int64_t		left;
+
+	if (engine->deadline <= 0)
+		return (long) engine->deadline;
+	left = engine->deadline - dwf_transfer_now();
+	return left <= 0 ? 0 : (long) ((left + 999) / 1000);
+}
+
+/*
+ * Whether a socket stays in the epoll set: one whose connection stands.
+ * libcurl 7.88 closes one that still connects without telling anybody, and
+ * its number comes again.
+ */
+static bool
+stays(const DwfSocket *socket)
+{
+	return socket->local_port != 0;
+}
+
+/* Has the epoll set watch a descriptor for these events; 0: no longer. */
+static bool
+watch(DwfEngine *engine, int fd, uint32_t events, bool is_in_set)
+{
+	struct epoll_event event = {.events = events,.data.fd = fd};
+	int			op = events == 0 ? EPOLL_CTL_DEL :
+	is_in_set ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+
+	/* one to be removed may be closed: then the kernel has taken it out */
+	if (epoll_ctl(engine->epoll_fd, op, fd, &event) == 0 || events == 0)
+		return true;
+	engine->is_blind = true;
+	return false;
+}
+
+/* libcurl's socket callback: keeps the epoll set as libcurl wants it. */
+static int
+watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
+{
+	DwfEngine  *engine = arg;
+	DwfSocket  *socket = dwf_sockets_find(&engine->sockets, fd);
+	uint32_t	events = 0;
+
+	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+		events |= EPOLLIN;
+	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+		events |= EPOLLOUT;
+	if (events & EPOLLIN)
+		dwf_transfer_note_reading(easy, fd);
+
+	if (socket != NULL && stays(socket))
+	{
+		socket->wanted = events;
+		if (events != 0 && events != socket->watched &&
+			watch(engine, fd, events, socket->watched != 0))
+			socket->watched = events;
+		return 0;
+	}
+	if (!watch(engine, fd, events, known != NULL))
+		return 0;
+	if (events != 0)
+		curl_multi_assign(engine->multi, fd, engine);
+	if (socket != NULL)
+		socket->wanted = socket->watched = events;
+	return 0;
+}
+
+/* libcurl's timer callback: when to be called next. */
+static int
+set_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+	DwfEngine  *engine = arg;
+
+	(void) multi;
+	engine->deadline = timeout_ms <= 0 ? timeout_ms :
+		dwf_transfer_now() + (int64_t) timeout_ms * 1000;
+	return 0;
+}
+
+/* Hands one event to libcurl, unless it has stopped waiting for it. */
+static void
+handle_event(DwfEngine *engine, const struct epoll_event *event)
+{
+	DwfSocket  *socket = dwf_sockets_find(&engine->sockets, event->data.fd);
+	int			what = 0;
+	int			running;
+
+	if (socket != NULL && stays(socket) && socket->wanted == 0)
+	{
+		watch(engine, socket->fd, 0, true);
+		socket->watched = 0;
+		return;
+	}
+	if (event->events & EPOLLIN)
+		what |= CURL_CSELECT_IN;
+	if (event->events & EPOLLOUT)
+		what |= CURL_CSELECT_OUT;
+	if (event->events & (EPOLLERR | EPOLLHUP))
+		what |= CURL_CSELECT_ERR;
+	curl_multi_socket_action(engine->multi, event->data.fd, what, &running);
+}
+
+/*
+ * What the epoll set, or the socket waited for in its place, has to tell.
+ * Where there is one socket, that is known without asking: the system call
+ * would be a tenth of what a call costs here.  Being wrong is harmless, for
+ * then there is nothing to read.
+ */
+static int
+look_for_events(DwfEngine *engine, struct epoll_event *events)
+{
+	uint64_t	number;
+	int			fd = dwf_http_socket(engine, &number);
+
+	if (fd == -1)
+		return epoll_wait(engine->epoll_fd, events, MAX_EVENTS, 0);
+	events[0].events = EPOLLIN;
+	events[0].data.fd = fd;
+	return 1;
+}
+
+void
+dwf_http_drive(DwfEngine *engine, bool readable)
+{
+	struct epoll_event events[MAX_EVENTS];
+	int			count = 0;
+	int			running;
+
+	enter_libcurl(engine);
+	if (readable)
+		count = look_for_events(engine, events);
+	for (int i = 0; i < count; i++)
+		handle_event(engine, &events[i]);
+	if (dwf_http_timeout_ms(engine) == 0)
+	{
+		engine->deadline = -1;
+		curl_multi_socket_action(engine->multi, CURL_SOCKET_TIMEOUT, 0,
+								 &running);
+	}
+	leave_libcurl(engine);
+	mark_finished(engine);
+	if (engine->is_blind)
+		fail_all(engine);
+}
+
+/*
+ * Ends every transfer: one of the sockets is not watched, so that we would
+ * wait for it for ever.  Each keeps the phase that it came to.
+ */
+static void
+fail_all(DwfEngine *engine)
+{
+	engine->is_blind = false;
+	for (int i = 0; i < engine->touched; i++)
+	{
+		DwfSlot    *slot = &engine->slots[i];
+
+		if (!slot->busy || slot->done)
+			continue;
+		dwf_transfer_fill_exchange(slot, CURLE_OUT_OF_MEMORY, true);
+		slot->done = true;
+		slot->attached = false;
+		enter_libcurl(engine);
+		curl_multi_remove_handle(engine->multi, slot->easy);
+		leave_libcurl(engine);
+	}
+}
+
+static void
+mark_finished(DwfEngine *engine)
+{
+	CURLMsg    *message;
+	int			left;
+
+	while ((message = curl_multi_info_read(engine->multi, &left)) != NULL)
+	{
+		DwfSlot    *slot = NULL;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &slot);
+		if (slot->stale && restart_slot(engine, slot))
+			continue;
+		slot->done = true;
+		dwf_transfer_fill_exchange(slot, (int) message->data.result, true);
+	}
+}
+
+/* Begins again on a new connection.  Nothing of the request was sent. */
+static bool
+restart_slot(DwfEngine *engine, DwfSlot *slot)
+{
+	enter_libcurl(engine);
+	curl_multi_remove_handle(engine->multi, slot->easy);
+	dwf_transfer_restart(slot);
+	slot->attached = curl_multi_add_handle(engine->multi,
+										   slot->easy) == CURLM_OK;
+	leave_libcurl(engine);
+	return slot->attached;
+}
+
+const DwfExchange *
+dwf_http_harvest(DwfEngine *engine)
+{
+	for (int i = 0; i < engine->touched; i++)
+	{
+		DwfSlot    *slot = &engine->slots[i];
+
+		if (slot->done && !slot->harvested)
+		{
+			slot->harvested = true;
+			return &slot->exchange;
+		}
+	}
+	return NULL;
+}
+
+void
+dwf_http_release(DwfEngine *engine, const DwfExchange *exchange)
+{
+	DwfSlot    *slot = (DwfSlot *) ((char *) exchange - offsetof(DwfSlot, exchange));
+
+	clear_slot(engine, slot);
+}
+
+void
+dwf_http_each_pending(DwfEngine *engine,
+					  void (*visit) (const DwfExchange *exchange, void *arg),
+					  void *arg)
+{
+	for (int i = 0; i < engine->touched; i++)
+	{
+		DwfSlot    *slot = &engine->slots[i];
+
+		if (!slot->busy || slot->harvested)
+			continue;
+		if (!slot->done)
+			dwf_transfer_fill_exchange(slot, CURLE_OK, false);
+		visit(&slot->exchange, arg);
+	}
+}
+
+void
+dwf_http_trim(DwfEngine *engine)
+{
+	dwf_sockets_trim(&engine->sockets);
+}
+
+void
+dwf_http_abort(DwfEngine *engine)
+{
+	for (int i = 0; i < engine->touched; i++)
+	{
+		if (engine->slots[i].busy)
+			clear_slot(engine, &engine->slots[i]);
+	}
+}

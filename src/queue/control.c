@@ -1,0 +1,384 @@
+/*
+ * control.c
+ *	  What a person does with requests: retry, discard, resolve, pause, resume.
+ *
+ * Each acts only on what its caller may see (domowf.may_see()), and only on a
+ * state in which nobody is sending: a row in `sending` belongs to the worker.
+ * Statements run as the extension's owner (dwf_owner_enter()).
+ */
+#include "postgres.h"
+
+#include "base/columns.h"
+#include "base/guc.h"
+#include "base/owner.h"
+#include "base/quota.h"
+#include "base/xact.h"
+#include "call/argument.h"
+#include "queue/lane.h"
+#include "queue/notice.h"
+#include "queue/order.h"
+#include "queue/renewal.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(domowf_retry);
+PG_FUNCTION_INFO_V1(domowf_discard);
+PG_FUNCTION_INFO_V1(domowf_resolve);
+PG_FUNCTION_INFO_V1(domowf_pause);
+PG_FUNCTION_INFO_V1(domowf_resume);
+PG_FUNCTION_INFO_V1(domowf_created);
+
+#define MAX_PARAMS	7
+
+/*
+ * $1 the id, $2 the caller, as in all statements here; $7 the request as it is
+ * to be sent now, or NULL
+ */
+static const char retry_queued[] =
+"WITH o AS (SELECT id, state FROM domowf.queue WHERE id = $1 "
+"AND state IN ('queued', 'in_doubt') "
+"AND domowf.may_see($2, requested_by_oid) FOR UPDATE) "
+"UPDATE domowf.queue q SET state = 'queued', attempts = 0, failures = 0, "
+"request = coalesce($7, request), "
+"owner = NULL, run_at = now(), "
+"due = CASE WHEN waiting THEN 'infinity' ELSE now() END, "
+"expires_at = CASE WHEN expires_at > now() THEN expires_at END "
+"FROM o WHERE q.id = o.id "
+"RETURNING CASE o.state WHEN 'in_doubt' THEN 1 ELSE 0 END, q.lane, "
+"NULL::text, NULL::text, q.requested_by_oid";
+
+/* what can be retried of the log */
+#define RETRIABLE \
+	"id = $1 AND origin = 'request' AND outcome IN ('rejected', 'expired') " \
+	"AND request IS NOT NULL AND domowf.may_see($2, requested_by_oid)"
+
+/* what 1.0 settled has no order_space: its workflows shared one */
+static const char find_settled[] =
+"SELECT operation, workflow, requested_by_oid, order_key, "
+"coalesce(order_space, CASE WHEN workflow IS NOT NULL "
+"THEN 'scope:domowf 1.0' WHEN operation = 'set_permissions' THEN 'model:' "
+"ELSE 'role:' || requested_by_oid END) "
+"FROM domowf.log WHERE " RETRIABLE;
+
+/*
+ * $3 the order_space, $5 whether it stands behind another one of its order
+ * key, $6 the lane, $7 as above
+ */
+static const char retry_settled[] =
+"WITH d AS (DELETE FROM domowf.log WHERE " RETRIABLE " RETURNING *), "
+"k AS (INSERT INTO domowf.key SELECT coalesce(workflow, operation), key, "
+"id FROM d WHERE key IS NOT NULL) "
+"INSERT INTO domowf.queue (id, state, waiting, operation, workflow, request, "
+"on_doubt, max_attempts, attempts, failures, claim, key, order_key, source, "
+"requested_by, requested_by_oid, batch, enqueued_at, run_at, due, sent_at, "
+"http_status, error, errors, order_space, lane) "
+"SELECT id, 'queued', $5, operation, workflow, coalesce($7, request), "
+"on_doubt, max_attempts, 0, 0, 0, key, order_key, source, requested_by, "
+"requested_by_oid, batch, enqueued_at, now(), "
+"CASE WHEN $5 THEN 'infinity' ELSE now() END, sent_at, http_status, error, "
+"errors, CASE WHEN order_key IS NOT NULL THEN $3 END, $6 "
+"FROM d RETURNING 1, $6, NULL::text, NULL::text, "
+"requested_by_oid";
+
+/* $3 the outcome, $4 an instance id or NULL, $5 whether to keep the request */
+static const char settle_queued[] =
+"WITH d AS (DELETE FROM domowf.queue WHERE id = $1 "
+"AND state IN ('queued', 'in_doubt') "
+"AND domowf.may_see($2, requested_by_oid) RETURNING *), "
+"k AS (DELETE FROM domowf.key USING d WHERE $3 <> 'done' "
+"AND key.scope = coalesce(d.workflow, d.operation) AND key.key = d.key "
+"AND key.request_id = d.id) "
+"INSERT INTO domowf.log (id, operation, workflow, outcome, origin, key, "
+"order_key, source, attempts, http_status, instance_id, request, error, "
+"errors, requested_by, requested_by_oid, enqueued_at, sent_at, "
+"settled_at, batch, on_doubt, max_attempts, expires_at, order_space) "
+"SELECT id, operation, workflow, $3, 'request', key, order_key, source, "
+"attempts, http_status, $4, CASE WHEN $5 THEN request END, error, errors, "
+"requested_by, requested_by_oid, enqueued_at, sent_at, "
+"clock_timestamp(), batch, on_doubt, max_attempts, expires_at, order_space "
+"FROM d RETURNING (SELECT CASE state WHEN 'in_doubt' THEN 0 ELSE -1 END "
+"FROM d), NULL::bigint, order_space, order_key, "
+"requested_by_oid";
+
+static const char settle_settled[] =
+"WITH u AS (UPDATE domowf.log SET outcome = $3, "
+"instance_id = coalesce($4, instance_id), settled_at = clock_timestamp() "
+"WHERE id = $1 AND origin = 'request' "
+"AND outcome IN ('rejected', 'expired') AND $5 IS NOT NULL "
+"AND domowf.may_see($2, requested_by_oid) RETURNING *), "
+"k AS (INSERT INTO domowf.key SELECT coalesce(workflow, operation), key, "
+"id FROM u WHERE key IS NOT NULL AND $3 = 'done') "
+"SELECT 0, NULL::bigint, NULL::text, NULL::text, "
+"requested_by_oid FROM u";
+
+static Oid	param_types[MAX_PARAMS] = {
+	INT8OID, OIDOID, TEXTOID, TEXTOID, BOOLOID, INT8OID, JSONBOID
+};
+
+static void read_settled(Datum *values, char *nulls);
+static bool stands_behind(const char *space, const char *order_key);
+static bool change(const char *sql, int nparams, Datum *values,
+				   const char *nulls);
+static void tell_change(int64 id, HeapTuple row, TupleDesc desc);
+static bool settle_by_hand(int64 id, const char *outcome, Datum instance_id,
+						   bool no_instance);
+static int64 get_id(FunctionCallInfo fcinfo);
+static void set_paused(bool paused, Datum reason, bool no_reason);
+
+/*
+ * domowf_retry(request_id bigint) returns boolean
+ */
+Datum
+domowf_retry(PG_FUNCTION_ARGS)
+{
+	Datum		values[MAX_PARAMS] = {0};
+	char		nulls[] = "  nn   ";
+	Jsonb	   *request;
+	bool		done;
+
+	PreventCommandIfReadOnly("domowf_retry()");
+	values[0] = Int64GetDatum(get_id(fcinfo));
+	values[1] = ObjectIdGetDatum(GetUserId());
+	if (!dwf_renewal_take(PG_GETARG_INT64(0), GetUserId(),
+						  get_func_namespace(fcinfo->flinfo->fn_oid),
+						  &request))
+		PG_RETURN_BOOL(false);
+	values[6] = JsonbPGetDatum(request);
+	nulls[6] = request == NULL ? 'n' : ' ';
+	done = change(retry_queued, MAX_PARAMS, values, nulls);
+	if (!done)
+	{
+		read_settled(values, nulls);
+		done = change(retry_settled, MAX_PARAMS, values, nulls);
+	}
+	if (done)
+		dwf_xact_note_waiting();
+	PG_RETURN_BOOL(done);
+}
+
+/*
+ * Sets what retry_settled needs of a settled request, and locks its order key,
+ * if it has one.
+ */
+static void
+read_settled(Datum *values, char *nulls)
+{
+	DwfOwnerScope scope;
+
+	dwf_owner_enter(&scope);
+	SPI_connect();
+	if (SPI_execute_with_args(find_settled, 2, param_types, values, NULL, true,
+							  1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read domowf.log");
+	if (SPI_processed > 0)
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		char	   *order_key = SPI_getvalue(row, desc, 4);
+		char	   *space = SPI_getvalue(row, desc, 5);
+		bool		isnull;
+		Oid			role = DatumGetObjectId(SPI_getbinval(row, desc, 3,
+														  &isnull));
+		int64		lane = dwf_lane_id(role, SPI_getvalue(row, desc, 1),
+									   SPI_getvalue(row, desc, 2));
+
+		values[4] = BoolGetDatum(order_key != NULL &&
+								 stands_behind(space, order_key));
+		values[5] = Int64GetDatum(lane);
+		values[2] = SPI_datumTransfer(CStringGetTextDatum(space), false, -1);
+		nulls[2] = ' ';
+	}
+	SPI_finish();
+	dwf_owner_leave(&scope);
+}
+
+/*
+ * Locks an order key and tells whether a request of it is in the queue.
+ */
+static bool
+stands_behind(const char *space, const char *order_key)
+{
+	DwfTable	queue;
+	bool		found;
+
+	dwf_order_lock(space, order_key);
+	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
+	found = dwf_order_is_taken(&queue, space, order_key);
+	dwf_table_close(&queue);
+	return found;
+}
+
+/*
+ * domowf_discard(request_id bigint) returns boolean
+ */
+Datum
+domowf_discard(PG_FUNCTION_ARGS)
+{
+	PreventCommandIfReadOnly("domowf_discard()");
+	PG_RETURN_BOOL(settle_by_hand(get_id(fcinfo), "discarded", (Datum) 0,
+								  true));
+}
+
+/*
+ * domowf_resolve(request_id bigint, instance_id text) returns boolean
+ */
+Datum
+domowf_resolve(PG_FUNCTION_ARGS)
+{
+	PreventCommandIfReadOnly("domowf_resolve()");
+	dwf_argument_not_null(fcinfo, 1, "instance_id");
+	PG_RETURN_BOOL(settle_by_hand(get_id(fcinfo), "done", PG_GETARG_DATUM(1),
+								  false));
+}
+
+static int64
+get_id(FunctionCallInfo fcinfo)
+{
+	dwf_argument_not_null(fcinfo, 0, "request_id");
+	return PG_GETARG_INT64(0);
+}
+
+static bool
+settle_by_hand(int64 id, const char *outcome, Datum instance_id,
+			   bool no_instance)
+{
+	Datum		values[MAX_PARAMS] = {Int64GetDatum(id),
+		ObjectIdGetDatum(GetUserId()), CStringGetTextDatum(outcome),
+	instance_id, BoolGetDatum(dwf_log_payload)};
+	char		nulls[MAX_PARAMS] = {' ', ' ', ' ', no_instance ? 'n' : ' ', ' '};
+	bool		done = change(settle_queued, 5, values, nulls) ||
+	change(settle_settled, 5, values, nulls);
+
+	if (done)
+	{
+		dwf_xact_note_settled(id);
+		dwf_notice_settled(id, outcome, no_instance ? NULL :
+						   TextDatumGetCString(instance_id));
+	}
+	return done;
+}
+
+/*
+ * Runs a statement that changes at most one request and returns by how much the
+ * queue got longer, the lane in which something is due now, or NULL, and an
+ * order key that was held, in two columns, or NULL, and whose request it is.
+ * Whether it changed one; 53400 where it may not get longer.
+ */
+static bool
+change(const char *sql, int nparams, Datum *values, const char *nulls)
+{
+	DwfOwnerScope scope;
+	bool		done;
+
+	dwf_owner_enter(&scope);
+	SPI_connect();
+	if (SPI_execute_with_args(sql, nparams, param_types, values, nulls, false,
+							  0) < 0)
+		elog(ERROR, "could not execute \"%s\"", sql);
+	dwf_owner_stay();
+	done = SPI_processed > 0;
+	if (done)
+		tell_change(DatumGetInt64(values[0]), SPI_tuptable->vals[0],
+					SPI_tuptable->tupdesc);
+	SPI_finish();
+	dwf_owner_leave(&scope);
+	return done;
+}
+
+/* Lets the next request of an order key go, and tells the worker. */
+static void
+tell_change(int64 id, HeapTuple row, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		lane = SPI_getbinval(row, desc, 2, &isnull);
+	Datum		key;
+	int			more;
+	Oid			role;
+
+	if (!isnull)
+		dwf_xact_note_due(DatumGetInt64(lane),
+						  GetCurrentTransactionStartTimestamp());
+	more = DatumGetInt32(SPI_getbinval(row, desc, 1, &isnull));
+	role = DatumGetObjectId(SPI_getbinval(row, desc, 5, &isnull));
+	if (more > 0)
+		dwf_quota_check(role);
+	dwf_xact_note_enqueued(DT_NOEND, more);
+	dwf_xact_note_count(role, more);
+	key = SPI_getbinval(row, desc, 4, &isnull);
+	if (!isnull)
+	{
+		DwfTable	queue;
+
+		dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
+		(void) dwf_order_let_go(&queue, SPI_getbinval(row, desc, 3, &isnull),
+								key);
+		dwf_table_close(&queue);
+		dwf_xact_note_left(id);
+	}
+}
+
+/*
+ * domowf_pause(reason text) returns void
+ */
+Datum
+domowf_pause(PG_FUNCTION_ARGS)
+{
+	PreventCommandIfReadOnly("domowf_pause()");
+	set_paused(true, PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0),
+			   PG_ARGISNULL(0));
+	PG_RETURN_VOID();
+}
+
+/*
+ * domowf_resume() returns void.  It also makes this database the queue's own,
+ * where it is a copy of another one.
+ */
+Datum
+domowf_resume(PG_FUNCTION_ARGS)
+{
+	PreventCommandIfReadOnly("domowf_resume()");
+	set_paused(false, (Datum) 0, true);
+	PG_RETURN_VOID();
+}
+
+static void
+set_paused(bool paused, Datum reason, bool no_reason)
+{
+	Oid			types[] = {BOOLOID, TEXTOID, OIDOID};
+	Datum		values[] = {BoolGetDatum(paused), reason,
+	ObjectIdGetDatum(MyDatabaseId)};
+	char		nulls[] = {' ', no_reason ? 'n' : ' ', ' '};
+	DwfOwnerScope scope;
+
+	dwf_owner_enter(&scope);
+	SPI_connect();
+	if (SPI_execute_with_args("UPDATE domowf.state SET paused = $1, "
+							  "pause_reason = $2, "
+							  "paused_at = CASE WHEN $1 THEN now() END, "
+							  "database = CASE WHEN $1 THEN database "
+							  "ELSE $3 END", 3, types, values, nulls, false,
+							  0) < 0)
+		elog(ERROR, "could not update domowf.state");
+	SPI_finish();
+	dwf_owner_leave(&scope);
+	dwf_xact_note_enqueued(DT_NOBEGIN, 0);
+}
+
+/*
+ * domowf.created() returns void: called by the installation script, so that
+ * the launcher starts a worker when CREATE EXTENSION commits.
+ */
+Datum
+domowf_created(PG_FUNCTION_ARGS)
+{
+	dwf_xact_note_created();
+	PG_RETURN_VOID();
+}

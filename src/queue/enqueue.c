@@ -1,0 +1,103 @@
+/*
+ * enqueue.c
+ *	  What all ways to enqueue a request share: functions and triggers.
+ *
+ * What a request needs of a registered workflow and of the settings is copied
+ * into it here, so that later changes there do not reach it.  It must not know
+ * how the request was put together (requests.c, trigger.c), nor how the queue
+ * keeps it (queue.c).
+ */
+#include "postgres.h"
+
+#include "base/guc.h"
+#include "base/shared.h"
+#include "queue/enqueue.h"
+#include "queue/queue.h"
+
+#include "miscadmin.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+
+static void set_expiry(DwfEnqueue *enqueue, TimestampTz expires_at);
+static void warn_no_worker(void);
+
+void
+dwf_enqueue_begin(DwfEnqueue *enqueue, DwfOperation operation)
+{
+	memset(enqueue, 0, sizeof(*enqueue));
+	enqueue->operation = operation;
+	enqueue->requested_by = GetUserId();
+	enqueue->max_attempts = dwf_max_attempts;
+	enqueue->run_at = GetCurrentTimestamp();
+}
+
+void
+dwf_enqueue_check_key(const char *name, const char *key)
+{
+	if (key == NULL)
+		return;
+	if (*key == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid %s: found an empty string, expected at least one character",
+						name)));
+	if (strlen(key) > DWF_MAX_ID)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid %s: found %zu bytes, expected at most %d",
+						name, strlen(key), DWF_MAX_ID)));
+}
+
+void
+dwf_enqueue_set_workflow(DwfEnqueue *enqueue, const DwfWorkflow *workflow)
+{
+	enqueue->workflow = workflow->name;
+	enqueue->order_scope = workflow->order_scope;
+	enqueue->retry_on_doubt = workflow->retry_on_doubt;
+	if (workflow->max_attempts > 0)
+		enqueue->max_attempts = workflow->max_attempts;
+	if (workflow->has_expire_after)
+	{
+		Datum		now = TimestampTzGetDatum(GetCurrentTimestamp());
+		Datum		after = IntervalPGetDatum(&workflow->expire_after);
+
+		set_expiry(enqueue,
+				   DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+														   now, after)));
+	}
+}
+
+/* What was asked for goes first, then the workflow, then the setting. */
+static void
+set_expiry(DwfEnqueue *enqueue, TimestampTz expires_at)
+{
+	if (enqueue->has_expires_at)
+		return;
+	enqueue->has_expires_at = true;
+	enqueue->expires_at = expires_at;
+}
+
+int64
+dwf_enqueue_put(DwfEnqueue *enqueue)
+{
+	if (dwf_expire_after > 0)
+		set_expiry(enqueue,
+				   GetCurrentTimestamp() + dwf_expire_after * USECS_PER_SEC);
+	if (!dwf_shared_exists())
+		warn_no_worker();
+	return dwf_queue_enqueue(enqueue);
+}
+
+static void
+warn_no_worker(void)
+{
+	static bool warned = false;
+
+	if (!warned)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("the request is stored, but no worker sends it"),
+				 errdetail("The library is not preloaded."),
+				 errhint("Add domowf to shared_preload_libraries and restart the server.")));
+	warned = true;
+}

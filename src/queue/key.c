@@ -1,0 +1,210 @@
+/*
+ * key.c
+ *	  Keys: who asks for the same thing twice gets the request that is there.
+ *
+ * (scope, key) is inserted unless it is there, as by ON CONFLICT DO NOTHING:
+ * that waits for a concurrent transaction that holds it, and raises 40001
+ * above READ COMMITTED, where the winner cannot be seen.
+ *
+ * Whose a key is.  Scopes are shared by all who may start a workflow.  To hand
+ * out a request that its caller cannot see, and drop his own, would let one
+ * role swallow what another one asks for.  So he gets an error, unless he sees
+ * the holder as row security lets him (may_see()).
+ *
+ * What a trigger asks for is recorded as that of whoever changes the row, of
+ * whom there may be many who know nothing of each other, while the keys are an
+ * affair of the table.  There the owner of the table is asked, and is entitled
+ * to a key that was taken by a table of his: one that was his then (key_owner),
+ * or is now (source_oid: the table has got another owner since).  A row of
+ * version 1.0, or one that was taken again by domowf_retry(), has neither, and
+ * goes by the name of the request's table.
+ *
+ * These two columns are found by name: a library serves the tables of earlier
+ * versions, and a table that was updated may have somebody's own before them.
+ */
+#include "postgres.h"
+
+#include "base/columns.h"
+#include "base/compat.h"
+#include "base/table.h"
+#include "queue/key.h"
+#include "queue/source.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "nodes/value.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/varlena.h"
+
+/* What decides who may know of a holder. */
+typedef struct Holder
+{
+	int64		id;
+	Oid			key_owner;		/* InvalidOid: not known */
+	Oid			source_oid;		/* the same */
+	Oid			requested_by;	/* InvalidOid: there is no such request */
+	char	   *source;			/* NULL: no trigger */
+} Holder;
+
+static const char *scope_of(const DwfEnqueue *request);
+static void set_oid(DwfTable *key, const char *column, Oid value);
+static Oid	get_oid(const DwfTable *key, const char *column);
+static int	find_oid_column(const DwfTable *key, const char *column);
+static bool may_have(const DwfEnqueue *request, Holder *holder);
+static bool sees_all(Oid role);
+static void read_holder(Holder *holder);
+static bool read_holder_in(Holder *holder, const char *name, int ncolumns,
+						   int id, int requested_by, int source);
+static bool is_owners(const Holder *holder, Oid owner);
+static void refuse(const DwfEnqueue *request) pg_attribute_noreturn();
+
+int64
+dwf_key_take(const DwfEnqueue *request, int64 id)
+{
+	Holder		holder = {.id = id};
+	DwfTable	key;
+	bool		is_new;
+
+	dwf_table_open(&key, "key", KEY_COLUMNS, true);
+	dwf_table_set_text(&key, KEY_SCOPE, scope_of(request));
+	dwf_table_set_text(&key, KEY_KEY, request->key);
+	dwf_table_set(&key, KEY_REQUEST_ID, Int64GetDatum(id));
+	set_oid(&key, "key_owner", request->key_owner);
+	set_oid(&key, "source_oid", request->source_oid);
+	is_new = dwf_table_insert_new(&key);
+	if (!is_new)
+	{
+		holder.id = DatumGetInt64(key.values[KEY_REQUEST_ID]);
+		holder.key_owner = get_oid(&key, "key_owner");
+		holder.source_oid = get_oid(&key, "source_oid");
+	}
+	dwf_table_close(&key);
+	if (!is_new && !may_have(request, &holder))
+		refuse(request);
+	return holder.id;
+}
+
+static const char *
+scope_of(const DwfEnqueue *request)
+{
+	return request->workflow != NULL ? request->workflow :
+		dwf_domo_operation_name(request->operation);
+}
+
+/* Sets a column, where there is such a one; InvalidOid: leaves it null. */
+static void
+set_oid(DwfTable *key, const char *column, Oid value)
+{
+	int			number = OidIsValid(value) ? find_oid_column(key, column) : -1;
+
+	if (number >= 0)
+		dwf_table_set(key, number, ObjectIdGetDatum(value));
+}
+
+/* Of the row at hand; InvalidOid: null, or no such column. */
+static Oid
+get_oid(const DwfTable *key, const char *column)
+{
+	int			number = find_oid_column(key, column);
+
+	return number < 0 || key->nulls[number] ? InvalidOid :
+		DatumGetObjectId(key->values[number]);
+}
+
+static int
+find_oid_column(const DwfTable *key, const char *column)
+{
+	AttrNumber	number = get_attnum(RelationGetRelid(key->rel), column);
+
+	if (number <= 0 ||
+		TupleDescAttr(RelationGetDescr(key->rel), number - 1)->atttypid != OIDOID)
+		return -1;
+	return number - 1;
+}
+
+static bool
+may_have(const DwfEnqueue *request, Holder *holder)
+{
+	bool		by_trigger = OidIsValid(request->key_owner);
+	Oid			asker = by_trigger ? request->key_owner : request->requested_by;
+
+	if (sees_all(asker))
+		return true;
+	read_holder(holder);
+	return holder->requested_by == asker ||
+		(by_trigger && is_owners(holder, asker));
+}
+
+/* Together with `is it his own', domowf.may_see(). */
+static bool
+sees_all(Oid role)
+{
+	return has_privs_of_role(role, ROLE_PG_READ_ALL_DATA) ||
+		has_privs_of_role(role, dwf_source_owner(dwf_table_oid("queue")));
+}
+
+/*
+ * A request is in the queue or in the log.  One that domowf_retry() brings back
+ * while we look is in the queue by the second time.
+ */
+static void
+read_holder(Holder *holder)
+{
+	if (!read_holder_in(holder, "queue", QUEUE_COLUMNS, QUEUE_ID,
+						QUEUE_REQUESTED_BY_OID, QUEUE_SOURCE) &&
+		!read_holder_in(holder, "log", LOG_COLUMNS, LOG_ID,
+						LOG_REQUESTED_BY_OID, LOG_SOURCE))
+		(void) read_holder_in(holder, "queue", QUEUE_COLUMNS, QUEUE_ID,
+							  QUEUE_REQUESTED_BY_OID, QUEUE_SOURCE);
+}
+
+static bool
+read_holder_in(Holder *holder, const char *name, int ncolumns, int id,
+			   int requested_by, int source)
+{
+	DwfTable	table;
+	bool		found;
+
+	dwf_table_open(&table, name, ncolumns, false);
+	found = dwf_table_find(&table, id, Int64GetDatum(holder->id));
+	if (found)
+		holder->requested_by = DatumGetObjectId(table.values[requested_by]);
+	if (found && !table.nulls[source])
+		holder->source = TextDatumGetCString(table.values[source]);
+	dwf_table_close(&table);
+	return found;
+}
+
+/* Whether a table of this role took the key. */
+static bool
+is_owners(const Holder *holder, Oid owner)
+{
+	if (!OidIsValid(holder->key_owner))
+		return holder->source != NULL &&
+			dwf_source_owner(dwf_source_find(holder->source)) == owner;
+	return holder->key_owner == owner ||
+		dwf_source_owner(holder->source_oid) == owner;
+}
+
+/* Says no more of the holder than that there is one. */
+static void
+refuse(const DwfEnqueue *request)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("key \"%s\" of %s \"%s\" is in use", request->key,
+					request->workflow != NULL ? "workflow" : "operation",
+					scope_of(request)),
+			 OidIsValid(request->key_owner) ?
+			 errdetail("The owner of %s may not see the request that holds it.",
+					   request->source) :
+			 errdetail("You may not see the request that holds it."),
+			 errhint("Choose keys that nobody else uses, for example with a prefix.")));
+}

@@ -1,0 +1,162 @@
+/*
+ * order.c
+ *	  Order keys: requests of one go one after the other, in the order in which
+ *	  their transactions commit.
+ *
+ * Whose keys.  A key means something only together with its space, so that
+ * nobody can hold back what he may not send: a workflow has a space of its
+ * own, or that of its order_scope; what domowf_enqueue_call() sends, one for
+ * each role (a start that names a registered workflow is that workflow's); and
+ * changes of permissions, which go by their model whoever asks for them, one
+ * that no key which somebody gives can reach.  The kind stands before the name,
+ * so that no name can spell another kind's.
+ *
+ * Whoever enqueues locks the key until its transaction ends, so ids of one key
+ * are taken in commit order; a request that finds another one in the queue is
+ * `waiting`.  So one request of a key at most is not waiting; it need not have
+ * the lowest id, since one that is retried comes back with the id that it had.
+ *
+ * Whoever takes a request out of the queue lets the next one go, in the same
+ * transaction.  The one that it does not see, since that is not committed yet,
+ * would stand behind nobody.  For that one:
+ *
+ * - The worker tries the lock where it sees no other request.  If it gets it,
+ *   nobody is between his look and his commit, and who comes later waits until
+ *   the settlement can be seen.  If not, it remembers the key and looks again
+ *   when a request that stands behind another one was committed, and at each
+ *   poll (watch.c).
+ * - A backend (domowf_discard() and the like) tries no lock: nobody who
+ *   enqueues should wait for a person's transaction.  It tells the worker at
+ *   its commit, by the id of what it took out.
+ *
+ * To let go needs no lock: where a request waits, whoever enqueues sees it and
+ * will wait, too, so that two cannot go.
+ *
+ * The lock is of LOCKTAG_USERLOCK, which no SQL function can take, and is kept
+ * by a prepared transaction as any other.
+ */
+#include "postgres.h"
+
+#include "base/columns.h"
+#include "base/compat.h"
+#include "base/domowf.h"
+#include "base/xact.h"
+#include "queue/order.h"
+
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/* Order keys that one transaction may lock. */
+#define MAX_ORDER_KEYS	1000
+
+/* The index by which requests of a key are found, the one that goes first. */
+static const int by_order[] = {
+	QUEUE_ORDER_SPACE, QUEUE_ORDER_KEY, QUEUE_WAITING, QUEUE_ID
+};
+
+static void set_tag(LOCKTAG *tag, const char *space, const char *key);
+
+char *
+dwf_order_space(const DwfEnqueue *request)
+{
+	/* the server's name will stand behind it */
+	if (request->operation == DWF_SET_PERMISSIONS)
+		return pstrdup("model:");
+	if (request->order_scope != NULL)
+		return psprintf("scope:%s", request->order_scope);
+	if (request->workflow != NULL)
+		return psprintf("workflow:%s", request->workflow);
+	return psprintf("role:%u", request->requested_by);
+}
+
+void
+dwf_order_lock(const char *space, const char *key)
+{
+	static LocalTransactionId counted_for = InvalidLocalTransactionId;
+	static int	count = 0;
+	LOCKTAG		tag;
+
+	set_tag(&tag, space, key);
+	if (counted_for != dwf_my_lxid())
+	{
+		counted_for = dwf_my_lxid();
+		count = 0;
+	}
+	if (LockAcquire(&tag, ExclusiveLock, false, false) ==
+		LOCKACQUIRE_ALREADY_HELD)
+		return;
+	if (++count > MAX_ORDER_KEYS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("one transaction can use at most %d order keys",
+						MAX_ORDER_KEYS)));
+}
+
+bool
+dwf_order_try_lock(const char *space, const char *key)
+{
+	LOCKTAG		tag;
+
+	set_tag(&tag, space, key);
+	return LockAcquire(&tag, ExclusiveLock, false, true) !=
+		LOCKACQUIRE_NOT_AVAIL;
+}
+
+void
+dwf_order_unlock(const char *space, const char *key)
+{
+	LOCKTAG		tag;
+
+	set_tag(&tag, space, key);
+	(void) LockRelease(&tag, ExclusiveLock, false);
+}
+
+/* Keys that meet in a hash wait for each other once in a while, no more. */
+static void
+set_tag(LOCKTAG *tag, const char *space, const char *key)
+{
+	uint64		hash;
+
+	hash = DatumGetUInt64(hash_any_extended((const unsigned char *) space,
+											strlen(space), 0));
+	hash = DatumGetUInt64(hash_any_extended((const unsigned char *) key,
+											strlen(key), hash));
+	tag->locktag_field1 = MyDatabaseId;
+	tag->locktag_field2 = (uint32) (hash >> 32);
+	tag->locktag_field3 = (uint32) hash;
+	tag->locktag_field4 = 0;
+	tag->locktag_type = LOCKTAG_USERLOCK;
+	tag->locktag_lockmethodid = USER_LOCKMETHOD;
+}
+
+bool
+dwf_order_is_taken(DwfTable *queue, const char *space, const char *key)
+{
+	return dwf_table_find_first(queue, by_order, lengthof(by_order),
+								CStringGetTextDatum(space),
+								CStringGetTextDatum(key));
+}
+
+DwfOrderLook
+dwf_order_let_go(DwfTable *queue, Datum space, Datum key)
+{
+	TimestampTz due;
+
+	dwf_table_refresh(queue);
+	if (!dwf_table_find_first(queue, by_order, lengthof(by_order), space, key))
+		return DWF_ORDER_EMPTY;
+	if (!DatumGetBool(queue->values[QUEUE_WAITING]))
+		return DWF_ORDER_GOES;
+	due = Max(DatumGetTimestampTz(queue->values[QUEUE_RUN_AT]),
+			  DatumGetTimestampTz(queue->values[QUEUE_ENQUEUED_AT]));
+	dwf_table_set(queue, QUEUE_WAITING, BoolGetDatum(false));
+	dwf_table_set(queue, QUEUE_DUE, TimestampTzGetDatum(due));
+	if (!dwf_table_update(queue, false))
+		return DWF_ORDER_HELD;
+	dwf_xact_note_due(DatumGetInt64(queue->values[QUEUE_LANE]), due);
+	return DWF_ORDER_GOES;
+}

@@ -1,0 +1,52 @@
+/*
+ * order.h
+ *	  Order keys: requests of one go one after the other.
+ */
+#ifndef DWF_ORDER_H
+#define DWF_ORDER_H
+
+#include "base/table.h"
+#include "queue/request.h"
+
+/* What dwf_order_let_go() found. */
+typedef enum DwfOrderLook
+{
+	DWF_ORDER_EMPTY,			/* no request of the key is in the queue */
+	DWF_ORDER_GOES,				/* one goes, perhaps since this call */
+	DWF_ORDER_HELD				/* somebody has locked the next one's row */
+} DwfOrderLook;
+
+/*
+ * Whose order key a request has, palloc'd: keys of different spaces are
+ * different keys, however they are spelled.
+ */
+extern char *dwf_order_space(const DwfEnqueue *request);
+
+/*
+ * Locks an order key until the transaction ends, so that whoever enqueues or
+ * retries a request of it comes before or after this one.  54000 where the
+ * transaction has locked too many.
+ */
+extern void dwf_order_lock(const char *space, const char *key);
+
+/* The same without waiting; false: somebody has it. */
+extern bool dwf_order_try_lock(const char *space, const char *key);
+
+/* Gives that back before the end of the transaction. */
+extern void dwf_order_unlock(const char *space, const char *key);
+
+/*
+ * Whether a request of an order key, which is locked, is in the queue.  With
+ * the latest snapshot, whatever the isolation level: the answer is about the
+ * order of commits.
+ */
+extern bool dwf_order_is_taken(DwfTable *queue, const char *space,
+							   const char *key);
+
+/*
+ * Lets go the next request of an order key, text datums, unless one goes
+ * already, as of now and of what this transaction has done.
+ */
+extern DwfOrderLook dwf_order_let_go(DwfTable *queue, Datum space, Datum key);
+
+#endif							/* DWF_ORDER_H */

@@ -1,0 +1,78 @@
+/*
+ * request.h
+ *	  A request of the queue: as it is put in, as it is claimed, and what is to
+ *	  be written down of an attempt.
+ */
+#ifndef DWF_REQUEST_H
+#define DWF_REQUEST_H
+
+#include "domo/domo.h"
+
+#include "datatype/timestamp.h"
+#include "utils/jsonb.h"
+
+/* A request to put into the queue.  NULL texts: none. */
+typedef struct DwfEnqueue
+{
+	DwfOperation operation;
+	const char *workflow;
+	Jsonb	   *request;
+	bool		retry_on_doubt;
+	int			max_attempts;
+	const char *key;
+	const char *order_key;
+	const char *order_scope;	/* the workflow's; NULL: its own */
+	const char *source;
+	Oid			source_oid;		/* of a trigger: its table, and whose keys it */
+	Oid			key_owner;		/* takes; else InvalidOid */
+	Oid			requested_by;
+	TimestampTz run_at;
+	bool		has_expires_at;
+	TimestampTz expires_at;
+} DwfEnqueue;
+
+/* A claimed request, as the worker sends it.  palloc'd as one. */
+typedef struct DwfClaim
+{
+	int64		id;
+	int64		lane;
+	int			claim;			/* guards the settlement */
+	DwfOperation operation;
+	char	   *lane_name;		/* in words */
+	Jsonb	   *request;
+	bool		retry_on_doubt;
+	int			attempts;
+	int			max_attempts;
+	int			failures;
+	bool		role_exists;	/* who asked for it is still there */
+} DwfClaim;
+
+/* What a settlement makes of a request. */
+typedef enum DwfVerdict
+{
+	DWF_SETTLE_DONE,			/* to the log */
+	DWF_SETTLE_REJECTED,
+	DWF_REQUEUE,				/* queued again */
+	DWF_HOLD					/* in doubt, for a person */
+} DwfVerdict;
+
+/* The result of an attempt, to be written. */
+typedef struct DwfResult
+{
+	int64		id;
+	int			claim;
+	DwfOperation operation;
+	DwfVerdict	verdict;
+	int			attempts;		/* used, this one included */
+	int			failures;
+	TimestampTz run_at;			/* DWF_REQUEUE */
+	int			http_status;	/* 0: none */
+	char	   *error;			/* NULL: none */
+	Datum		errors;			/* jsonb object for this attempt, or 0 */
+	DwfInstance *instance;		/* NULL: none */
+	const DwfJsonNode *root;	/* the reply; NULL: none, or not JSON */
+	const char *response;		/* what was parsed, not terminated */
+	size_t		response_len;
+} DwfResult;
+
+#endif							/* DWF_REQUEST_H */

@@ -1,0 +1,226 @@
+/*
+ * retry.c
+ *	  When the next attempt may be made.
+ *
+ * Pure, so that hours of waiting are tested in microseconds: whoever calls
+ * brings the time and the dice.  It must not read a clock.
+ *
+ * Who is to blame for a failure, the workflow or the way to Domo?  Three in a
+ * row of one lane make that lane rest, which harms nobody else.  Where lanes
+ * fail side by side and nobody is answered, it is the way, and the connection
+ * rests, so that an outage is paid for by one probe at a time and not by each
+ * lane.  What a lane does that rests already is no news of the way: its failed
+ * probe makes no open connection rest, and a resting one for no longer than the
+ * time before, so that two workflows that never work cannot keep a third one
+ * waiting for ever longer.  A 401 or 429 is about the token, which all share.
+ */
+#include "queue/retry.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <curl/curl.h>
+
+#define USECS_PER_SEC		INT64_C(1000000)
+#define USECS_PER_MINUTE	(60 * USECS_PER_SEC)
+
+static int64_t clamp_retry_after(double usec);
+static bool is_late(const DwfPause *pause, const DwfEvidence *evidence);
+static void note_failure(DwfConnectionPause *connection, DwfPause *lane,
+						 const DwfEvidence *evidence,
+						 const DwfBackoff *backoff, double random);
+static bool count_failure(DwfConnectionPause *connection, int64_t lane);
+static void rest(DwfPause *pause, const DwfEvidence *evidence, bool is_longer,
+				 const DwfBackoff *backoff, double random);
+
+int64_t
+dwf_retry_backoff(const DwfBackoff *backoff, int n, double random)
+{
+	double		most = ldexp((double) backoff->base, n < 62 ? n : 62);
+
+	if (most > (double) backoff->cap)
+		most = (double) backoff->cap;
+	return (int64_t) (random * most);
+}
+
+int64_t
+dwf_retry_after(const char *header, int64_t unix_now)
+{
+	size_t		digits = strspn(header, "0123456789");
+	time_t		date;
+
+	if (*header == '\0')
+		return -1;
+	if (header[digits] == '\0')
+		return clamp_retry_after(strtod(header, NULL) * USECS_PER_SEC);
+
+	/* a date starts with the name of a day; libcurl reads all three forms */
+	if (digits > 0 || strchr("+-.", *header) != NULL)
+		return -1;
+	date = curl_getdate(header, NULL);
+	if (date < 0)
+		return -1;
+	return clamp_retry_after((double) date * USECS_PER_SEC - unix_now);
+}
+
+static int64_t
+clamp_retry_after(double usec)
+{
+	if (usec < DWF_MIN_RETRY_AFTER)
+		return DWF_MIN_RETRY_AFTER;
+	if (usec > DWF_MAX_RETRY_AFTER)
+		return DWF_MAX_RETRY_AFTER;
+	return (int64_t) usec;
+}
+
+void
+dwf_pause_note(DwfConnectionPause *connection, DwfPause *lane,
+			   const DwfEvidence *evidence, const DwfBackoff *backoff,
+			   double random)
+{
+	DwfPause   *whole = &connection->pause;
+	int			pauses = whole->pauses;
+
+	switch (evidence->outcome)
+	{
+		case DWF_DONE:
+		case DWF_REJECTED:
+			/* Domo answers; what it says is about that request only */
+			if (!is_late(lane, evidence))
+				lane->failures = lane->pauses = 0;
+			if (!is_late(whole, evidence))
+				whole->failures = whole->pauses = 0;
+			break;
+		case DWF_THROTTLED:
+		case DWF_UNAUTHORIZED:
+			whole->failures = 0;
+			rest(whole, evidence, true, backoff, random);
+			break;
+		case DWF_UNSENT:
+		case DWF_IN_DOUBT:
+			note_failure(connection, lane, evidence, backoff, random);
+			break;
+	}
+	if (pauses == 0 && whole->pauses > 0)
+		connection->began = evidence->now;
+}
+
+/* What was sent before a pause tells nothing of its reason. */
+static bool
+is_late(const DwfPause *pause, const DwfEvidence *evidence)
+{
+	return pause->pauses > 0 && evidence->sent_at <= pause->since;
+}
+
+static void
+note_failure(DwfConnectionPause *connection, DwfPause *lane,
+			 const DwfEvidence *evidence, const DwfBackoff *backoff,
+			 double random)
+{
+	DwfPause   *whole = &connection->pause;
+	bool		was_resting = lane->pauses > 0;
+
+	if (!is_late(lane, evidence))
+		lane->failures++;
+	if (was_resting || lane->failures >= DWF_FAILURES_TO_PAUSE)
+		rest(lane, evidence, true, backoff, random);
+
+	if (whole->pauses > 0)
+		rest(whole, evidence, !was_resting, backoff, random);
+	else if (!was_resting && count_failure(connection, evidence->lane))
+		rest(whole, evidence, true, backoff, random);
+}
+
+/* Counts a failure of an open connection.  Whether it is to rest. */
+static bool
+count_failure(DwfConnectionPause *connection, int64_t lane)
+{
+	if (connection->pause.failures == 0)
+	{
+		connection->failing_lane = lane;
+		connection->has_others = false;
+	}
+	connection->has_others |= lane != connection->failing_lane;
+	if (connection->pause.failures < DWF_FAILURES_TO_PAUSE)
+		connection->pause.failures++;
+	return connection->has_others &&
+		connection->pause.failures == DWF_FAILURES_TO_PAUSE;
+}
+
+/*
+ * Makes it rest, for longer than the time before or as long.  What else was in
+ * flight when the pause began adds nothing to it, but may ask for a later time.
+ */
+static void
+rest(DwfPause *pause, const DwfEvidence *evidence, bool is_longer,
+	 const DwfBackoff *backoff, double random)
+{
+	int64_t		now = evidence->now;
+	int64_t		wait;
+
+	if (is_late(pause, evidence))
+		wait = evidence->retry_after;
+	else
+	{
+		int			n = is_longer || pause->pauses == 0 ? pause->pauses :
+		pause->pauses - 1;
+
+		/* half of the wait is certain, so that a probe is no second try */
+		wait = dwf_retry_backoff(backoff, n, random) / 2 +
+			dwf_retry_backoff(backoff, n, 1.0) / 2;
+		if (wait < evidence->retry_after)
+			wait = evidence->retry_after;
+		pause->pauses = n + 1;
+		pause->since = now;
+		pause->until = 0;
+	}
+	if (wait > 0 && now + wait > pause->until)
+		pause->until = now + wait;
+}
+
+int
+dwf_pause_room(const DwfPause *pause, int64_t now, int max)
+{
+	if (pause->pauses == 0)
+		return max;
+	return now < pause->until ? 0 : 1;
+}
+
+int
+dwf_rate_room(DwfRate *rate, int per_minute, int64_t now, int max)
+{
+	double		burst;
+
+	if (per_minute <= 0)
+		return max;
+
+	/* what a second allows may go at once, but at least one request */
+	burst = per_minute / 60.0 < 1.0 ? 1.0 : per_minute / 60.0;
+	if (rate->filled_at == 0)
+		rate->tokens = burst;
+	else if (now > rate->filled_at)
+		rate->tokens += (double) (now - rate->filled_at) * per_minute /
+			USECS_PER_MINUTE;
+	rate->filled_at = now;
+	if (rate->tokens > burst)
+		rate->tokens = burst;
+	return rate->tokens < max ? (int) (rate->tokens + 1e-6) : max;
+}
+
+void
+dwf_rate_take(DwfRate *rate, int per_minute, int count)
+{
+	if (per_minute > 0)
+		rate->tokens -= count;
+}
+
+int64_t
+dwf_rate_wait(const DwfRate *rate, int per_minute)
+{
+	if (per_minute <= 0 || rate->tokens >= 1.0 - 1e-6)
+		return 0;
+	return (int64_t) ceil((1.0 - rate->tokens) * USECS_PER_MINUTE /
+						  per_minute);
+}

@@ -1,0 +1,299 @@
+/*
+ * settlement.c
+ *	  What became of attempts, written into domowf's tables.
+ *
+ * A settlement applies only while the row is what was claimed: same claim
+ * number, same owner, a random number of the worker's own.  So a late reply
+ * never settles a row of a request that somebody has sent again, or of a queue
+ * made anew.
+ *
+ * Settlements are as durable as claims.  A crash would take back one that was
+ * not: the request would be in doubt although somebody was told that it is
+ * done, and sent again where its owner allows that.  It would gain little,
+ * since in a busy queue they travel with the next claims.
+ *
+ * A row that somebody has locked is waited for (lock_timeout), since it has to
+ * be settled in the end.
+ */
+#include "postgres.h"
+
+#include "base/columns.h"
+#include "base/guc.h"
+#include "base/text.h"
+#include "base/xact.h"
+#include "call/instance.h"
+#include "call/log.h"
+#include "queue/notice.h"
+#include "queue/settlement.h"
+#include "queue/watch.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+
+/* Errors of attempts that a request keeps, the last ones. */
+#define MAX_ERRORS	100
+
+static void tell_settled(const DwfResult *result);
+static void note_gone(const DwfTable *queue, int64 id);
+static bool find_claimed(DwfSettlement *settlement, const DwfResult *result);
+static void settle_final(DwfSettlement *settlement, const DwfResult *result);
+static void copy_request(const DwfTable *queue, DwfTable *log);
+static void settle_open(DwfSettlement *settlement, const DwfResult *result);
+static void add_error(DwfTable *queue, Datum error);
+static void give_back_key(const DwfTable *queue, int64 id);
+static void release_next(DwfSettlement *settlement);
+
+void
+dwf_settlement_begin(DwfSettlement *settlement, int64 owner, TimestampTz now)
+{
+	dwf_table_open(&settlement->queue, "queue", QUEUE_COLUMNS, false);
+	dwf_table_open(&settlement->log, "log", LOG_COLUMNS, false);
+	settlement->has_order = false;
+	settlement->owner = owner;
+	settlement->now = now;
+}
+
+void
+dwf_settlement_end(DwfSettlement *settlement)
+{
+	if (settlement->has_order)
+		dwf_table_close(&settlement->order);
+	dwf_table_close(&settlement->log);
+	dwf_table_close(&settlement->queue);
+}
+
+const char *
+dwf_settlement_name(DwfVerdict verdict)
+{
+	switch (verdict)
+	{
+		case DWF_SETTLE_DONE:
+			return "done";
+		case DWF_SETTLE_REJECTED:
+			return "rejected";
+		case DWF_REQUEUE:
+			return "queued";
+		case DWF_HOLD:
+			return "in_doubt";
+	}
+	return "unknown";
+}
+
+bool
+dwf_settlement_write(DwfSettlement *settlement, const DwfResult *result)
+{
+	if (!find_claimed(settlement, result))
+		return false;
+	add_error(&settlement->queue, result->errors);
+	switch (result->verdict)
+	{
+		case DWF_SETTLE_DONE:
+		case DWF_SETTLE_REJECTED:
+			settle_final(settlement, result);
+			break;
+		case DWF_REQUEUE:
+		case DWF_HOLD:
+			settle_open(settlement, result);
+			break;
+	}
+	if (result->verdict != DWF_REQUEUE)
+	{
+		tell_settled(result);
+		note_gone(&settlement->queue, result->id);
+	}
+	return true;
+}
+
+/* The request at hand no longer waits. */
+static void
+note_gone(const DwfTable *queue, int64 id)
+{
+	dwf_xact_note_settled(id);
+	dwf_xact_note_enqueued(DT_NOEND, -1);
+	dwf_xact_note_count(DatumGetObjectId(queue->values[QUEUE_REQUESTED_BY_OID]),
+						-1);
+}
+
+/* NOTIFY, with an id that the database can hold. */
+static void
+tell_settled(const DwfResult *result)
+{
+	char		id[DWF_MAX_ID];
+	bool		has_id = result->instance != NULL &&
+	result->instance->id != NULL;
+
+	if (has_id)
+		dwf_text_show(id, sizeof(id), result->instance->id);
+	dwf_notice_settled(result->id, dwf_settlement_name(result->verdict),
+					   has_id ? id : NULL);
+}
+
+/* Takes the request at hand; false: it is no longer what was claimed. */
+static bool
+find_claimed(DwfSettlement *settlement, const DwfResult *result)
+{
+	DwfTable   *queue = &settlement->queue;
+
+	return dwf_table_find(queue, QUEUE_ID, Int64GetDatum(result->id)) &&
+		dwf_table_is_text(queue, QUEUE_STATE, "sending") &&
+		DatumGetInt32(queue->values[QUEUE_CLAIM]) == result->claim &&
+		!queue->nulls[QUEUE_OWNER] &&
+		DatumGetInt64(queue->values[QUEUE_OWNER]) == settlement->owner;
+}
+
+/* Moves the request at hand to the log. */
+static void
+settle_final(DwfSettlement *settlement, const DwfResult *result)
+{
+	DwfTable   *queue = &settlement->queue;
+	DwfTable   *log = &settlement->log;
+	NullableDatum response;
+
+	copy_request(queue, log);
+	dwf_table_set_text(log, LOG_OUTCOME, dwf_settlement_name(result->verdict));
+	dwf_table_set(log, LOG_ATTEMPTS, Int32GetDatum(result->attempts));
+	if (result->http_status != 0)
+		dwf_table_set(log, LOG_HTTP_STATUS, Int32GetDatum(result->http_status));
+	if (result->instance != NULL)
+		dwf_log_set_instance(log, result->instance);
+	if (!dwf_log_payload)
+		log->nulls[LOG_REQUEST] = true;
+	else
+	{
+		response = dwf_instance_response(result->root, result->response,
+										 result->response_len);
+		log->values[LOG_RESPONSE] = response.value;
+		log->nulls[LOG_RESPONSE] = response.isnull;
+	}
+	dwf_table_set_text(log, LOG_ERROR, result->error);
+	dwf_table_set(log, LOG_SETTLED_AT, TimestampTzGetDatum(settlement->now));
+	dwf_table_insert(log, true);
+	dwf_table_delete(queue);
+
+	if (!queue->nulls[QUEUE_KEY] && result->verdict != DWF_SETTLE_DONE)
+		give_back_key(queue, result->id);
+	if (!queue->nulls[QUEUE_ORDER_KEY])
+		release_next(settlement);
+}
+
+/* Sets what the log's row takes from the queue's. */
+static void
+copy_request(const DwfTable *queue, DwfTable *log)
+{
+	static const struct
+	{
+		DwfQueueColumn from;
+		DwfLogColumn to;
+	}			columns[] =
+	{
+		{QUEUE_ID, LOG_ID},
+		{QUEUE_OPERATION, LOG_OPERATION},
+		{QUEUE_WORKFLOW, LOG_WORKFLOW},
+		{QUEUE_KEY, LOG_KEY},
+		{QUEUE_ORDER_KEY, LOG_ORDER_KEY},
+		{QUEUE_SOURCE, LOG_SOURCE},
+		{QUEUE_REQUEST, LOG_REQUEST},
+		{QUEUE_ERRORS, LOG_ERRORS},
+		{QUEUE_REQUESTED_BY, LOG_REQUESTED_BY},
+		{QUEUE_REQUESTED_BY_OID, LOG_REQUESTED_BY_OID},
+		{QUEUE_ENQUEUED_AT, LOG_ENQUEUED_AT},
+		{QUEUE_SENT_AT, LOG_SENT_AT},
+		{QUEUE_BATCH, LOG_BATCH},
+		{QUEUE_ON_DOUBT, LOG_ON_DOUBT},
+		{QUEUE_MAX_ATTEMPTS, LOG_MAX_ATTEMPTS},
+		{QUEUE_EXPIRES_AT, LOG_EXPIRES_AT},
+		{QUEUE_ORDER_SPACE, LOG_ORDER_SPACE},
+	};
+
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		log->values[columns[i].to] = queue->values[columns[i].from];
+		log->nulls[columns[i].to] = queue->nulls[columns[i].from];
+	}
+	dwf_table_set_text(log, LOG_ORIGIN, "request");
+}
+
+/* Puts the request at hand back, or holds it in doubt. */
+static void
+settle_open(DwfSettlement *settlement, const DwfResult *result)
+{
+	DwfTable   *queue = &settlement->queue;
+	bool		again = result->verdict == DWF_REQUEUE;
+
+	dwf_table_set_text(queue, QUEUE_STATE,
+					   dwf_settlement_name(result->verdict));
+	queue->nulls[QUEUE_OWNER] = true;
+	dwf_table_set(queue, QUEUE_ATTEMPTS, Int32GetDatum(result->attempts));
+	dwf_table_set(queue, QUEUE_FAILURES, Int32GetDatum(result->failures));
+	if (again)
+		dwf_table_set(queue, QUEUE_RUN_AT,
+					  TimestampTzGetDatum(result->run_at));
+	dwf_table_set(queue, QUEUE_DUE,
+				  TimestampTzGetDatum(again ? result->run_at : DT_NOEND));
+	dwf_table_set(queue, QUEUE_HTTP_STATUS, Int32GetDatum(result->http_status));
+	queue->nulls[QUEUE_HTTP_STATUS] = result->http_status == 0;
+	dwf_table_set_text(queue, QUEUE_ERROR, result->error);
+	(void) dwf_table_update(queue, true);
+	if (again)
+		dwf_xact_note_due(DatumGetInt64(queue->values[QUEUE_LANE]),
+						  result->run_at);
+}
+
+/* Adds an attempt's error, where there is one, to those of the request. */
+static void
+add_error(DwfTable *queue, Datum error)
+{
+	Datum		errors;
+
+	if (error == (Datum) 0)
+		return;
+	errors = queue->nulls[QUEUE_ERRORS] ?
+		DirectFunctionCall1(jsonb_in, CStringGetDatum("[]")) :
+		queue->values[QUEUE_ERRORS];
+	if (JB_ROOT_COUNT(DatumGetJsonbP(errors)) >= MAX_ERRORS)
+		errors = DirectFunctionCall2(jsonb_delete_idx, errors,
+									 Int32GetDatum(0));
+	dwf_table_set(queue, QUEUE_ERRORS,
+				  DirectFunctionCall2(jsonb_concat, errors, error));
+}
+
+/* What was not done gives its key back. */
+static void
+give_back_key(const DwfTable *queue, int64 id)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TEXTOID, TEXTOID, INT8OID};
+	Datum		values[] = {queue->values[queue->nulls[QUEUE_WORKFLOW] ?
+										  QUEUE_OPERATION : QUEUE_WORKFLOW],
+	queue->values[QUEUE_KEY], Int64GetDatum(id)};
+
+	if (plan == NULL)
+	{
+		plan = SPI_prepare("DELETE FROM domowf.key WHERE scope = $1 "
+						   "AND key = $2 AND request_id = $3", 3, types);
+		if (plan == NULL)
+			elog(ERROR, "could not prepare the removal of a key");
+		SPI_keepplan(plan);
+	}
+	if (SPI_execute_plan(plan, values, NULL, false, 0) < 0)
+		elog(ERROR, "could not give back a key");
+}
+
+/*
+ * Lets the next request of the order key of the one at hand go.  By a table of
+ * its own, which is read as it is now and not as it was at the beginning.
+ */
+static void
+release_next(DwfSettlement *settlement)
+{
+	DwfTable   *queue = &settlement->queue;
+
+	if (!settlement->has_order)
+		dwf_table_open(&settlement->order, "queue", QUEUE_COLUMNS, false);
+	settlement->has_order = true;
+	dwf_watch_release(&settlement->order, queue->values[QUEUE_ORDER_SPACE],
+					  queue->values[QUEUE_ORDER_KEY]);
+}

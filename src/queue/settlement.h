@@ -1,0 +1,42 @@
+/*
+ * settlement.h
+ *	  What became of attempts, written into domowf's tables.  In the worker's
+ *	  transaction, with SPI connected.
+ */
+#ifndef DWF_SETTLEMENT_H
+#define DWF_SETTLEMENT_H
+
+#include "base/table.h"
+#include "queue/request.h"
+
+/* The tables, open from begin to end. */
+typedef struct DwfSettlement
+{
+	DwfTable	queue;
+	DwfTable	log;
+	DwfTable	order;			/* the queue by order keys, where ... */
+	bool		has_order;		/* ... some result has one */
+	int64		owner;			/* the worker's */
+	TimestampTz now;
+} DwfSettlement;
+
+/*
+ * Opens the tables for all results of one transaction, written by this owner
+ * at this time, and closes them.
+ */
+extern void dwf_settlement_begin(DwfSettlement *settlement, int64 owner,
+								 TimestampTz now);
+extern void dwf_settlement_end(DwfSettlement *settlement);
+
+/*
+ * Writes a result.  Returns false, with nothing written, where the row is no
+ * longer as it was claimed.  Raises an error where it cannot be written; then
+ * nothing of the transaction is.
+ */
+extern bool dwf_settlement_write(DwfSettlement *settlement,
+								 const DwfResult *result);
+
+/* What a verdict makes of the state: done, ..., queued, in_doubt. */
+extern const char *dwf_settlement_name(DwfVerdict verdict);
+
+#endif							/* DWF_SETTLEMENT_H */

@@ -1,0 +1,66 @@
+/*
+ * verdict.c
+ *	  What becomes of a request, by the outcome of its attempt: one case for
+ *	  each row of DESIGN.md's evidence table.
+ */
+#include "postgres.h"
+
+#include "base/guc.h"
+#include "queue/verdict.h"
+
+#include "common/pg_prng.h"
+#include "utils/timestamp.h"
+
+void
+dwf_verdict_decide(const DwfClaim *claim, DwfOutcome outcome,
+				   int64 retry_after, DwfResult *result)
+{
+	DwfBackoff	backoff = dwf_verdict_backoff();
+	bool		may_repeat = claim->operation != DWF_START ||
+	claim->retry_on_doubt;
+
+	result->attempts = claim->attempts;
+	result->failures = claim->failures + 1;
+	result->run_at = GetCurrentTimestamp() +
+		Max(dwf_retry_backoff(&backoff, claim->failures, dwf_verdict_dice()), retry_after);
+
+	switch (outcome)
+	{
+		case DWF_DONE:
+			result->verdict = DWF_SETTLE_DONE;
+			result->attempts++;
+			break;
+		case DWF_REJECTED:
+			result->verdict = DWF_SETTLE_REJECTED;
+			result->attempts++;
+			break;
+		case DWF_UNSENT:
+		case DWF_THROTTLED:
+		case DWF_UNAUTHORIZED:
+			result->verdict = DWF_REQUEUE;
+			break;
+		case DWF_IN_DOUBT:
+			result->attempts++;
+			result->verdict =
+				may_repeat && result->attempts < claim->max_attempts ?
+				DWF_REQUEUE : DWF_HOLD;
+			break;
+	}
+}
+
+DwfBackoff
+dwf_verdict_backoff(void)
+{
+	DwfBackoff	backoff = {
+		.base = (int64) dwf_retry_base * 1000,
+		.cap = (int64) dwf_retry_cap * 1000,
+	};
+
+	return backoff;
+}
+
+double
+dwf_verdict_dice(void)
+{
+	return pg_prng_double(&pg_global_prng_state);
+}

@@ -1,0 +1,24 @@
+/*
+ * verdict.h
+ *	  What becomes of a request, by the outcome of its attempt.
+ */
+#ifndef DWF_VERDICT_H
+#define DWF_VERDICT_H
+
+#include "queue/request.h"
+#include "queue/retry.h"
+
+/*
+ * Fills in the verdict, the counts and the next time.  `retry_after` is as of
+ * dwf_retry_after().
+ */
+extern void dwf_verdict_decide(const DwfClaim *claim, DwfOutcome outcome,
+							   int64 retry_after, DwfResult *result);
+
+/* The waits that the settings ask for. */
+extern DwfBackoff dwf_verdict_backoff(void);
+
+/* A random number in [0, 1). */
+extern double dwf_verdict_dice(void);
+
+#endif							/* DWF_VERDICT_H */

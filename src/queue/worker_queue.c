@@ -1,0 +1,356 @@
+/*
+ * worker_queue.c
+ *	  The queue as the worker uses it.
+ *
+ * A claim is committed before its first byte is sent; settlement.c has what
+ * comes after that.  Rows that others have locked are skipped, never waited
+ * for.
+ *
+ * What is done to each request goes below SQL (table.c), the rest by
+ * statements that are prepared once in a process and kept.  They are written
+ * for the search_path that the worker sets, pg_catalog only, and for its
+ * planner, which is told to use indexes (worker_start.c).
+ */
+#include "postgres.h"
+
+#include "base/columns.h"
+#include "base/guc.h"
+#include "base/table.h"
+#include "base/xact.h"
+#include "call/report.h"
+#include "queue/notice.h"
+#include "queue/watch.h"
+#include "queue/worker_queue.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#define MAX_PARAMS	5
+
+/* A statement and its parameters' types, ended by InvalidOid. */
+typedef struct Statement
+{
+	const char *sql;
+	Oid			types[MAX_PARAMS];
+	SPIPlanPtr	plan;
+} Statement;
+
+/* The index by which the requests of a lane are found. */
+static const int by_lane[] = {QUEUE_LANE, QUEUE_DUE, QUEUE_ID};
+
+static Statement expire = {
+	"WITH e AS (SELECT id FROM domowf.queue WHERE expires_at <= $1 "
+	"AND state = 'queued' ORDER BY expires_at LIMIT $2 "
+	"FOR UPDATE SKIP LOCKED), "
+	"d AS (DELETE FROM domowf.queue USING e WHERE queue.id = e.id "
+	"RETURNING queue.*), "
+	"k AS (DELETE FROM domowf.key USING d WHERE "
+	"key.scope = coalesce(d.workflow, d.operation) AND key.key = d.key "
+	"AND key.request_id = d.id) "
+	"INSERT INTO domowf.log (id, operation, workflow, outcome, origin, key, "
+	"order_key, source, attempts, http_status, request, error, errors, "
+	"requested_by, requested_by_oid, enqueued_at, sent_at, settled_at, "
+	"batch, on_doubt, max_attempts, expires_at, order_space) "
+	"SELECT id, operation, workflow, 'expired', 'request', key, order_key, "
+	"source, attempts, http_status, CASE WHEN $3 THEN request END, "
+	"coalesce(error, 'it was not sent before it expired'), errors, "
+	"requested_by, requested_by_oid, enqueued_at, sent_at, $1, batch, "
+	"on_doubt, max_attempts, expires_at, order_space FROM d "
+	"RETURNING id, order_space, order_key, requested_by_oid",
+	{TIMESTAMPTZOID, INT4OID, BOOLOID}
+};
+
+static const char recover[] =
+"WITH s AS (SELECT id FROM domowf.queue WHERE state = 'sending' "
+"AND owner IS DISTINCT FROM $4 FOR UPDATE SKIP LOCKED) "
+"UPDATE domowf.queue q SET owner = NULL, attempts = attempts + 1, "
+"failures = failures + 1, error = $2, "
+"errors = CASE WHEN jsonb_array_length(errors) >= 100 "
+"THEN (errors - 0) || $3 ELSE coalesce(errors, '[]') || $3 END, "
+"state = CASE WHEN attempts + 1 < max_attempts AND "
+"(operation <> 'start' OR on_doubt = 'retry') "
+"THEN 'queued' ELSE 'in_doubt' END, "
+"due = CASE WHEN attempts + 1 < max_attempts AND "
+"(operation <> 'start' OR on_doubt = 'retry') "
+"THEN $1 ELSE 'infinity' END "
+"FROM s WHERE q.id = s.id RETURNING state, lane, q.id, requested_by_oid";
+
+static const char has_orphans[] =
+"SELECT FROM domowf.queue WHERE state = 'sending' "
+"AND owner IS DISTINCT FROM $1 LIMIT 1";
+
+
+static Statement remove_old = {
+	"WITH o AS (SELECT id FROM domowf.log WHERE settled_at < $1 LIMIT $2 "
+	"FOR UPDATE SKIP LOCKED), "
+	"d AS (DELETE FROM domowf.log USING o WHERE log.id = o.id "
+	"RETURNING log.*) "
+	"DELETE FROM domowf.key USING d WHERE "
+	"key.scope = coalesce(d.workflow, d.operation) AND key.key = d.key "
+	"AND key.request_id = d.id",
+	{TIMESTAMPTZOID, INT4OID}
+};
+
+static void run(Statement *statement, Datum *values, const char *nulls,
+				int limit);
+static void release_expired(int count);
+static void run_over_all(const char *sql, int ntypes, Oid *types,
+						 Datum *values);
+static Datum column(uint64 row, int number, bool *isnull);
+static bool can_be_sent(const DwfTable *queue, TimestampTz now);
+static void fill_claim(const DwfTable *queue, DwfClaim *claim);
+static char *name_lane(const DwfTable *queue);
+
+/* Runs a statement, prepared at its first use; the result is SPI's. */
+static void
+run(Statement *statement, Datum *values, const char *nulls, int limit)
+{
+	int			count = 0;
+
+	while (OidIsValid(statement->types[count]))
+		count++;
+	if (statement->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(statement->sql, count,
+									   statement->types);
+
+		if (plan == NULL)
+			elog(ERROR, "could not prepare \"%s\"", statement->sql);
+		SPI_keepplan(plan);
+		statement->plan = plan;
+	}
+	if (SPI_execute_plan(statement->plan, values, nulls, false, limit) < 0)
+		elog(ERROR, "could not execute \"%s\"", statement->sql);
+}
+
+/* Runs a statement that reads all of the queue, from one end to the other. */
+static void
+run_over_all(const char *sql, int ntypes, Oid *types, Datum *values)
+{
+	int			level = NewGUCNestLevel();
+
+	(void) set_config_option("enable_seqscan", "on", PGC_SUSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	if (SPI_execute_with_args(sql, ntypes, types, values, NULL, false, 0) < 0)
+		elog(ERROR, "could not execute \"%s\"", sql);
+	AtEOXact_GUC(true, level);
+}
+
+/* A column of the last result, counted from 1. */
+static Datum
+column(uint64 row, int number, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+						 number, isnull);
+}
+
+bool
+dwf_queue_next_lane(DwfTable *queue, int64 *lane, TimestampTz *due)
+{
+	dwf_table_seek_next(queue, by_lane, lengthof(by_lane), *lane);
+	if (!dwf_table_next(queue))
+		return false;
+	*lane = DatumGetInt64(queue->values[QUEUE_LANE]);
+	*due = DatumGetTimestampTz(queue->values[QUEUE_DUE]);
+	return true;
+}
+
+int
+dwf_queue_find_due(DwfTable *queue, int64 lane, DwfCursor *cursor,
+				   TimestampTz now, int limit, int64 *ids, TimestampTz *next)
+{
+	int			count = 0;
+
+	*next = DT_NOEND;
+	dwf_table_seek_within(queue, by_lane, lane, cursor->due, cursor->id);
+	while (dwf_table_next(queue))
+	{
+		TimestampTz due = DatumGetTimestampTz(queue->values[QUEUE_DUE]);
+
+		if (!dwf_table_is_text(queue, QUEUE_STATE, "queued"))
+			continue;
+		if (due > now || count == limit)
+		{
+			*next = due;
+			break;
+		}
+		cursor->due = due;
+		cursor->id = ids[count++] = DatumGetInt64(queue->values[QUEUE_ID]);
+	}
+	return count;
+}
+
+int
+dwf_queue_claim(DwfPick *picks, int count, int64 owner, TimestampTz now,
+				DwfClaim **claims)
+{
+	DwfTable	queue;
+	int			claimed = 0;
+
+	/* what could not be settled is not sent */
+	dwf_table_check("log");
+
+	*claims = palloc(sizeof(DwfClaim) * count);
+	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
+	for (int i = 0; i < count; i++)
+	{
+		int			claim;
+
+		if (!dwf_table_find(&queue, QUEUE_ID, Int64GetDatum(picks[i].id)) ||
+			!can_be_sent(&queue, now))
+			continue;
+		claim = DatumGetInt32(queue.values[QUEUE_CLAIM]) + 1;
+		dwf_table_set_text(&queue, QUEUE_STATE, "sending");
+		dwf_table_set(&queue, QUEUE_CLAIM, Int32GetDatum(claim));
+		dwf_table_set(&queue, QUEUE_OWNER, Int64GetDatum(owner));
+		dwf_table_set(&queue, QUEUE_SENT_AT, TimestampTzGetDatum(now));
+		if (!dwf_table_update(&queue, false))
+			continue;
+		picks[i].is_claimed = true;
+		(*claims)[claimed].lane = picks[i].lane;
+		fill_claim(&queue, &(*claims)[claimed++]);
+	}
+	dwf_table_close(&queue);
+	return claimed;
+}
+
+/* Whether the request at hand still waits, and its time has come. */
+static bool
+can_be_sent(const DwfTable *queue, TimestampTz now)
+{
+	return dwf_table_is_text(queue, QUEUE_STATE, "queued") &&
+		DatumGetTimestampTz(queue->values[QUEUE_DUE]) <= now &&
+		(queue->nulls[QUEUE_EXPIRES_AT] ||
+		 DatumGetTimestampTz(queue->values[QUEUE_EXPIRES_AT]) > now);
+}
+
+/* From the request at hand; palloc'd in the current context. */
+static void
+fill_claim(const DwfTable *queue, DwfClaim *claim)
+{
+	Oid			role;
+
+	claim->id = DatumGetInt64(queue->values[QUEUE_ID]);
+	claim->claim = DatumGetInt32(queue->values[QUEUE_CLAIM]);
+	claim->operation =
+		dwf_table_is_text(queue, QUEUE_OPERATION, "start") ? DWF_START :
+		dwf_table_is_text(queue, QUEUE_OPERATION, "cancel") ? DWF_CANCEL :
+		DWF_SET_PERMISSIONS;
+	claim->lane_name = name_lane(queue);
+	claim->request = DatumGetJsonbPCopy(queue->values[QUEUE_REQUEST]);
+	claim->retry_on_doubt = dwf_table_is_text(queue, QUEUE_ON_DOUBT, "retry");
+	claim->attempts = DatumGetInt32(queue->values[QUEUE_ATTEMPTS]);
+	claim->max_attempts = DatumGetInt32(queue->values[QUEUE_MAX_ATTEMPTS]);
+	claim->failures = DatumGetInt32(queue->values[QUEUE_FAILURES]);
+	role = DatumGetObjectId(queue->values[QUEUE_REQUESTED_BY_OID]);
+	claim->role_exists = SearchSysCacheExists1(AUTHOID,
+											   ObjectIdGetDatum(role));
+}
+
+static char *
+name_lane(const DwfTable *queue)
+{
+	char	   *role = NameStr(*DatumGetName(queue->values[QUEUE_REQUESTED_BY]));
+	bool		is_workflow = !queue->nulls[QUEUE_WORKFLOW];
+	char	   *what =
+	TextDatumGetCString(queue->values[is_workflow ? QUEUE_WORKFLOW :
+									  QUEUE_OPERATION]);
+
+	return psprintf(is_workflow ? "workflow \"%s\", asked for by \"%s\"" :
+					"%s, asked for by \"%s\"", what, role);
+}
+
+int
+dwf_queue_expire(TimestampTz now, int limit)
+{
+	Datum		values[] = {TimestampTzGetDatum(now), Int32GetDatum(limit),
+	BoolGetDatum(dwf_log_payload)};
+	int			count;
+
+	run(&expire, values, NULL, 0);
+	count = (int) SPI_processed;
+	for (int i = 0; i < count; i++)
+	{
+		bool		isnull;
+		int64		id = DatumGetInt64(column(i, 1, &isnull));
+
+		dwf_notice_settled(id, "expired", NULL);
+		dwf_xact_note_settled(id);
+		dwf_xact_note_count(DatumGetObjectId(column(i, 4, &isnull)), -1);
+	}
+	if (count > 0)
+	{
+		dwf_xact_note_enqueued(DT_NOEND, -count);
+		release_expired(count);
+	}
+	return count;
+}
+
+/* Lets those go that come behind the last result's. */
+static void
+release_expired(int count)
+{
+	DwfTable	queue;
+
+	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
+	for (int i = 0; i < count; i++)
+	{
+		bool		isnull;
+		Datum		space = column(i, 2, &isnull);
+		Datum		key = column(i, 3, &isnull);
+
+		if (!isnull)
+			dwf_watch_release(&queue, space, key);
+	}
+	dwf_table_close(&queue);
+}
+
+int
+dwf_queue_recover(int64 owner, TimestampTz now, int *again, bool *left)
+{
+	static const char error[] = "the worker ended while it was sending";
+	Oid			types[] = {TIMESTAMPTZOID, TEXTOID, JSONBOID, INT8OID};
+	Datum		values[4];
+	bool		isnull;
+	int			doubt = 0;
+
+	values[0] = TimestampTzGetDatum(now);
+	values[1] = CStringGetTextDatum(error);
+	values[2] = dwf_report_attempt(now, "in doubt", 0, error, NULL);
+	values[3] = Int64GetDatum(owner);
+	run_over_all(recover, lengthof(types), types, values);
+	*again = 0;
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		char	   *state = TextDatumGetCString(column(i, 1, &isnull));
+
+		if (strcmp(state, "in_doubt") != 0)
+		{
+			(*again)++;
+			dwf_xact_note_due(DatumGetInt64(column(i, 2, &isnull)), now);
+			continue;
+		}
+		doubt++;
+		dwf_xact_note_settled(DatumGetInt64(column(i, 3, &isnull)));
+		dwf_xact_note_count(DatumGetObjectId(column(i, 4, &isnull)), -1);
+	}
+	if (doubt > 0)
+		dwf_xact_note_enqueued(DT_NOEND, -doubt);
+	run_over_all(has_orphans, 1, &types[3], &values[3]);
+	*left = SPI_processed > 0;
+	return doubt;
+}
+
+int
+dwf_queue_remove_old(TimestampTz before, int limit)
+{
+	Datum		values[] = {TimestampTzGetDatum(before), Int32GetDatum(limit)};
+
+	run(&remove_old, values, NULL, 0);
+	return (int) SPI_processed;
+}

@@ -1,0 +1,70 @@
+/*
+ * worker_queue.h
+ *	  The queue as the worker uses it.  Each function runs in the worker's
+ *	  transaction, with SPI connected.
+ */
+#ifndef DWF_WORKER_QUEUE_H
+#define DWF_WORKER_QUEUE_H
+
+#include "base/table.h"
+#include "queue/request.h"
+
+/*
+ * How far the worker has read a lane in the order of (due, id).  What lies
+ * before has been seen; rows that come in there are told by news.h.
+ */
+typedef struct DwfCursor
+{
+	TimestampTz due;
+	int64		id;
+} DwfCursor;
+
+/* A request to claim, and whether it was. */
+typedef struct DwfPick
+{
+	int64		id;
+	int64		lane;
+	bool		is_claimed;
+} DwfPick;
+
+/*
+ * Finds the first lane behind *lane, and when the first of its requests is
+ * due.  False: there is none.
+ */
+extern bool dwf_queue_next_lane(DwfTable *queue, int64 *lane,
+								TimestampTz *due);
+
+/*
+ * Reads the ids of up to `limit` requests of a lane that are due, behind the
+ * cursor, which moves on.  Returns how many; in *next when the one behind them
+ * is due, DT_NOEND where none is there.
+ */
+extern int	dwf_queue_find_due(DwfTable *queue, int64 lane, DwfCursor *cursor,
+							   TimestampTz now, int limit, int64 *ids,
+							   TimestampTz *next);
+
+/*
+ * Claims those of `count` requests that still can be sent.  Returns how many;
+ * *claims and all it points to are palloc'd in the current context.
+ */
+extern int	dwf_queue_claim(DwfPick *picks, int count, int64 owner,
+							TimestampTz now, DwfClaim **claims);
+
+/* Settles up to `limit` requests whose time is over.  Returns how many. */
+extern int	dwf_queue_expire(TimestampTz now, int limit);
+
+/*
+ * Puts right what dead workers left behind in `sending`, which is all that
+ * does not belong to `owner`.  Returns how many are in doubt now; in *again how
+ * many will be sent again; in *left whether there are more, which somebody has
+ * locked.
+ */
+extern int	dwf_queue_recover(int64 owner, TimestampTz now, int *again,
+							  bool *left);
+
+
+/* Removes up to `limit` old rows of the log, and their keys. */
+extern int	dwf_queue_remove_old(TimestampTz before, int limit);
+
+
+#endif							/* DWF_WORKER_QUEUE_H */

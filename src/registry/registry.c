@@ -1,0 +1,115 @@
+/*
+ * registry.c
+ *	  Triggers of the registry's tables.
+ *
+ * One tells every session of a change (workflow.c says how).  The other is the
+ * half of a foreign key that a parallel pg_restore cannot live with: it loads
+ * both tables at once, since the tables of an extension, with their keys, are
+ * there before any data is.  So PostgreSQL's own check of domowf.workflow_input
+ * is switched off by the extension's script, and its place is taken here, where
+ * a dump that is restored is let through; the actions on domowf.workflow are
+ * PostgreSQL's.
+ */
+#include "postgres.h"
+
+#include "base/owner.h"
+
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(domowf_registry_changed);
+PG_FUNCTION_INFO_V1(domowf_workflow_exists);
+
+static TriggerData *called_as_trigger(FunctionCallInfo fcinfo);
+static bool workflow_exists(Datum name);
+
+/*
+ * domowf.registry_changed() returns trigger: BEFORE, for each row, and before
+ * TRUNCATE
+ */
+Datum
+domowf_registry_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = called_as_trigger(fcinfo);
+
+	CacheInvalidateRelcache(trigger->tg_relation);
+	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+						   trigger->tg_newtuple : trigger->tg_trigtuple);
+}
+
+/*
+ * domowf.workflow_exists() returns trigger: AFTER, for each row that has its
+ * workflow's name first
+ *
+ * check_function_bodies is off where a dump is restored (pg_dump and pg_restore
+ * see to it): what is referred to may come later.
+ */
+Datum
+domowf_workflow_exists(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = called_as_trigger(fcinfo);
+	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+	trigger->tg_newtuple : trigger->tg_trigtuple;
+	Datum		name;
+	bool		isnull;
+
+	if (!check_function_bodies)
+		return PointerGetDatum(NULL);
+	name = heap_getattr(row, 1, RelationGetDescr(trigger->tg_relation),
+						&isnull);
+	if (!workflow_exists(name))
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("workflow \"%s\" is not registered",
+						TextDatumGetCString(name)),
+				 errhint("Insert it into domowf.workflow first."),
+				 errtable(trigger->tg_relation)));
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * Whether a workflow is registered, which it then is until the transaction
+ * ends.  What counts is the latest state, in any isolation level.
+ */
+static bool
+workflow_exists(Datum name)
+{
+	static SPIPlanPtr plan = NULL;
+	DwfOwnerScope scope;
+	bool		found;
+
+	dwf_owner_enter_registry(&scope);
+	SPI_connect();
+	if (plan == NULL)
+	{
+		Oid			types[] = {TEXTOID};
+
+		plan = SPI_prepare("SELECT FROM domowf.workflow WHERE name = $1 "
+						   "FOR KEY SHARE", 1, types);
+		SPI_keepplan(plan);
+	}
+	if (SPI_execute_snapshot(plan, &name, NULL, GetLatestSnapshot(),
+							 InvalidSnapshot, false, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read domowf.workflow");
+	found = SPI_processed > 0;
+	SPI_finish();
+	dwf_owner_leave(&scope);
+	return found;
+}
+
+static TriggerData *
+called_as_trigger(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("not called by a trigger")));
+	return (TriggerData *) fcinfo->context;
+}

@@ -1,0 +1,68 @@
+/*
+ * care.c
+ *	  What the worker does for the tables at times.
+ *
+ * What reads a whole table, or past rows that are dead and cannot be removed,
+ * is done the more seldom the longer it takes.
+ */
+#include "postgres.h"
+
+#include "base/guc.h"
+#include "queue/recount.h"
+#include "queue/worker_queue.h"
+#include "registry/granted.h"
+#include "worker/care.h"
+
+#include "utils/timestamp.h"
+
+/* Rows that are touched at a time. */
+#define CARE_BATCH		1000
+
+/* To count the queue takes at most 1/100 of the time. */
+#define COUNT_SHARE		100
+
+/* Looking for old rows of the log takes at most 1/100. */
+#define REMOVAL_SHARE	100
+
+static void count_queue(DwfCare *care);
+static bool remove_old(DwfCare *care);
+
+bool
+dwf_care_take(DwfCare *care, TimestampTz now)
+{
+	bool		more = dwf_queue_expire(now, CARE_BATCH) == CARE_BATCH;
+
+	if (now >= care->next_count)
+		count_queue(care);
+	if (dwf_log_retention > 0 && now >= care->next_removal)
+		more |= remove_old(care);
+	dwf_granted_follow();
+	return more;
+}
+
+static void
+count_queue(DwfCare *care)
+{
+	TimestampTz start = GetCurrentTimestamp();
+
+	dwf_recount();
+	care->next_count = start + COUNT_SHARE * (GetCurrentTimestamp() - start);
+}
+
+/*
+ * Removes old rows of the log; true: there may be more.  The index by time
+ * (BRIN) knows nothing of the newest rows, which are read each time, so that
+ * this is done less often where it takes long.
+ */
+static bool
+remove_old(DwfCare *care)
+{
+	TimestampTz start = GetCurrentTimestamp();
+	int64		retention = dwf_log_retention * USECS_PER_MINUTE;
+
+	if (dwf_queue_remove_old(start - retention, CARE_BATCH) == CARE_BATCH)
+		return true;
+	care->next_removal = start +
+		REMOVAL_SHARE * (GetCurrentTimestamp() - start);
+	return false;
+}

@@ -1,0 +1,183 @@
+/*
+ * evict.c
+ *	  Keeps workers out of the way of statements that need a database without
+ *	  connections: DROP, RENAME and SET TABLESPACE of it, its use as a TEMPLATE.
+ *
+ * PostgreSQL waits a few seconds for other sessions and then refuses.  Before
+ * such a statement runs, the worker of its database is asked to leave (what it
+ * is sending will be in doubt), and let in again afterwards.
+ *
+ * Since 19 PostgreSQL ends by itself a worker that allows it, as launcher.c
+ * does: that is for what comes by no statement, as an extension that calls
+ * dropdb().  It keeps no worker from coming back while the statement still
+ * runs, and asks none first, so that here everything is done all the same.
+ */
+#include "postgres.h"
+
+#include "base/compat.h"
+#include "base/shared.h"
+#include "base/testpoint.h"
+#include "worker/evict.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "nodes/plannodes.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/syscache.h"
+
+static ProcessUtility_hook_type next_hook;
+
+static void evict_before(PlannedStmt *pstmt, const char *query_string,
+						 bool read_only_tree, ProcessUtilityContext context,
+						 ParamListInfo params, QueryEnvironment *query_env,
+						 DestReceiver *dest, QueryCompletion *completion);
+static void run_next(PlannedStmt *pstmt, const char *query_string,
+					 bool read_only_tree, ProcessUtilityContext context,
+					 ParamListInfo params, QueryEnvironment *query_env,
+					 DestReceiver *dest, QueryCompletion *completion);
+static bool may_take(Node *statement, Oid database);
+static bool may_create_databases(void);
+static const char *database_of(Node *statement);
+static const char *template_of(CreatedbStmt *statement);
+static bool sets_tablespace(AlterDatabaseStmt *statement);
+
+void
+dwf_evict_install(void)
+{
+	next_hook = ProcessUtility_hook;
+	ProcessUtility_hook = evict_before;
+}
+
+static void
+evict_before(PlannedStmt *pstmt, const char *query_string,
+			 bool read_only_tree, ProcessUtilityContext context,
+			 ParamListInfo params, QueryEnvironment *query_env,
+			 DestReceiver *dest, QueryCompletion *completion)
+{
+	const char *name = database_of(pstmt->utilityStmt);
+	Oid			database = name == NULL ? InvalidOid :
+	get_database_oid(name, true);
+
+	if (!OidIsValid(database) || !may_take(pstmt->utilityStmt, database) ||
+		DWF_TESTNUMBER("evict", 1) == 0)
+	{
+		run_next(pstmt, query_string, read_only_tree, context, params,
+				 query_env, dest, completion);
+		return;
+	}
+	PG_TRY();
+	{
+		dwf_shared_evict(database);
+		run_next(pstmt, query_string, read_only_tree, context, params,
+				 query_env, dest, completion);
+	}
+	PG_FINALLY();
+	{
+		dwf_shared_readmit();
+	}
+	PG_END_TRY();
+}
+
+static void
+run_next(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
+		 ProcessUtilityContext context, ParamListInfo params,
+		 QueryEnvironment *query_env, DestReceiver *dest,
+		 QueryCompletion *completion)
+{
+	ProcessUtility_hook_type run = next_hook != NULL ? next_hook :
+	standard_ProcessUtility;
+
+	run(pstmt, query_string, read_only_tree, context, params, query_env, dest,
+		completion);
+}
+
+/*
+ * Whether the statement can succeed, as far as rights go: who may not drop a
+ * database must not interrupt what its worker is sending either.
+ */
+static bool
+may_take(Node *statement, Oid database)
+{
+	HeapTuple	tuple;
+	bool		is_template;
+
+	if (!IsA(statement, CreatedbStmt))
+		return database != MyDatabaseId &&
+			dwf_owns_database(database, GetUserId());
+	if (!may_create_databases())
+		return false;
+	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	is_template = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+	ReleaseSysCache(tuple);
+	return is_template || dwf_owns_database(database, GetUserId());
+}
+
+/* As PostgreSQL checks it; its own function is not in every minor version. */
+static bool
+may_create_databases(void)
+{
+	HeapTuple	tuple;
+	bool		may;
+
+	if (superuser())
+		return true;
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	may = ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+	ReleaseSysCache(tuple);
+	return may;
+}
+
+/* The database that a statement needs for itself; NULL: none. */
+static const char *
+database_of(Node *statement)
+{
+	if (IsA(statement, DropdbStmt))
+		return ((DropdbStmt *) statement)->dbname;
+	if (IsA(statement, RenameStmt) &&
+		((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
+		return ((RenameStmt *) statement)->subname;
+	if (IsA(statement, AlterDatabaseStmt) &&
+		sets_tablespace((AlterDatabaseStmt *) statement))
+		return ((AlterDatabaseStmt *) statement)->dbname;
+	if (IsA(statement, CreatedbStmt))
+		return template_of((CreatedbStmt *) statement);
+	return NULL;
+}
+
+static const char *
+template_of(CreatedbStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->options)
+	{
+		DefElem    *option = lfirst(cell);
+
+		if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
+			return defGetString(option);
+	}
+	return "template1";
+}
+
+static bool
+sets_tablespace(AlterDatabaseStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->options)
+	{
+		if (strcmp(((DefElem *) lfirst(cell))->defname, "tablespace") == 0)
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,326 @@
+/*
+ * launcher.c
+ *	  The background worker that starts one worker for each database that has
+ *	  the extension.
+ *
+ * Which databases have it cannot be seen from outside, so each connectable
+ * database is probed once, by a worker that stays where it finds the extension
+ * and ends where it does not (shared.h has the states).  After that CREATE
+ * EXTENSION itself tells, at its commit, that there is something to start.
+ * Shared memory has room for the databases that have the extension; the others,
+ * of which there may be more, are remembered here.
+ *
+ * The launcher is connected to no database, so it keeps none from being
+ * dropped.  It starts on a standby already, to see a promotion; it starts
+ * nothing there.
+ */
+#include "postgres.h"
+
+#include "base/compat.h"
+#include "base/guc.h"
+#include "base/roster.h"
+#include "base/shared.h"
+#include "base/testpoint.h"
+#include "worker/launcher.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/*
+ * How long to wait for a free worker slot, milliseconds: briefly at first, for
+ * the probes that went before give theirs back soon.
+ */
+#define NO_SLOT_WAIT	60000
+#define NO_SLOT_SHORT_WAIT	200
+#define NO_SLOT_SHORT_WAITS	10
+
+/* How often new databases are looked for, and a promotion, milliseconds. */
+#define LOOK_INTERVAL	10000
+#define STANDBY_INTERVAL	500
+
+/* Databases in which no extension was found, in TopMemoryContext. */
+static List *absent;
+
+static void take_interrupts(void);
+static long look_again(void);
+static void wait_for_promotion(void);
+static int	list_databases(Oid **databases);
+static void start_workers(void);
+static void remember_absent(const Oid *databases, int count);
+static bool is_absent(Oid database);
+static bool begin_start(Oid database, TimestampTz now);
+static bool start_worker(Oid database);
+
+void
+dwf_launcher_register(void)
+{
+	BackgroundWorker worker = {0};
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
+		BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_ConsistentState;
+	worker.bgw_restart_time = 5;
+	strlcpy(worker.bgw_library_name, "domowf", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "domowf_launcher_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "domowf launcher", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "domowf launcher", BGW_MAXLEN);
+	RegisterBackgroundWorker(&worker);
+}
+
+void
+domowf_launcher_main(Datum arg)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	dwf_roster_open();
+
+	if (RecoveryInProgress())
+		wait_for_promotion();
+	for (;;)
+	{
+		take_interrupts();
+		if (dwf_worker_enabled)
+			start_workers();
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 look_again(), PG_WAIT_EXTENSION);
+	}
+}
+
+/* Milliseconds until something is to be looked at again. */
+static long
+look_again(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = dwf_roster_next_start(now);
+	long		interval = DWF_TESTNUMBER("look-interval", LOOK_INTERVAL);
+
+	if (!dwf_worker_enabled || next == DT_NOEND)
+		return interval;
+	return Min(interval, TimestampDifferenceMilliseconds(now, next) + 1);
+}
+
+static void
+take_interrupts(void)
+{
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
+/* Nothing tells a process that recovery has ended: it has to look. */
+static void
+wait_for_promotion(void)
+{
+	while (RecoveryInProgress())
+	{
+		take_interrupts();
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 STANDBY_INTERVAL, PG_WAIT_EXTENSION);
+	}
+	if (dwf_after_promotion == DWF_PAUSE_AFTER_PROMOTION)
+		dwf_roster_set_promoted();
+}
+
+bool
+dwf_launcher_serves(Form_pg_database database)
+{
+	return database->datallowconn && !database->datistemplate &&
+		dwf_database_is_valid(database);
+}
+
+/*
+ * The databases that can have a worker.  Returns how many; *databases is
+ * palloc'd in the context current at the call.
+ */
+static int
+list_databases(Oid **databases)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+	int			count = 0;
+	int			size = 64;
+
+	*databases = palloc(sizeof(Oid) * size);
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+	{
+		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
+
+		if (!dwf_launcher_serves(database))
+			continue;
+		if (count == size)
+		{
+			size *= 2;
+			*databases = repalloc(*databases, sizeof(Oid) * size);
+		}
+		(*databases)[count++] = database->oid;
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
+	return count;
+}
+
+/* Starts a worker where one is missing. */
+static void
+start_workers(void)
+{
+	static TimestampTz no_slot_until = 0;
+	static int	refusals = 0;
+	Oid		   *databases;
+	int			count;
+
+	if (GetCurrentTimestamp() < no_slot_until)
+		return;
+	count = list_databases(&databases);
+	dwf_roster_forget(databases, count);
+	remember_absent(databases, count);
+	for (int i = 0; i < count; i++)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		if (is_absent(databases[i]) || !begin_start(databases[i], now))
+			continue;
+		if (start_worker(databases[i]))
+		{
+			refusals = 0;
+			continue;
+		}
+		no_slot_until =
+			TimestampTzPlusMilliseconds(now,
+										refusals < NO_SLOT_SHORT_WAITS ?
+										NO_SLOT_SHORT_WAIT :
+										DWF_TESTNUMBER("no-slot-wait",
+													   NO_SLOT_WAIT));
+		dwf_roster_fail_start(databases[i], no_slot_until);
+		if (refusals++ == NO_SLOT_SHORT_WAITS)
+			ereport(LOG,
+					(errmsg("domowf: no background worker is free for database %u",
+							databases[i]),
+					 errhint("Increase max_worker_processes. It is tried again each minute.")));
+		break;
+	}
+	pfree(databases);
+}
+
+/*
+ * Takes over from shared memory which databases lack the extension, and forgets
+ * those that are not among `databases`.
+ */
+static void
+remember_absent(const Oid *databases, int count)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	List	   *known = NIL;
+	bool		probe_all = false;
+	bool		overflow;
+	Oid			database;
+
+	while (OidIsValid(database = dwf_roster_take_absent(&overflow)))
+	{
+		absent = list_append_unique_oid(absent, database);
+		probe_all |= overflow;
+	}
+	probe_all |= overflow;
+	for (int i = 0; i < count && !probe_all; i++)
+	{
+		if (list_member_oid(absent, databases[i]))
+			known = lappend_oid(known, databases[i]);
+	}
+	list_free(absent);
+	absent = known;
+	MemoryContextSwitchTo(old);
+}
+
+/* An entry in shared memory is news of a database: CREATE EXTENSION. */
+static bool
+is_absent(Oid database)
+{
+	if (!list_member_oid(absent, database))
+		return false;
+	if (!dwf_roster_knows(database))
+		return true;
+	absent = list_delete_oid(absent, database);
+	return false;
+}
+
+/* Whether to start a worker for a database, which then counts as starting. */
+static bool
+begin_start(Oid database, TimestampTz now)
+{
+	static bool told = false;
+
+	if (dwf_roster_begin_start(database, now))
+		return true;
+	if (!dwf_roster_knows(database) && !told)
+	{
+		ereport(LOG,
+				(errmsg("domowf: there is no room for the worker of database %u",
+						database),
+				 errdetail("At most %d databases can have a worker.",
+						   DWF_MAX_DATABASES)));
+		told = true;
+	}
+	return false;
+}
+
+/* Registers a worker.  False: there is no free slot. */
+static bool
+start_worker(Oid database)
+{
+	BackgroundWorker worker = {0};
+	BackgroundWorkerHandle *handle;
+	pid_t		pid;
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
+		BGWORKER_BACKEND_DATABASE_CONNECTION | DWF_BGWORKER_INTERRUPTIBLE;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, "domowf", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "domowf_worker_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "domowf worker", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "domowf worker", BGW_MAXLEN);
+	worker.bgw_main_arg = ObjectIdGetDatum(database);
+	worker.bgw_notify_pid = MyProcPid;
+	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+		return false;
+
+	/* it has its own state from here on, unless it never came to life */
+	if (WaitForBackgroundWorkerStartup(handle, &pid) != BGWH_STARTED)
+		dwf_roster_fail_start(database,
+							  TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														  1000));
+	pfree(handle);
+	return true;
+}

@@ -1,0 +1,102 @@
+/*
+ * serving.c
+ *	  What each transaction of a worker looks at first, and how it commits.
+ */
+#include "postgres.h"
+
+#include "base/extension.h"
+#include "base/objects.h"
+#include "base/shared.h"
+#include "base/text.h"
+#include "worker/serving.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lmgr.h"
+#include "utils/guc.h"
+
+/* What a worker's transactions need. */
+static const char *const tables[] = {"queue", "key", "log", "state"};
+
+static void require_tables(void);
+static void leave_dropped(DwfSender *sender) pg_attribute_noreturn();
+static void leave_outdated(DwfSender *sender) pg_attribute_noreturn();
+
+void
+dwf_serving_look(Oid queue, DwfSender *sender, char *fault, Size size)
+{
+	Oid			found;
+	DwfObjectFault wrong;
+
+	*fault = '\0';
+	LockRelationOid(queue, RowExclusiveLock);
+	found = dwf_object_oid("queue");
+	if (dwf_extension_find() == NULL || (OidIsValid(found) && found != queue))
+		leave_dropped(sender);
+	if (!dwf_extension_is_served())
+		leave_outdated(sender);
+	if (!dwf_serving_finds_tables(&wrong))
+		dwf_text_cut(fault, size,
+					 psprintf("%s: %s", wrong.message, wrong.hint));
+	require_tables();
+}
+
+bool
+dwf_serving_finds_tables(DwfObjectFault *fault)
+{
+	for (int i = 0; i < lengthof(tables); i++)
+	{
+		if (!dwf_object_is_right(tables[i], fault))
+			return false;
+	}
+	return true;
+}
+
+/* Raises 55000 where they are not right. */
+static void
+require_tables(void)
+{
+	for (int i = 0; i < lengthof(tables); i++)
+		(void) dwf_object_require(tables[i], NULL);
+}
+
+/*
+ * The extension was dropped (and perhaps made anew): what is in flight has no
+ * row any more, so that the server's log is all that can tell of it.
+ */
+static void
+leave_dropped(DwfSender *sender)
+{
+	dwf_sender_report_lost(sender, "its tables were dropped");
+	if (dwf_extension_find() == NULL)
+		dwf_shared_set_presence(DWF_ABSENT);
+	proc_exit(0);
+}
+
+/*
+ * ALTER EXTENSION UPDATE has left the library behind: what is in flight is in
+ * doubt to the next worker, which waits until it knows the tables.
+ */
+static void
+leave_outdated(DwfSender *sender)
+{
+	dwf_sender_report_lost(sender, "the extension was updated");
+	proc_exit(0);
+}
+
+/*
+ * The transaction's commit waits for the disk and for the standbys that commits
+ * of this server may have to wait for, whatever synchronous_commit is by now:
+ * of a claim that a failover loses, the request would be sent twice.  A user
+ * who asks standbys for less or more than `on` does is obeyed.
+ */
+void
+dwf_serving_commit_safely(void)
+{
+	ForceSyncCommit();
+	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_WRITE)
+		(void) set_config_option("synchronous_commit", "on", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+								 false);
+}

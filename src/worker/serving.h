@@ -1,0 +1,30 @@
+/*
+ * serving.h
+ *	  What each transaction of a worker looks at first, and how it commits.
+ */
+#ifndef DWF_SERVING_H
+#define DWF_SERVING_H
+
+#include "base/objects.h"
+#include "worker/sender.h"
+
+/*
+ * In a transaction that has done nothing yet: locks the queue and sees that it
+ * is still the one that is served, which it then is until the end.  Otherwise
+ * the process exits.  Raises 55000, with the reason in `fault`, for as long as
+ * the tables are not right (objects.h): nothing is claimed then, and the
+ * results of what is in flight are kept.  Else `fault` is ''.
+ */
+extern void dwf_serving_look(Oid queue, DwfSender *sender, char *fault,
+							 Size size);
+
+/*
+ * Whether the tables that a worker uses are right (objects.h); otherwise why
+ * they are not.
+ */
+extern bool dwf_serving_finds_tables(DwfObjectFault *fault);
+
+/* Makes this transaction's commit one that what is sent can rest on. */
+extern void dwf_serving_commit_safely(void);
+
+#endif							/* DWF_SERVING_H */

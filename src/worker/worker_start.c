@@ -1,0 +1,226 @@
+/*
+ * worker_start.c
+ *	  How a process becomes the worker of a database.
+ *
+ * That there is one worker is proven by a lock, held until the process ends,
+ * and not by what shared memory says: recovery rests on it.
+ */
+#include "postgres.h"
+
+#include "base/compat.h"
+#include "base/extension.h"
+#include "base/guc.h"
+#include "base/objects.h"
+#include "base/shared.h"
+#include "base/table.h"
+#include "base/text.h"
+#include "worker/launcher.h"
+#include "worker/serving.h"
+#include "worker/worker_settings.h"
+#include "worker/worker_start.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lock.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/syscache.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+static void cancel_for_lock(SIGNAL_ARGS);
+static void become_superuser(void);
+static bool lock_database(void);
+static void wait_for_change(void);
+static bool find_queue(Oid *queue);
+static void leave_absent(void) pg_attribute_noreturn();
+static void say_unserved(const char *reason);
+
+Oid
+dwf_worker_become(Oid database)
+{
+	Oid			queue = InvalidOid;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGINT, cancel_for_lock);
+	BackgroundWorkerUnblockSignals();
+	if (!dwf_shared_attach(database))
+		proc_exit(0);
+	dwf_worker_settings_connect(database);
+
+	StartTransactionCommand();
+	become_superuser();
+	if (dwf_extension_find() == NULL)
+		leave_absent();
+	CommitTransactionCommand();
+	if (!lock_database())
+		proc_exit(1);
+	while (!find_queue(&queue))
+		wait_for_change();
+	return queue;
+}
+
+bool
+dwf_worker_take_interrupts(void)
+{
+	bool		reloaded = false;
+
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		reloaded = true;
+	}
+	if (dwf_shared_is_evicted() || !dwf_worker_enabled)
+		proc_exit(0);
+	return reloaded;
+}
+
+bool
+dwf_worker_is_wanted(char *reason, Size size)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID,
+										ObjectIdGetDatum(MyDatabaseId));
+	bool		wanted;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	wanted = dwf_launcher_serves((Form_pg_database) GETSTRUCT(tuple));
+	ReleaseSysCache(tuple);
+	if (!wanted)
+		strlcpy(reason, "the database is a template, or allows no connections",
+				size);
+	return wanted;
+}
+
+/*
+ * SIGINT: lock_timeout sends it to its own process.  So does
+ * pg_cancel_backend(), but no statement here is anybody's to cancel.
+ */
+static void
+cancel_for_lock(SIGNAL_ARGS)
+{
+	if (get_timeout_indicator(LOCK_TIMEOUT, false))
+		StatementCancelHandler(DWF_SIGNAL_PASS);
+}
+
+/*
+ * The worker connects as nobody, for which PostgreSQL takes the bootstrap
+ * superuser, but leaves these two settings empty.
+ */
+static void
+become_superuser(void)
+{
+	SetConfigOption("session_authorization",
+					GetUserNameFromId(BOOTSTRAP_SUPERUSERID, false),
+					PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("role", "none", PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/*
+ * Takes the lock that proves that there is no other worker of this database:
+ * what stands in `sending` then belonged to a dead one.
+ */
+static bool
+lock_database(void)
+{
+	LOCKTAG		tag;
+
+	tag.locktag_field1 = MyDatabaseId;
+	tag.locktag_field2 = 0;
+	tag.locktag_field3 = 0;
+	tag.locktag_field4 = 1;		/* order keys have 0 here */
+	tag.locktag_type = LOCKTAG_USERLOCK;
+	tag.locktag_lockmethodid = USER_LOCKMETHOD;
+	return LockAcquire(&tag, ExclusiveLock, true, true) !=
+		LOCKACQUIRE_NOT_AVAIL;
+}
+
+/* What nobody is told of is looked at again after a poll_interval. */
+static void
+wait_for_change(void)
+{
+	(void) WaitLatch(MyLatch,
+					 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 dwf_poll_interval, PG_WAIT_EXTENSION);
+	(void) dwf_worker_take_interrupts();
+	dwf_extension_look_again();
+}
+
+/*
+ * Finds the queue that is to be served.  False, after having said why nothing
+ * is sent, where this library does not serve the extension (extension.h), or
+ * what is there is not what the extension made (objects.h): then nothing is
+ * touched.
+ */
+static bool
+find_queue(Oid *queue)
+{
+	DwfObjectFault fault;
+	const char *reason = NULL;
+
+	StartTransactionCommand();
+	if (dwf_extension_find() == NULL)
+		leave_absent();
+	if (!dwf_extension_is_served())
+		reason = dwf_extension_describe_skew();
+	else if (!dwf_serving_finds_tables(&fault))
+		reason = psprintf("%s: %s", fault.message, fault.hint);
+	else
+		*queue = dwf_object_require("queue", NULL);
+	if (reason != NULL)
+		say_unserved(reason);
+	CommitTransactionCommand();
+	return OidIsValid(*queue);
+}
+
+/*
+ * Without an extension there is nothing to do here at all, whatever is called
+ * domowf in this database.
+ */
+static void
+leave_absent(void)
+{
+	dwf_shared_set_presence(DWF_ABSENT);
+	proc_exit(0);
+}
+
+/* In the worker view, and once a minute, or anew, in the server's log. */
+static void
+say_unserved(const char *reason)
+{
+	DwfWorkerStatus status = {.paused_until = DT_NOEND};
+
+	dwf_text_cut(status.pause_reason, sizeof(status.pause_reason), reason);
+	dwf_shared_publish(&status);
+	dwf_shared_set_presence(DWF_RUNNING);
+	if (dwf_worker_may_say(reason))
+		ereport(LOG,
+				(errmsg("domowf: nothing is sent from this database: %s",
+						reason)));
+}
+
+bool
+dwf_worker_may_say(const char *what)
+{
+	static char said[512] = "";
+	static TimestampTz again = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (now < again && strncmp(what, said, sizeof(said) - 1) == 0)
+		return false;
+	strlcpy(said, what, sizeof(said));
+	again = TimestampTzPlusMilliseconds(now, 60000);
+	return true;
+}

@@ -1,0 +1,211 @@
+/*
+ * worker_view.c
+ *	  What a worker says of itself, for people to read: the one row, or none,
+ *	  of the foreign table domowf.worker_status.
+ *
+ * A foreign table, and not a function, because SELECT on a view over a table
+ * is all that its reader needs, while a function in a view is called with the
+ * reader's own rights.
+ *
+ * Texts that come from an attempt name what somebody asked for.  They are for
+ * those who may see all requests, and for those who watch the server.
+ */
+#include "postgres.h"
+
+#include "base/compat.h"
+#include "base/shared.h"
+#include "base/table.h"
+#include "worker/worker_view.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "foreign/fdwapi.h"
+#include "miscadmin.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/planmain.h"
+#include "optimizer/restrictinfo.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+PG_FUNCTION_INFO_V1(domowf_worker_handler);
+
+/* The columns of domowf.worker_status, in their order. */
+typedef enum StatusColumn
+{
+	STATUS_PID,
+	STATUS_STATE,
+	STATUS_IN_FLIGHT,
+	STATUS_SENT,
+	STATUS_FAILED,
+	STATUS_STARTED_AT,
+	STATUS_PAUSED_UNTIL,
+	STATUS_PAUSE_REASON,
+	STATUS_LAST_ERROR
+} StatusColumn;
+
+#define STATUS_COLUMNS	(STATUS_LAST_ERROR + 1)
+
+static void estimate(PlannerInfo *root, RelOptInfo * rel, Oid table);
+static void offer_path(PlannerInfo *root, RelOptInfo * rel, Oid table);
+static ForeignScan * make_plan(PlannerInfo *root, RelOptInfo * rel, Oid table,
+							   ForeignPath * path, List *tlist, List *clauses,
+							   Plan *outer_plan);
+static void begin(ForeignScanState * scan, int flags);
+static TupleTableSlot *next_row(ForeignScanState * scan);
+static void rewind_scan(ForeignScanState * scan);
+static void end(ForeignScanState * scan);
+static void fill(TupleTableSlot *slot, const DwfWorkerStatus *status);
+static void set_text(TupleTableSlot *slot, int column, const char *text);
+static void set_time(TupleTableSlot *slot, int column, TimestampTz time);
+static bool may_see_requests(void);
+static const char *state_name(const DwfWorkerStatus *status);
+
+Datum
+domowf_worker_handler(PG_FUNCTION_ARGS)
+{
+	FdwRoutine *routine = makeNode(FdwRoutine);
+
+	routine->GetForeignRelSize = estimate;
+	routine->GetForeignPaths = offer_path;
+	routine->GetForeignPlan = make_plan;
+	routine->BeginForeignScan = begin;
+	routine->IterateForeignScan = next_row;
+	routine->ReScanForeignScan = rewind_scan;
+	routine->EndForeignScan = end;
+	PG_RETURN_POINTER(routine);
+}
+
+static void
+estimate(PlannerInfo *root, RelOptInfo * rel, Oid table)
+{
+	rel->rows = 1;
+}
+
+static void
+offer_path(PlannerInfo *root, RelOptInfo * rel, Oid table)
+{
+	add_path(rel, (Path *) dwf_create_foreignscan_path(root, rel));
+}
+
+static ForeignScan *
+make_plan(PlannerInfo *root, RelOptInfo * rel, Oid table, ForeignPath * path,
+		  List *tlist, List *clauses, Plan *outer_plan)
+{
+	return make_foreignscan(tlist, extract_actual_clauses(clauses, false),
+							rel->relid, NIL, NIL, NIL, NIL, outer_plan);
+}
+
+/* fdw_state: whether the row has been read. */
+static void
+begin(ForeignScanState * scan, int flags)
+{
+	scan->fdw_state = palloc0(sizeof(bool));
+}
+
+static TupleTableSlot *
+next_row(ForeignScanState * scan)
+{
+	bool	   *is_read = scan->fdw_state;
+	TupleTableSlot *slot = scan->ss.ss_ScanTupleSlot;
+	DwfWorkerStatus status;
+
+	ExecClearTuple(slot);
+	if (!*is_read && dwf_shared_status(MyDatabaseId, &status))
+	{
+		fill(slot, &status);
+		ExecStoreVirtualTuple(slot);
+	}
+	*is_read = true;
+	return slot;
+}
+
+static void
+rewind_scan(ForeignScanState * scan)
+{
+	*(bool *) scan->fdw_state = false;
+}
+
+static void
+end(ForeignScanState * scan)
+{
+}
+
+static void
+fill(TupleTableSlot *slot, const DwfWorkerStatus *status)
+{
+	if (slot->tts_tupleDescriptor->natts != STATUS_COLUMNS)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table domowf.worker_status has %d columns, expected %d",
+						slot->tts_tupleDescriptor->natts, STATUS_COLUMNS)));
+	memset(slot->tts_isnull, false, sizeof(bool) * STATUS_COLUMNS);
+	slot->tts_values[STATUS_PID] = Int32GetDatum(status->pid);
+	slot->tts_isnull[STATUS_PID] = status->pid == 0;
+	set_text(slot, STATUS_STATE, state_name(status));
+	slot->tts_values[STATUS_IN_FLIGHT] = Int32GetDatum(status->in_flight);
+	slot->tts_values[STATUS_SENT] = Int64GetDatum(status->sent);
+	slot->tts_values[STATUS_FAILED] = Int64GetDatum(status->failed);
+	set_time(slot, STATUS_STARTED_AT, status->started_at);
+	set_time(slot, STATUS_PAUSED_UNTIL, status->paused_until);
+	set_text(slot, STATUS_PAUSE_REASON, dwf_worker_view_reason(status));
+	set_text(slot, STATUS_LAST_ERROR,
+			 may_see_requests() ? status->last_error : "");
+}
+
+const char *
+dwf_worker_view_reason(const DwfWorkerStatus *status)
+{
+	return status->is_reason_private && !may_see_requests() ? "" :
+		status->pause_reason;
+}
+
+/* An empty text is none. */
+static void
+set_text(TupleTableSlot *slot, int column, const char *text)
+{
+	slot->tts_isnull[column] = *text == '\0';
+	if (*text != '\0')
+		slot->tts_values[column] = CStringGetTextDatum(text);
+}
+
+static void
+set_time(TupleTableSlot *slot, int column, TimestampTz time)
+{
+	slot->tts_isnull[column] = time == 0;
+	slot->tts_values[column] = TimestampTzGetDatum(time);
+}
+
+/* Whoever sees all requests (domowf.may_see()), and pg_monitor. */
+static bool
+may_see_requests(void)
+{
+	Oid			role = GetUserId();
+	HeapTuple	tuple;
+	bool		is_owner = false;
+
+	if (has_privs_of_role(role, ROLE_PG_MONITOR) ||
+		has_privs_of_role(role, ROLE_PG_READ_ALL_DATA))
+		return true;
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(dwf_table_oid("queue")));
+	if (HeapTupleIsValid(tuple))
+	{
+		is_owner = has_privs_of_role(role, ((Form_pg_class)
+											GETSTRUCT(tuple))->relowner);
+		ReleaseSysCache(tuple);
+	}
+	return is_owner;
+}
+
+static const char *
+state_name(const DwfWorkerStatus *status)
+{
+	if (status->pid == 0)
+		return "stopped";
+	if (status->paused_until != 0)
+		return "paused";
+	return status->in_flight > 0 ? "sending" : "idle";
+}

@@ -1,0 +1,24 @@
+/*
+ * worker_view.h
+ *	  What a worker says of itself, for people to read.
+ */
+#ifndef DWF_WORKER_VIEW_H
+#define DWF_WORKER_VIEW_H
+
+#include "base/shared.h"
+
+#include "fmgr.h"
+
+/*
+ * domowf.worker_handler() returns fdw_handler: the foreign table
+ * domowf.worker_status, under the view domowf.worker.
+ */
+extern PGDLLEXPORT Datum domowf_worker_handler(PG_FUNCTION_ARGS);
+
+/*
+ * Why the worker is paused, as far as the current user may know: '' where it
+ * tells of a request and he may not see all of them.
+ */
+extern const char *dwf_worker_view_reason(const DwfWorkerStatus *status);
+
+#endif							/* DWF_WORKER_VIEW_H */
