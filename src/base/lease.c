@@ -23,9 +23,8 @@ dwf_lease_hold(DwfLease *lease)
 {
 	MemoryContextCallback *callback = palloc(sizeof(*callback));
 
-	callback  ->func = give_back;
-	callback  ->arg = lease;
-
+	callback->func = give_back;
+	callback->arg = lease;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
 	lease->users++;
 }

@@ -23,10 +23,9 @@
 
 #define VARIABLE	"SSLKEYLOGFILE"
 
-/* OpenSSL's SSL_CTX_set_keylog_callback() */
-typedef void (*KeylogSetter) (void *ssl_ctx,
-							  void (*callback) (const void *ssl,
-												const char *line));
+/* SSL_CTX_set_keylog_callback() of OpenSSL, and what it is given. */
+typedef void (*KeylogWriter) (const void *ssl, const char *line);
+typedef void (*KeylogSetter) (void *ssl_ctx, KeylogWriter writer);
 
 bool
 dwf_keylog_init_curl(void)

@@ -213,9 +213,8 @@ dwf_sender_take(DwfSender *sender, const DwfClaim *claims, int count)
 		attempt->result.id = claims[i].id;
 		attempt->result.claim = claims[i].claim;
 		attempt->result.operation = claims[i].operation;
-		callback  ->func = free_reply;
-		callback  ->arg = &attempt->reply;
-
+		callback->func = free_reply;
+		callback->arg = &attempt->reply;
 		MemoryContextRegisterResetCallback(context, callback);
 		sender->claimed = lappend(sender->claimed, attempt);
 	}

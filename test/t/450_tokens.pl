@@ -237,6 +237,7 @@ sub try_others
 	});
 
 	# what cannot be read says nothing
+	Domowf->expect_in_log(qr/could not read the server's configuration/);
 	chmod 0, $node->data_dir . '/postgresql.conf';
 	with_session('', 'ordinary', '-c domowf.proxy=', sub {
 			my ($in) = @_;

@@ -17,6 +17,7 @@ static int	failing_epoll_ctl(int epoll_fd, int op, int fd,
 /* what the kernel may refuse is tried too */
 #define epoll_ctl	failing_epoll_ctl
 #include "../../src/http/http.c"
+#include "../../src/http/keylog.c"
 #undef epoll_ctl
 #include "../../src/http/sockets.c"
 #include "../../src/http/transfer.c"
