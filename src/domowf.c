@@ -9,7 +9,9 @@
 #include "postgres.h"
 
 #include "base/guc.h"
+#include "base/quota.h"
 #include "base/shared.h"
+#include "base/waiters.h"
 #include "worker/evict.h"
 #include "worker/launcher.h"
 
@@ -17,6 +19,12 @@
 #include "miscadmin.h"
 
 PG_MODULE_MAGIC;
+
+/* What is kept in shared memory beside the entries of databases. */
+static const DwfSharedPart parts[] = {
+	{dwf_quota_request, dwf_quota_start},
+	{dwf_waiters_request, dwf_waiters_start},
+};
 
 void		_PG_init(void);
 
@@ -27,7 +35,7 @@ _PG_init(void)
 	dwf_guc_define();
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
-	dwf_shared_request();
+	dwf_shared_request(parts, lengthof(parts));
 	dwf_evict_install();
 	dwf_launcher_register();
 }

@@ -21,7 +21,6 @@
 #include "postgres.h"
 
 #include "base/configuration.h"
-#include "base/guc.h"
 #include "http/url.h"
 
 #include "miscadmin.h"
@@ -120,20 +119,13 @@ dwf_configuration_restore(void)
 }
 
 const char *
-dwf_configuration_diverted_by(void)
+dwf_configuration_diverted_by(const char *const values[DWF_TARGETS])
 {
-	const char *const values[DWF_TARGETS] = {
-		[DWF_TARGET_BASE_URL] = dwf_base_url,
-		[DWF_TARGET_CA_FILE] = dwf_ca_file,
-		[DWF_TARGET_INSTANCE] = dwf_instance,
-		[DWF_TARGET_PROXY] = dwf_proxy,
-	};
-
 	learn();
 	for (int i = 0; i < DWF_TARGETS; i++)
 	{
 		/* with a base URL the instance is not used */
-		if (i == DWF_TARGET_INSTANCE && *dwf_base_url != '\0')
+		if (i == DWF_TARGET_INSTANCE && *values[DWF_TARGET_BASE_URL] != '\0')
 			continue;
 		if (configured[i].value == NULL ||
 			strcmp(configured[i].value, values[i]) != 0)

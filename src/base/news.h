@@ -37,10 +37,8 @@ extern void dwf_news_clear(DwfNews *news);
 extern void dwf_news_add_lane(DwfNews *news, int64 lane, TimestampTz due);
 extern void dwf_news_add_id(DwfNews *news, int64 id);
 
-/* Tells the worker of a database, which is to be woken afterwards. */
-extern void dwf_news_tell(Oid database, const DwfNews *news);
 
-/* For a worker: takes what was told since the last call; false: nothing. */
-extern bool dwf_news_take(DwfNews *news);
+/* Adds some news to others; of a long list only that there is more. */
+extern void dwf_news_merge(DwfNews *to, const DwfNews *from);
 
 #endif							/* DWF_NEWS_H */

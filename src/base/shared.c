@@ -13,21 +13,14 @@
  * set after the lock was let go, and so perhaps for a process that took over
  * the PGPROC, which wakes for nothing: all are made for that.
  *
- * Eviction.  DROP DATABASE and its like need a database without connections.
- * Who runs them puts its pid into the entry, which makes the worker leave (one
- * that does not is terminated) and the launcher stay away, and takes it out
- * afterwards.  A pid whose process is
- * gone counts for nothing.
+ * Who keeps workers away from a database (evict.c) puts its pid into the entry,
+ * and takes it out afterwards; a pid whose process is gone counts for nothing.
  */
 #include "postgres.h"
 
-#include <signal.h>
-
 #include "base/compat.h"
-#include "base/quota.h"
 #include "base/shared.h"
 #include "base/shared_entry.h"
-#include "base/waiters.h"
 
 #include "miscadmin.h"
 #include "port/atomics.h"
@@ -38,16 +31,13 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-/* How often an evictor looks again, and when it uses force, milliseconds. */
-#define EVICTION_POLL	100
-#define EVICTION_PATIENCE	1000
-
 /* The longest wait for another start after one that failed, milliseconds. */
 #define MAX_START_WAIT	60000
 
 DwfShared  *dwf_shared;
 DwfSharedEntry *dwf_shared_mine;
-static Oid	evicted = InvalidOid;	/* by this process */
+static const DwfSharedPart *parts;
+static int	nparts;
 
 static shmem_request_hook_type next_request_hook;
 static shmem_startup_hook_type next_startup_hook;
@@ -55,12 +45,12 @@ static shmem_startup_hook_type next_startup_hook;
 static void request_memory(void);
 static void start_memory(void);
 static void detach_worker(int code, Datum arg);
-static void terminate_worker(Oid database);
-static bool has_left(Oid database);
 
 void
-dwf_shared_request(void)
+dwf_shared_request(const DwfSharedPart *others, int count)
 {
+	parts = others;
+	nparts = count;
 	next_request_hook = shmem_request_hook;
 	shmem_request_hook = request_memory;
 	next_startup_hook = shmem_startup_hook;
@@ -74,8 +64,8 @@ request_memory(void)
 		next_request_hook();
 	RequestAddinShmemSpace(MAXALIGN(sizeof(DwfShared)));
 	RequestNamedLWLockTranche("domowf", 1);
-	dwf_quota_request();
-	dwf_waiters_request();
+	for (int i = 0; i < nparts; i++)
+		parts[i].request();
 }
 
 static void
@@ -106,8 +96,8 @@ start_memory(void)
 			pg_atomic_init_u64(&entry->failed, 0);
 		}
 	}
-	dwf_quota_start();
-	dwf_waiters_start();
+	for (int i = 0; i < nparts; i++)
+		parts[i].start();
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -182,6 +172,41 @@ dwf_shared_wake(Oid database, TimestampTz run_at, int64 count,
 	if (latch != NULL)
 		SetLatch(latch);
 	return is_known;
+}
+
+void
+dwf_shared_tell(Oid database, const DwfNews *news)
+{
+	DwfSharedEntry *entry;
+
+	if (dwf_shared == NULL || (news->nlanes == 0 && news->nids == 0))
+		return;
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
+	if (entry != NULL)
+	{
+		SpinLockAcquire(&entry->news_lock);
+		dwf_news_merge(&entry->news, news);
+		SpinLockRelease(&entry->news_lock);
+		pg_atomic_write_u32(&entry->has_news, 1);
+	}
+	LWLockRelease(dwf_shared->lock);
+}
+
+bool
+dwf_shared_take_news(DwfNews *news)
+{
+	DwfSharedEntry *entry = dwf_shared_mine;
+
+	/* told before the flag is set, and the flag before the latch */
+	if (pg_atomic_read_u32(&entry->has_news) == 0 ||
+		pg_atomic_exchange_u32(&entry->has_news, 0) == 0)
+		return false;
+	SpinLockAcquire(&entry->news_lock);
+	memcpy(news, &entry->news, sizeof(DwfNews));
+	dwf_news_clear(&entry->news);
+	SpinLockRelease(&entry->news_lock);
+	return true;
 }
 
 TimestampTz
@@ -345,82 +370,4 @@ dwf_shared_publish(const DwfWorkerStatus *status)
 			sizeof(shown->pause_reason));
 	strlcpy(shown->last_error, status->last_error, sizeof(shown->last_error));
 	LWLockRelease(dwf_shared->lock);
-}
-
-void
-dwf_shared_evict(Oid database)
-{
-	DwfSharedEntry *entry;
-	TimestampTz patient_until;
-
-	if (dwf_shared == NULL)
-		return;
-	patient_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												EVICTION_PATIENCE);
-	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
-	entry = dwf_shared_find(database, true);
-	if (entry != NULL)
-	{
-		entry->evictor = MyProcPid;
-		evicted = database;
-		if (entry->latch != NULL)
-			SetLatch(entry->latch);
-	}
-	LWLockRelease(dwf_shared->lock);
-
-	ConditionVariablePrepareToSleep(&dwf_shared->left);
-	while (entry != NULL && !has_left(database))
-	{
-		(void) ConditionVariableTimedSleep(&dwf_shared->left, EVICTION_POLL,
-										   PG_WAIT_EXTENSION);
-		if (GetCurrentTimestamp() >= patient_until)
-			terminate_worker(database);
-	}
-	ConditionVariableCancelSleep();
-}
-
-/* Ends a worker that does not hear: it waits for a standby, to commit. */
-static void
-terminate_worker(Oid database)
-{
-	DwfSharedEntry *entry;
-
-	LWLockAcquire(dwf_shared->lock, LW_SHARED);
-	entry = dwf_shared_find(database, false);
-
-	/* its pid is its own as long as it stands here: see detach_worker() */
-	if (entry != NULL && entry->status.pid != 0)
-		(void) kill(entry->status.pid, SIGTERM);
-	LWLockRelease(dwf_shared->lock);
-}
-
-static bool
-has_left(Oid database)
-{
-	DwfSharedEntry *entry;
-	bool		left;
-
-	LWLockAcquire(dwf_shared->lock, LW_SHARED);
-	entry = dwf_shared_find(database, false);
-	left = entry == NULL ||
-		(entry->status.pid == 0 && entry->presence != DWF_STARTING);
-	LWLockRelease(dwf_shared->lock);
-	return left;
-}
-
-void
-dwf_shared_readmit(void)
-{
-	DwfSharedEntry *entry;
-
-	if (dwf_shared == NULL || !OidIsValid(evicted))
-		return;
-	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
-	entry = dwf_shared_find(evicted, false);
-	if (entry != NULL && entry->evictor == MyProcPid)
-		entry->evictor = 0;
-	if (dwf_shared->launcher != NULL)
-		SetLatch(dwf_shared->launcher);
-	LWLockRelease(dwf_shared->lock);
-	evicted = InvalidOid;
 }

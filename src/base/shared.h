@@ -6,6 +6,8 @@
 #ifndef DWF_SHARED_H
 #define DWF_SHARED_H
 
+#include "base/news.h"
+
 #include "storage/condition_variable.h"
 #include "storage/latch.h"
 #include "utils/timestamp.h"
@@ -48,8 +50,21 @@ typedef struct DwfWorkerStatus
 	char		last_error[512];	/* private, too */
 } DwfWorkerStatus;
 
-/* Asks for shared memory; to be called while libraries are preloaded. */
-extern void dwf_shared_request(void);
+/*
+ * What others keep in shared memory: asks for room, and sets it up, with
+ * AddinShmemInitLock held.
+ */
+typedef struct DwfSharedPart
+{
+	void		(*request) (void);
+	void		(*start) (void);
+} DwfSharedPart;
+
+/*
+ * Asks for shared memory, for itself and the others, who are to stay where they
+ * are; to be called while libraries are preloaded.
+ */
+extern void dwf_shared_request(const DwfSharedPart *parts, int count);
 
 /* Whether the library was preloaded, so that there can be workers. */
 extern bool dwf_shared_exists(void);
@@ -64,6 +79,12 @@ extern bool dwf_shared_exists(void);
  */
 extern bool dwf_shared_wake(Oid database, TimestampTz run_at, int64 count,
 							bool stands_behind);
+
+/*
+ * Tells the worker of a database, which is to be woken afterwards.  Without
+ * errors as well.
+ */
+extern void dwf_shared_tell(Oid database, const DwfNews *news);
 
 /*
  * About how many requests of a database wait to be sent.  Each transaction
@@ -95,15 +116,10 @@ extern void dwf_shared_publish(const DwfWorkerStatus *status);
  */
 extern TimestampTz dwf_shared_take_earliest(void);
 
+/* Takes what was told since the last call; false: nothing. */
+extern bool dwf_shared_take_news(DwfNews *news);
+
 /* Whether something that stands behind was committed since the last call. */
 extern bool dwf_shared_take_waiting(void);
-
-/*
- * For whoever needs a database without connections.  Asks its worker to leave
- * and waits until it has, interruptible; keeps the launcher from starting
- * another one until dwf_shared_readmit(), or until this process is gone.
- */
-extern void dwf_shared_evict(Oid database);
-extern void dwf_shared_readmit(void);
 
 #endif							/* DWF_SHARED_H */

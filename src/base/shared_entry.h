@@ -1,11 +1,10 @@
 /*
  * shared_entry.h
- *	  What shared memory looks like; for shared.c and roster.c only.
+ *	  What shared memory looks like; for shared.c, roster.c and evict.c only.
  */
 #ifndef DWF_SHARED_ENTRY_H
 #define DWF_SHARED_ENTRY_H
 
-#include "base/news.h"
 #include "base/shared.h"
 
 #include "port/atomics.h"

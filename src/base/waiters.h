@@ -6,7 +6,7 @@
 #define DWF_WAITERS_H
 
 /*
- * For the two hooks of shared memory (shared.c): asks for room, and sets it
+ * For shared memory (DwfSharedPart): asks for room, and sets it
  * up, with AddinShmemInitLock held.
  */
 extern void dwf_waiters_request(void);

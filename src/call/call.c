@@ -22,9 +22,9 @@
 
 #include "base/compat.h"
 #include "base/domowf.h"
-#include "base/xact.h"
 #include "call/call.h"
 #include "call/report.h"
+#include "call/rollback.h"
 #include "http/http.h"
 
 #include "lib/stringinfo.h"
@@ -95,7 +95,7 @@ dwf_call_run(const DwfConnection *connection, const DwfRequest *requests,
 
 	open_engine();
 	prepare_socket_set();
-	dwf_xact_prepare();
+	dwf_rollback_prepare();
 
 	PG_TRY();
 	{
@@ -224,9 +224,9 @@ settle_ended(Run *run)
 		dwf_connection_read_reply(run->connection, request->operation,
 								  exchange, &run->reply);
 		if (run->reply.outcome == DWF_DONE)
-			dwf_xact_note(request->operation,
-						  request->operation == DWF_START ?
-						  run->reply.instance.id : request->id);
+			dwf_rollback_note(request->operation,
+							  request->operation == DWF_START ?
+							  run->reply.instance.id : request->id);
 		run->settle(run->arg, request - run->requests, exchange, &run->reply);
 		dwf_domo_free_reply(&run->reply);
 		dwf_http_release(engine, exchange);

@@ -20,7 +20,7 @@ typedef void (*DwfSettle) (void *arg, int index, const DwfExchange *exchange,
  * Sends `count` requests, up to `max_parallel` at a time, and waits until each
  * has been settled.  `numbers` are what messages call them, ascending; NULL for
  * one request by itself.  What Domo executed is noted for the transaction
- * (xact.h) before `settle` sees it.
+ * (rollback.h) before `settle` sees it.
  *
  * Interruptible at any time: a cancel, a timeout or a termination raises its
  * usual error, whose detail says what had been sent and is in doubt.  Raises

@@ -191,7 +191,13 @@ find_token(void)
 static void
 refuse_diversion(const char *what)
 {
-	const char *setting = dwf_configuration_diverted_by();
+	const char *const values[DWF_TARGETS] = {
+		[DWF_TARGET_BASE_URL] = dwf_base_url,
+		[DWF_TARGET_CA_FILE] = dwf_ca_file,
+		[DWF_TARGET_INSTANCE] = dwf_instance,
+		[DWF_TARGET_PROXY] = dwf_proxy,
+	};
+	const char *setting = dwf_configuration_diverted_by(values);
 
 	if (setting != NULL)
 		ereport(ERROR,

@@ -9,10 +9,10 @@
 #include "postgres.h"
 
 #include "base/columns.h"
+#include "base/commit.h"
 #include "base/guc.h"
 #include "base/owner.h"
 #include "base/quota.h"
-#include "base/xact.h"
 #include "call/argument.h"
 #include "queue/lane.h"
 #include "queue/notice.h"
@@ -160,7 +160,7 @@ domowf_retry(PG_FUNCTION_ARGS)
 		done = change(retry_settled, MAX_PARAMS, values, nulls);
 	}
 	if (done)
-		dwf_xact_note_waiting();
+		dwf_commit_note_waiting();
 	PG_RETURN_BOOL(done);
 }
 
@@ -259,7 +259,7 @@ settle_by_hand(int64 id, const char *outcome, Datum instance_id,
 
 	if (done)
 	{
-		dwf_xact_note_settled(id);
+		dwf_commit_note_settled(id);
 		dwf_notice_settled(id, outcome, no_instance ? NULL :
 						   TextDatumGetCString(instance_id));
 	}
@@ -304,14 +304,14 @@ tell_change(int64 id, HeapTuple row, TupleDesc desc)
 	Oid			role;
 
 	if (!isnull)
-		dwf_xact_note_due(DatumGetInt64(lane),
-						  GetCurrentTransactionStartTimestamp());
+		dwf_commit_note_due(DatumGetInt64(lane),
+							GetCurrentTransactionStartTimestamp());
 	more = DatumGetInt32(SPI_getbinval(row, desc, 1, &isnull));
 	role = DatumGetObjectId(SPI_getbinval(row, desc, 5, &isnull));
 	if (more > 0)
 		dwf_quota_check(role);
-	dwf_xact_note_enqueued(DT_NOEND, more);
-	dwf_xact_note_count(role, more);
+	dwf_commit_note_enqueued(DT_NOEND, more);
+	dwf_commit_note_count(role, more);
 	key = SPI_getbinval(row, desc, 4, &isnull);
 	if (!isnull)
 	{
@@ -321,7 +321,7 @@ tell_change(int64 id, HeapTuple row, TupleDesc desc)
 		(void) dwf_order_let_go(&queue, SPI_getbinval(row, desc, 3, &isnull),
 								key);
 		dwf_table_close(&queue);
-		dwf_xact_note_left(id);
+		dwf_commit_note_left(id);
 	}
 }
 
@@ -369,7 +369,7 @@ set_paused(bool paused, Datum reason, bool no_reason)
 		elog(ERROR, "could not update domowf.state");
 	SPI_finish();
 	dwf_owner_leave(&scope);
-	dwf_xact_note_enqueued(DT_NOBEGIN, 0);
+	dwf_commit_note_enqueued(DT_NOBEGIN, 0);
 }
 
 /*
@@ -379,6 +379,6 @@ set_paused(bool paused, Datum reason, bool no_reason)
 Datum
 domowf_created(PG_FUNCTION_ARGS)
 {
-	dwf_xact_note_created();
+	dwf_commit_note_created();
 	PG_RETURN_VOID();
 }

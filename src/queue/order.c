@@ -38,9 +38,9 @@
 #include "postgres.h"
 
 #include "base/columns.h"
+#include "base/commit.h"
 #include "base/compat.h"
 #include "base/domowf.h"
-#include "base/xact.h"
 #include "queue/order.h"
 
 #include "common/hashfn.h"
@@ -157,6 +157,6 @@ dwf_order_let_go(DwfTable *queue, Datum space, Datum key)
 	dwf_table_set(queue, QUEUE_DUE, TimestampTzGetDatum(due));
 	if (!dwf_table_update(queue, false))
 		return DWF_ORDER_HELD;
-	dwf_xact_note_due(DatumGetInt64(queue->values[QUEUE_LANE]), due);
+	dwf_commit_note_due(DatumGetInt64(queue->values[QUEUE_LANE]), due);
 	return DWF_ORDER_GOES;
 }

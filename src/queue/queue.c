@@ -7,11 +7,11 @@
 #include "postgres.h"
 
 #include "base/columns.h"
+#include "base/commit.h"
 #include "base/domowf.h"
 #include "base/objects.h"
 #include "base/quota.h"
 #include "base/table.h"
-#include "base/xact.h"
 #include "queue/key.h"
 #include "queue/lane.h"
 #include "queue/order.h"
@@ -59,9 +59,9 @@ dwf_queue_enqueue(const DwfEnqueue *request)
 	insert_request(&queue, request, id, space, waiting);
 	dwf_table_close(&queue);
 	if (waiting)
-		dwf_xact_note_waiting();
-	dwf_xact_note_enqueued(DT_NOEND, 1);
-	dwf_xact_note_count(request->requested_by, 1);
+		dwf_commit_note_waiting();
+	dwf_commit_note_enqueued(DT_NOEND, 1);
+	dwf_commit_note_count(request->requested_by, 1);
 	return id;
 }
 
@@ -115,5 +115,5 @@ insert_request(DwfTable *queue, const DwfEnqueue *request, int64 id,
 					  TimestampTzGetDatum(request->expires_at));
 	dwf_table_insert(queue, false);
 	if (!waiting)
-		dwf_xact_note_due(lane, due);
+		dwf_commit_note_due(lane, due);
 }

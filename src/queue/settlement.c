@@ -18,9 +18,9 @@
 #include "postgres.h"
 
 #include "base/columns.h"
+#include "base/commit.h"
 #include "base/guc.h"
 #include "base/text.h"
-#include "base/xact.h"
 #include "call/instance.h"
 #include "call/log.h"
 #include "queue/notice.h"
@@ -111,10 +111,10 @@ dwf_settlement_write(DwfSettlement *settlement, const DwfResult *result)
 static void
 note_gone(const DwfTable *queue, int64 id)
 {
-	dwf_xact_note_settled(id);
-	dwf_xact_note_enqueued(DT_NOEND, -1);
-	dwf_xact_note_count(DatumGetObjectId(queue->values[QUEUE_REQUESTED_BY_OID]),
-						-1);
+	dwf_commit_note_settled(id);
+	dwf_commit_note_enqueued(DT_NOEND, -1);
+	dwf_commit_note_count(DatumGetObjectId(queue->values[QUEUE_REQUESTED_BY_OID]),
+						  -1);
 }
 
 /* NOTIFY, with an id that the database can hold. */
@@ -238,8 +238,8 @@ settle_open(DwfSettlement *settlement, const DwfResult *result)
 	dwf_table_set_text(queue, QUEUE_ERROR, result->error);
 	(void) dwf_table_update(queue, true);
 	if (again)
-		dwf_xact_note_due(DatumGetInt64(queue->values[QUEUE_LANE]),
-						  result->run_at);
+		dwf_commit_note_due(DatumGetInt64(queue->values[QUEUE_LANE]),
+							result->run_at);
 }
 
 /* Adds an attempt's error, where there is one, to those of the request. */

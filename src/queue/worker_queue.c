@@ -14,9 +14,9 @@
 #include "postgres.h"
 
 #include "base/columns.h"
+#include "base/commit.h"
 #include "base/guc.h"
 #include "base/table.h"
-#include "base/xact.h"
 #include "call/report.h"
 #include "queue/notice.h"
 #include "queue/watch.h"
@@ -280,12 +280,12 @@ dwf_queue_expire(TimestampTz now, int limit)
 		int64		id = DatumGetInt64(column(i, 1, &isnull));
 
 		dwf_notice_settled(id, "expired", NULL);
-		dwf_xact_note_settled(id);
-		dwf_xact_note_count(DatumGetObjectId(column(i, 4, &isnull)), -1);
+		dwf_commit_note_settled(id);
+		dwf_commit_note_count(DatumGetObjectId(column(i, 4, &isnull)), -1);
 	}
 	if (count > 0)
 	{
-		dwf_xact_note_enqueued(DT_NOEND, -count);
+		dwf_commit_note_enqueued(DT_NOEND, -count);
 		release_expired(count);
 	}
 	return count;
@@ -332,15 +332,15 @@ dwf_queue_recover(int64 owner, TimestampTz now, int *again, bool *left)
 		if (strcmp(state, "in_doubt") != 0)
 		{
 			(*again)++;
-			dwf_xact_note_due(DatumGetInt64(column(i, 2, &isnull)), now);
+			dwf_commit_note_due(DatumGetInt64(column(i, 2, &isnull)), now);
 			continue;
 		}
 		doubt++;
-		dwf_xact_note_settled(DatumGetInt64(column(i, 3, &isnull)));
-		dwf_xact_note_count(DatumGetObjectId(column(i, 4, &isnull)), -1);
+		dwf_commit_note_settled(DatumGetInt64(column(i, 3, &isnull)));
+		dwf_commit_note_count(DatumGetObjectId(column(i, 4, &isnull)), -1);
 	}
 	if (doubt > 0)
-		dwf_xact_note_enqueued(DT_NOEND, -doubt);
+		dwf_commit_note_enqueued(DT_NOEND, -doubt);
 	run_over_all(has_orphans, 1, &types[3], &values[3]);
 	*left = SPI_processed > 0;
 	return doubt;

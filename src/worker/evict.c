@@ -5,7 +5,10 @@
  *
  * PostgreSQL waits a few seconds for other sessions and then refuses.  Before
  * such a statement runs, the worker of its database is asked to leave (what it
- * is sending will be in doubt), and let in again afterwards.
+ * is sending will be in doubt), and let in again afterwards.  That is done by
+ * the pid of who runs the statement, which stands in the entry of the database
+ * meanwhile (shared.h) and keeps the launcher away as well; a worker that does
+ * not hear is terminated.
  *
  * Since 19 PostgreSQL ends by itself a worker that allows it, as launcher.c
  * does: that is for what comes by no statement, as an extension that calls
@@ -14,8 +17,10 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "base/compat.h"
-#include "base/shared.h"
+#include "base/shared_entry.h"
 #include "base/testpoint.h"
 #include "worker/evict.h"
 
@@ -27,11 +32,21 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
+#include "storage/condition_variable.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+/* How often an evictor looks again, and when it uses force, milliseconds. */
+#define EVICTION_POLL	100
+#define EVICTION_PATIENCE	1000
 
 static ProcessUtility_hook_type next_hook;
+static Oid	evicted = InvalidOid;	/* by this process */
 
 static void evict_before(PlannedStmt *pstmt, const char *query_string,
 						 bool read_only_tree, ProcessUtilityContext context,
@@ -41,6 +56,10 @@ static void run_next(PlannedStmt *pstmt, const char *query_string,
 					 bool read_only_tree, ProcessUtilityContext context,
 					 ParamListInfo params, QueryEnvironment *query_env,
 					 DestReceiver *dest, QueryCompletion *completion);
+static void evict(Oid database);
+static void terminate_worker(Oid database);
+static bool has_left(Oid database);
+static void readmit(void);
 static bool may_take(Node *statement, Oid database);
 static bool may_create_databases(void);
 static const char *database_of(Node *statement);
@@ -73,15 +92,98 @@ evict_before(PlannedStmt *pstmt, const char *query_string,
 	}
 	PG_TRY();
 	{
-		dwf_shared_evict(database);
+		evict(database);
 		run_next(pstmt, query_string, read_only_tree, context, params,
 				 query_env, dest, completion);
 	}
 	PG_FINALLY();
 	{
-		dwf_shared_readmit();
+		readmit();
 	}
 	PG_END_TRY();
+}
+
+/*
+ * Asks the worker of a database to leave and waits until it has, interruptible;
+ * keeps the launcher from starting another one until readmit(), or until this
+ * process is gone.
+ */
+static void
+evict(Oid database)
+{
+	DwfSharedEntry *entry;
+	TimestampTz patient_until;
+
+	if (dwf_shared == NULL)
+		return;
+	patient_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												EVICTION_PATIENCE);
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	entry = dwf_shared_find(database, true);
+	if (entry != NULL)
+	{
+		entry->evictor = MyProcPid;
+		evicted = database;
+		if (entry->latch != NULL)
+			SetLatch(entry->latch);
+	}
+	LWLockRelease(dwf_shared->lock);
+
+	ConditionVariablePrepareToSleep(&dwf_shared->left);
+	while (entry != NULL && !has_left(database))
+	{
+		(void) ConditionVariableTimedSleep(&dwf_shared->left, EVICTION_POLL,
+										   PG_WAIT_EXTENSION);
+		if (GetCurrentTimestamp() >= patient_until)
+			terminate_worker(database);
+	}
+	ConditionVariableCancelSleep();
+}
+
+/* Ends a worker that does not hear: it waits for a standby, to commit. */
+static void
+terminate_worker(Oid database)
+{
+	DwfSharedEntry *entry;
+
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
+
+	/* its pid is its own as long as it stands here: see shared.c */
+	if (entry != NULL && entry->status.pid != 0)
+		(void) kill(entry->status.pid, SIGTERM);
+	LWLockRelease(dwf_shared->lock);
+}
+
+static bool
+has_left(Oid database)
+{
+	DwfSharedEntry *entry;
+	bool		left;
+
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
+	left = entry == NULL ||
+		(entry->status.pid == 0 && entry->presence != DWF_STARTING);
+	LWLockRelease(dwf_shared->lock);
+	return left;
+}
+
+static void
+readmit(void)
+{
+	DwfSharedEntry *entry;
+
+	if (dwf_shared == NULL || !OidIsValid(evicted))
+		return;
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	entry = dwf_shared_find(evicted, false);
+	if (entry != NULL && entry->evictor == MyProcPid)
+		entry->evictor = 0;
+	if (dwf_shared->launcher != NULL)
+		SetLatch(dwf_shared->launcher);
+	LWLockRelease(dwf_shared->lock);
+	evicted = InvalidOid;
 }
 
 static void

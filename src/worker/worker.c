@@ -26,6 +26,7 @@
  */
 #include "postgres.h"
 
+#include "base/commit.h"
 #include "base/compat.h"
 #include "base/extension.h"
 #include "base/guc.h"
@@ -34,7 +35,6 @@
 #include "base/roster.h"
 #include "base/shared.h"
 #include "base/testpoint.h"
-#include "base/xact.h"
 #include "queue/recount.h"
 #include "queue/settlement.h"
 #include "queue/state.h"
@@ -185,7 +185,7 @@ take_wakeup(Worker *worker)
 		worker->read_state = worker->told = true;
 		dwf_agenda_look_again(&worker->sender.agenda, true);
 	}
-	if (dwf_news_take(&news))
+	if (dwf_shared_take_news(&news))
 	{
 		dwf_agenda_take_news(&worker->sender.agenda, &news,
 							 GetCurrentTimestamp());

@@ -1,5 +1,5 @@
 /*
- * xact.c
+ * rollback.c
  *	  The calls that succeeded in this transaction.
  *
  * A call is outside of PostgreSQL's transactions: when one rolls back after
@@ -16,19 +16,11 @@
 #include "postgres.h"
 
 #include "base/domowf.h"
-#include "base/news.h"
-#include "base/quota.h"
-#include "base/roster.h"
-#include "base/shared.h"
-#include "base/tally.h"
 #include "base/text.h"
-#include "base/waiters.h"
-#include "base/xact.h"
+#include "call/rollback.h"
 
 #include "access/xact.h"
-#include "miscadmin.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 /* Ids are UUIDs today; a longer one is cut in the warning. */
 #define MAX_ID_SHOWN	80
@@ -49,24 +41,16 @@ typedef struct Level
 
 static Level *innermost;
 
-/* What is to be told to other processes at COMMIT. */
-static bool has_enqueued;
-static TimestampTz earliest;
-static bool has_waiting;
-static bool has_created;
-static DwfNews news;
-
 static void at_xact_event(XactEvent event, void *arg);
 static void at_subxact_event(SubXactEvent event, SubTransactionId my_subid,
 							 SubTransactionId parent_subid, void *arg);
 static void register_callbacks(void);
-static void tell_others(void);
 static void release_level(Level *level);
 static int	shown(const Level *level);
 static void warn(const Level *level, const char *what);
 
 void
-dwf_xact_prepare(void)
+dwf_rollback_prepare(void)
 {
 	int			nesting = GetCurrentTransactionNestLevel();
 	Level	   *level;
@@ -82,7 +66,7 @@ dwf_xact_prepare(void)
 }
 
 void
-dwf_xact_note(DwfOperation operation, const char *id)
+dwf_rollback_note(DwfOperation operation, const char *id)
 {
 	Level	   *level = innermost;
 
@@ -107,84 +91,6 @@ register_callbacks(void)
 	RegisterXactCallback(at_xact_event, NULL);
 	RegisterSubXactCallback(at_subxact_event, NULL);
 	registered = true;
-}
-
-void
-dwf_xact_note_enqueued(TimestampTz run_at, int count)
-{
-	register_callbacks();
-	if (!has_enqueued || run_at < earliest)
-		earliest = run_at;
-	has_enqueued = true;
-	dwf_tally_add(InvalidOid, count);
-}
-
-void
-dwf_xact_note_count(Oid role, int count)
-{
-	register_callbacks();
-	dwf_tally_add(role, count);
-}
-
-void
-dwf_xact_note_due(int64 lane, TimestampTz due)
-{
-	dwf_xact_note_enqueued(due, 0);
-	dwf_news_add_lane(&news, lane, due);
-}
-
-void
-dwf_xact_note_left(int64 id)
-{
-	dwf_news_add_id(&news, id);
-	dwf_xact_note_enqueued(DT_NOEND, 0);
-	dwf_xact_note_waiting();
-}
-
-void
-dwf_xact_note_waiting(void)
-{
-	register_callbacks();
-	has_waiting = true;
-}
-
-void
-dwf_xact_note_settled(int64 request)
-{
-	register_callbacks();
-	dwf_waiters_mark(request);
-}
-
-void
-dwf_xact_note_created(void)
-{
-	register_callbacks();
-	has_created = true;
-}
-
-/* At COMMIT: must not fail. */
-static void
-tell_others(void)
-{
-	Oid			role;
-	int64		count;
-
-	/* first, so that the worker cannot take off what was not yet added */
-	for (int i = 0; dwf_tally_entry(i, &role, &count); i++)
-	{
-		if (OidIsValid(role))
-			(void) dwf_quota_add(role, count);
-	}
-	dwf_news_tell(MyDatabaseId, &news);
-
-	/* a CREATE EXTENSION that was prepared has told nobody */
-	if (has_enqueued &&
-		!dwf_shared_wake(MyDatabaseId, earliest, dwf_tally_count(InvalidOid),
-						 has_waiting))
-		has_created = true;
-	dwf_waiters_wake();
-	if (has_created)
-		dwf_roster_probe(MyDatabaseId);
 }
 
 static void
@@ -213,9 +119,6 @@ at_xact_event(XactEvent event, void *arg)
 			}
 			break;
 		case XACT_EVENT_COMMIT:
-			tell_others();
-			innermost = NULL;
-			break;
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PREPARE:
 			innermost = NULL;
@@ -224,10 +127,6 @@ at_xact_event(XactEvent event, void *arg)
 		case XACT_EVENT_PARALLEL_PRE_COMMIT:
 			return;
 	}
-	has_enqueued = has_waiting = has_created = false;
-	dwf_tally_end();
-	dwf_waiters_forget();
-	dwf_news_clear(&news);
 }
 
 static void
@@ -237,8 +136,6 @@ at_subxact_event(SubXactEvent event, SubTransactionId my_subid,
 	Level	   *level = innermost;
 	int			nesting = GetCurrentTransactionNestLevel();
 
-	if (event == SUBXACT_EVENT_COMMIT_SUB || event == SUBXACT_EVENT_ABORT_SUB)
-		dwf_tally_end_level(nesting, event == SUBXACT_EVENT_COMMIT_SUB);
 	if (level == NULL || level->nesting != nesting)
 		return;
 	switch (event)
