@@ -15,6 +15,7 @@
 #include "columns.h"
 #include "extension.h"
 #include "hung.h"
+#include "index.h"
 #include "objects.h"
 #include "changes.h"
 
@@ -359,8 +360,11 @@ find_wrong_relation(const Object *object, const char *name, Known *found,
 	is_wrong = find_wrong_kind(object, name,
 							   (Form_pg_class) GETSTRUCT(tuple), fault);
 	ReleaseSysCache(tuple);
-	return is_wrong || (object->kind == TABLE &&
-						find_wrong_column(object, found->oid, fault));
+	return is_wrong ||
+		(object->kind == TABLE &&
+		 (find_wrong_column(object, found->oid, fault) ||
+		  dwf_index_find_fault(found->oid, object->name, object->columns,
+							   &fault->message, &fault->hint)));
 }
 
 static bool
