@@ -852,6 +852,17 @@ AS $$
 DECLARE
 	made record;
 BEGIN
+	-- as in REFRESH MATERIALIZED VIEW, inside which PostgreSQL does not tell
+	-- what is made
+	IF NOT EXISTS (SELECT FROM pg_event_trigger_ddl_commands()
+				   WHERE classid = 'pg_trigger'::regclass)
+		AND NOT pg_has_role(10::oid, 'USAGE')
+	THEN
+		RAISE EXCEPTION 'permission denied to make a trigger inside this statement'
+			USING ERRCODE = 'insufficient_privilege',
+			DETAIL = 'domowf cannot see which one it is, and a trigger with domowf_trigger() starts what the owner of the table may.',
+			HINT = 'Make it in a statement of its own.';
+	END IF;
 	FOR made IN
 		SELECT t.tgname AS name, t.tgrelid::regclass AS relation,
 			pg_get_userbyid(c.relowner) AS owner,

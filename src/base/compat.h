@@ -6,6 +6,7 @@
 #ifndef DWF_COMPAT_H
 #define DWF_COMPAT_H
 
+#include "replication/walsender_private.h"
 #include "storage/latch.h"
 #include "utils/guc.h"
 #include "utils/wait_event.h"
@@ -150,6 +151,17 @@ typedef struct JsonbParseState *DwfJsonbState;
 #else
 #define dwf_wait_event_http()	PG_WAIT_EXTENSION
 #define dwf_wait_event_main()	PG_WAIT_EXTENSION
+#endif
+
+/*
+ * Whether commits have to wait for standbys, as shared memory has it.  Minor
+ * versions before those of 2025 have a boolean there.
+ */
+#ifdef SYNC_STANDBY_DEFINED
+#define dwf_standbys_are_named() \
+	((WalSndCtl->sync_standbys_status & SYNC_STANDBY_DEFINED) != 0)
+#else
+#define dwf_standbys_are_named()	(WalSndCtl->sync_standbys_defined)
 #endif
 
 /* A path over a foreign table of one row. */

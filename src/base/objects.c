@@ -16,6 +16,7 @@
 #include "base/columns.h"
 #include "base/extension.h"
 #include "base/hung.h"
+#include "base/index.h"
 #include "base/objects.h"
 
 #include "access/htup_details.h"
@@ -359,8 +360,11 @@ find_wrong_relation(const Object *object, const char *name, Known *found,
 	is_wrong = find_wrong_kind(object, name,
 							   (Form_pg_class) GETSTRUCT(tuple), fault);
 	ReleaseSysCache(tuple);
-	return is_wrong || (object->kind == TABLE &&
-						find_wrong_column(object, found->oid, fault));
+	return is_wrong ||
+		(object->kind == TABLE &&
+		 (find_wrong_column(object, found->oid, fault) ||
+		  dwf_index_find_fault(found->oid, object->name, object->columns,
+							   &fault->message, &fault->hint)));
 }
 
 static bool

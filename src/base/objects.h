@@ -4,10 +4,10 @@
  *	  rest, as members of the installed extension.
  *
  * An object is right where it is a member of the extension, of the kind and
- * with the columns that the script gave it, belongs to whoever has the rights
- * of the extension's owner, and nobody's code hangs on it who has not
- * (hung.h).  Nothing else is touched: a schema of this name, with tables and
- * views in it, can be made by many.
+ * with the columns and indexes that the script gave it, belongs to whoever has
+ * the rights of the extension's owner, and nobody's code hangs on it who has
+ * not (hung.h).  Nothing else is touched: a schema of this name, with tables
+ * and views in it, can be made by many.
  */
 #ifndef DWF_OBJECTS_H
 #define DWF_OBJECTS_H

@@ -3,17 +3,17 @@
  *	  How rows of domowf's own tables are found: by their indexes, and by
  *	  nothing else.
  *
- * Whoever looks says which columns an index has to begin with, since somebody
- * may have added one that begins likewise and is in another order.
+ * Whoever looks says which columns an index has to begin with; index.c says
+ * which index does, for there may be others that only seem to.
  */
 #include "postgres.h"
 
 #include "base/compat.h"
+#include "base/index.h"
 #include "base/table.h"
 
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -25,8 +25,6 @@
 static void start_reading(DwfTable *table);
 static void start_scan(DwfTable *table, const int *columns, int ncolumns,
 					   int nkeys);
-static bool begins_with(Relation index, const IndexInfo * info,
-						const int *columns, int ncolumns);
 static void equal_key(const DwfTable *table, ScanKey key, int attno,
 					  int column, Datum value);
 static void rows_key(DwfTable *table, ScanKey key, int attno);
@@ -183,35 +181,18 @@ start_scan(DwfTable *table, const int *columns, int ncolumns, int nkeys)
 	{
 		Relation	candidate = table->target->ri_IndexRelationDescs[i];
 
-		if (begins_with(candidate, table->target->ri_IndexRelationInfo[i],
-						columns, ncolumns))
+		if (dwf_index_serves(candidate, table->rel, columns, ncolumns))
 			index = candidate;
 	}
 	if (index == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table %s.%s has lost an index", SCHEMA,
 						RelationGetRelationName(table->rel)),
-				 errhint("Create the extension anew, or the index as its script does.")));
+				 errhint("See domowf_check(), which tells what to do.")));
 	if (table->scan != NULL)
 		index_endscan(table->scan);
 	table->scan = dwf_index_beginscan(table->rel, index, table->snapshot,
 									  nkeys);
 	table->scanned = columns[0];
-}
-
-/* Whether an index can be read, and begins with these columns. */
-static bool
-begins_with(Relation index, const IndexInfo * info, const int *columns,
-			int ncolumns)
-{
-	if (!index->rd_index->indisvalid || info->ii_Am != BTREE_AM_OID ||
-		info->ii_Predicate != NIL || info->ii_NumIndexKeyAttrs < ncolumns)
-		return false;
-	for (int i = 0; i < ncolumns; i++)
-	{
-		if (info->ii_IndexAttrNumbers[i] != columns[i] + 1)
-			return false;
-	}
-	return true;
 }

@@ -43,7 +43,8 @@
 #include "base/domowf.h"
 #include "queue/order.h"
 
-#include "common/hashfn.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
@@ -115,20 +116,29 @@ dwf_order_unlock(const char *space, const char *key)
 	(void) LockRelease(&tag, ExclusiveLock, false);
 }
 
-/* Keys that meet in a hash wait for each other once in a while, no more. */
+/*
+ * Keys that meet in a hash would wait for each other: it is one for which nobody
+ * can make a key that meets another one's.
+ */
 static void
 set_tag(LOCKTAG *tag, const char *space, const char *key)
 {
-	uint64		hash;
+	uint8		digest[PG_SHA256_DIGEST_LENGTH];
+	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
 
-	hash = DatumGetUInt64(hash_any_extended((const unsigned char *) space,
-											strlen(space), 0));
-	hash = DatumGetUInt64(hash_any_extended((const unsigned char *) key,
-											strlen(key), hash));
+	if (hash == NULL ||
+		pg_cryptohash_init(hash) < 0 ||
+		pg_cryptohash_update(hash, (const uint8 *) space,
+							 strlen(space) + 1) < 0 ||
+		pg_cryptohash_update(hash, (const uint8 *) key, strlen(key)) < 0 ||
+		pg_cryptohash_final(hash, digest, sizeof(digest)) < 0)
+		elog(ERROR, "could not hash an order key: %s",
+			 pg_cryptohash_error(hash));
+	pg_cryptohash_free(hash);
 	tag->locktag_field1 = MyDatabaseId;
-	tag->locktag_field2 = (uint32) (hash >> 32);
-	tag->locktag_field3 = (uint32) hash;
-	tag->locktag_field4 = 0;
+	memcpy(&tag->locktag_field2, digest, sizeof(tag->locktag_field2));
+	memcpy(&tag->locktag_field3, digest + 4, sizeof(tag->locktag_field3));
+	memcpy(&tag->locktag_field4, digest + 8, sizeof(tag->locktag_field4));
 	tag->locktag_type = LOCKTAG_USERLOCK;
 	tag->locktag_lockmethodid = USER_LOCKMETHOD;
 }

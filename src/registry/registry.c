@@ -60,6 +60,12 @@ domowf_workflow_exists(PG_FUNCTION_ARGS)
 	Datum		name;
 	bool		isnull;
 
+	/* somebody's own trigger may be on any table, and for each statement */
+	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		TupleDescAttr(RelationGetDescr(trigger->tg_relation), 0)->atttypid != TEXTOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("not called by domowf's own trigger")));
 	if (!check_function_bodies)
 		return PointerGetDatum(NULL);
 	name = heap_getattr(row, 1, RelationGetDescr(trigger->tg_relation),

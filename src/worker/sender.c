@@ -344,6 +344,27 @@ dwf_sender_send(DwfSender *sender)
 	list_free(claimed);
 }
 
+void
+dwf_sender_hold_back(DwfSender *sender, const char *reason)
+{
+	ListCell   *cell;
+	List	   *claimed = sender->claimed;
+
+	sender->claimed = NIL;
+	foreach(cell, claimed)
+	{
+		DwfAttempt *attempt = lfirst(cell);
+		MemoryContext old = MemoryContextSwitchTo(attempt->context);
+
+		end_unsent(sender, attempt, DWF_REQUEUE, reason);
+		attempt->result.errors = (Datum) 0;
+		attempt->result.failures = attempt->claim.failures;
+		attempt->result.run_at = GetCurrentTimestamp();
+		MemoryContextSwitchTo(old);
+	}
+	list_free(claimed);
+}
+
 /* Ends an attempt of which nothing was given to the network. */
 static void
 end_unsent(DwfSender *sender, DwfAttempt *attempt, DwfVerdict verdict,

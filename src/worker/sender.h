@@ -102,6 +102,12 @@ extern void dwf_sender_committed(DwfSender *sender);
 extern void dwf_sender_aborted(DwfSender *sender, TimestampTz now,
 							   bool locked_out);
 
+/*
+ * Puts back what was claimed, to be claimed again at once, and says why it is
+ * not sent.  It has used no attempt.
+ */
+extern void dwf_sender_hold_back(DwfSender *sender, const char *reason);
+
 /* Sends what was claimed. */
 extern void dwf_sender_send(DwfSender *sender);
 

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "base/extension.h"
 #include "base/objects.h"
 #include "base/shared.h"
@@ -11,15 +12,26 @@
 #include "worker/serving.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "miscadmin.h"
+#include "replication/syncrep.h"
+#include "replication/walsender.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
+#include "storage/lwlock.h"
 #include "utils/guc.h"
 
 /* What a worker's transactions need. */
 static const char *const tables[] = {"queue", "key", "log", "state"};
 
+
+/* What the last commit was to wait for. */
+static bool was_asked;
+static int	asked_mode;
+
 static void require_tables(void);
+static bool are_standbys_asked(void);
+static int	mode_of_commit(void);
 static void leave_dropped(DwfSender *sender) pg_attribute_noreturn();
 static void leave_outdated(DwfSender *sender) pg_attribute_noreturn();
 
@@ -99,4 +111,52 @@ dwf_serving_commit_safely(void)
 		(void) set_config_option("synchronous_commit", "on", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 								 false);
+	was_asked = are_standbys_asked();
+	asked_mode = mode_of_commit();
+}
+
+/*
+ * PostgreSQL tells nobody who may rest on it that a wait for standbys ended
+ * before they had the commit: because the server dies, because the process is
+ * told to end, because the names were taken away meanwhile.  But it keeps how
+ * far they are.  Asked before the commit or after it, for that may change.
+ */
+bool
+dwf_serving_is_safe(void)
+{
+	bool		is_safe;
+
+	if (!was_asked && !are_standbys_asked())
+		return true;
+	LWLockAcquire(SyncRepLock, LW_SHARED);
+	is_safe = WalSndCtl->lsn[asked_mode] >= XactLastCommitEnd;
+	LWLockRelease(SyncRepLock);
+	return is_safe;
+}
+
+/*
+ * By shared memory, which is what a commit goes by, or by the configuration,
+ * which reaches each process at its own time.
+ */
+static bool
+are_standbys_asked(void)
+{
+	return max_wal_senders > 0 &&
+		(dwf_standbys_are_named() ||
+		 (SyncRepStandbyNames != NULL && *SyncRepStandbyNames != '\0'));
+}
+
+/* Which of the standbys' places a commit waits for. */
+static int
+mode_of_commit(void)
+{
+	switch (synchronous_commit)
+	{
+		case SYNCHRONOUS_COMMIT_REMOTE_WRITE:
+			return SYNC_REP_WAIT_WRITE;
+		case SYNCHRONOUS_COMMIT_REMOTE_APPLY:
+			return SYNC_REP_WAIT_APPLY;
+		default:
+			return SYNC_REP_WAIT_FLUSH;
+	}
 }

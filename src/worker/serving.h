@@ -27,4 +27,11 @@ extern bool dwf_serving_finds_tables(DwfObjectFault *fault);
 /* Makes this transaction's commit one that what is sent can rest on. */
 extern void dwf_serving_commit_safely(void);
 
+/*
+ * Whether the last transaction, which was one of that kind and has written, is
+ * known to be as safe as was asked: on the standbys that its commit had to wait
+ * for.  Where it is not, what it has claimed must not be sent.
+ */
+extern bool dwf_serving_is_safe(void);
+
 #endif							/* DWF_SERVING_H */

@@ -1,7 +1,6 @@
 /*
  * worker.c
- *	  The background worker of a database: sends what was enqueued, and writes
- *	  down what came of it.
+ *	  The background worker of a database: sends what was enqueued, settles it.
  *
  * One turn of the loop:
  *
@@ -51,6 +50,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
+#include "storage/pmsignal.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -58,6 +58,9 @@
 
 /* Order keys are looked at in this part of the time at most, 1/4. */
 #define WATCH_SHARE		4
+
+/* Where a wait for a standby has ended early, no claim for so long, ms. */
+#define HELD_BACK_WAIT	100
 
 typedef struct Worker
 {
@@ -91,6 +94,7 @@ static void take_interrupts(Worker *worker);
 static void take_wakeup(Worker *worker);
 static bool has_to_write(Worker *worker, TimestampTz now);
 static void write_turn(Worker *worker);
+static void hold_back(Worker *worker);
 static bool in_transaction(void (*work) (Worker *), Worker *worker);
 static void note_failure(Worker *worker);
 static void write_all(Worker *worker);
@@ -226,10 +230,9 @@ write_turn(Worker *worker)
 		return;
 	if (in_transaction(write_all, worker))
 	{
-		/* who is told to end no longer waits for standbys, and may not send */
-		CHECK_FOR_INTERRUPTS();
 		dwf_sender_committed(&worker->sender);
 		dwf_agenda_committed(&worker->sender.agenda, now);
+		hold_back(worker);
 	}
 	else
 	{
@@ -237,6 +240,31 @@ write_turn(Worker *worker)
 		dwf_agenda_aborted(&worker->sender.agenda, now);
 		worker->claim_again = TimestampTzPlusMilliseconds(now, 1000);
 	}
+}
+
+/*
+ * Keeps what was claimed from being sent where its claim is not known to be as
+ * safe as was asked: a standby that takes over would send it, too.
+ */
+static void
+hold_back(Worker *worker)
+{
+	/* who waits for standbys when the server dies is not interrupted */
+	if (ProcDiePending)
+		InterruptPending = true;
+	CHECK_FOR_INTERRUPTS();
+	if (!PostmasterIsAlive())
+		proc_exit(1);
+	if (worker->sender.claimed == NIL || dwf_serving_is_safe())
+		return;
+	if (dwf_worker_may_say("held back"))
+		ereport(LOG,
+				(errmsg("domowf: %d requests are claimed again before they are sent, because the wait for a synchronous standby has ended early",
+						list_length(worker->sender.claimed))));
+	dwf_sender_hold_back(&worker->sender,
+						 "it was not sent, because its claim was not known to be on a synchronous standby");
+	worker->claim_again = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													  HELD_BACK_WAIT);
 }
 
 /*

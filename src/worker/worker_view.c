@@ -20,6 +20,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "foreign/fdwapi.h"
 #include "miscadmin.h"
 #include "optimizer/pathnode.h"
@@ -134,14 +135,43 @@ end(ForeignScanState * scan)
 {
 }
 
+/* Whoever may use the server can make a foreign table of it, with any columns. */
 static void
-fill(TupleTableSlot *slot, const DwfWorkerStatus *status)
+check_columns(TupleDesc desc)
 {
-	if (slot->tts_tupleDescriptor->natts != STATUS_COLUMNS)
+	static const Oid types[STATUS_COLUMNS] = {
+		[STATUS_PID] = INT4OID,
+		[STATUS_STATE] = TEXTOID,
+		[STATUS_IN_FLIGHT] = INT4OID,
+		[STATUS_SENT] = INT8OID,
+		[STATUS_FAILED] = INT8OID,
+		[STATUS_STARTED_AT] = TIMESTAMPTZOID,
+		[STATUS_PAUSED_UNTIL] = TIMESTAMPTZOID,
+		[STATUS_PAUSE_REASON] = TEXTOID,
+		[STATUS_LAST_ERROR] = TEXTOID,
+	};
+
+	if (desc->natts != STATUS_COLUMNS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table domowf.worker_status has %d columns, expected %d",
-						slot->tts_tupleDescriptor->natts, STATUS_COLUMNS)));
+						desc->natts, STATUS_COLUMNS)));
+	for (int i = 0; i < STATUS_COLUMNS; i++)
+	{
+		if (TupleDescAttr(desc, i)->atttypid != types[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("column \"%s\" has type %s, expected %s",
+							NameStr(TupleDescAttr(desc, i)->attname),
+							format_type_be(TupleDescAttr(desc, i)->atttypid),
+							format_type_be(types[i]))));
+	}
+}
+
+static void
+fill(TupleTableSlot *slot, const DwfWorkerStatus *status)
+{
+	check_columns(slot->tts_tupleDescriptor);
 	memset(slot->tts_isnull, false, sizeof(bool) * STATUS_COLUMNS);
 	slot->tts_values[STATUS_PID] = Int32GetDatum(status->pid);
 	slot->tts_isnull[STATUS_PID] = status->pid == 0;

@@ -9,7 +9,7 @@
  * for the token in one of its forms.
  */
 #include "../../src/http/mask.c"
-#include "../../src/json.c"
+#include "../../src/domo/json.c"
 
 #include "fuzz.h"
 

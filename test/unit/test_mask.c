@@ -4,7 +4,7 @@
  *	  touched, and JSON stays JSON.
  */
 #include "../../src/http/mask.c"
-#include "../../src/json.c"
+#include "../../src/domo/json.c"
 
 #include "tap.h"
 #include "text.h"

@@ -1,0 +1,34 @@
+/*
+ * index.h
+ *	  The indexes by which C code finds rows of domowf's own tables.
+ *
+ * Anybody who may may add others, and README welcomes that: with the same
+ * columns in another order, of another operator class or collation, or for some
+ * rows only.  To read one of these as if it were the extension's own finds too
+ * little, or one row in place of another.  So an index is known by what makes
+ * it serve and not by its name, which REINDEX CONCURRENTLY and people change.
+ */
+#ifndef DWF_INDEX_H
+#define DWF_INDEX_H
+
+#include "base/columns.h"
+
+#include "utils/relcache.h"
+
+/*
+ * Whether an index, which is open, can be read, has every row, and begins with
+ * these columns of the table, each ascending in the usual order of its type.
+ */
+extern bool dwf_index_serves(Relation index, Relation table,
+							 const int *columns, int ncolumns);
+
+/*
+ * Whether a table of domowf, with columns that are right, lacks an index that
+ * C code needs; then what is wrong and what to do, palloc'd, no sentences.
+ * From the catalogs alone: nothing is opened.
+ */
+extern bool dwf_index_find_fault(Oid table, const char *name,
+								 const DwfColumn *columns, char **message,
+								 char **hint);
+
+#endif							/* DWF_INDEX_H */
