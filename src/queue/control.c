@@ -27,7 +27,6 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(domowf_retry);
@@ -272,22 +271,13 @@ settle_by_hand(int64 id, const char *outcome, Datum instance_id,
  * queue got longer, the lane in which something is due now, or NULL, and an
  * order key that was held, in two columns, or NULL, and whose request it is.
  * Whether it changed one; 53400 where it may not get longer.
- *
- * Where it changed none, it may have locked one all the same: one that the
- * worker has claimed meanwhile, whose result nobody could write then.  What the
- * worker sends is not the caller's to hold, so the lock ends with a
- * subtransaction.
  */
 static bool
 change(const char *sql, int nparams, Datum *values, const char *nulls)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
 	DwfOwnerScope scope;
 	bool		done;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
 	dwf_owner_enter(&scope);
 	SPI_connect();
 	if (SPI_execute_with_args(sql, nparams, param_types, values, nulls, false,
@@ -300,12 +290,6 @@ change(const char *sql, int nparams, Datum *values, const char *nulls)
 					SPI_tuptable->tupdesc);
 	SPI_finish();
 	dwf_owner_leave(&scope);
-	if (done)
-		ReleaseCurrentSubTransaction();
-	else
-		RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 	return done;
 }
 
