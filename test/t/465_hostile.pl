@@ -96,10 +96,13 @@ INSERT INTO shop.mine VALUES (1, 2, '3');
 CREATE TRIGGER t $when INSERT OR UPDATE OR DELETE ON shop.mine
 	FOR EACH $each EXECUTE FUNCTION $function()
 END
-		$got = as_role('mallory', "$_ WHERE name = 1")
-		  foreach 'UPDATE shop.mine SET name = 1', 'DELETE FROM shop.mine';
-		as_role('mallory', q{INSERT INTO shop.mine VALUES (7, 8, '9')});
-		is($one->value('SELECT 1'), 1, "$function on a table of one's own, $how");
+		is( $one->value(q{SELECT count(*) FROM pg_trigger
+				WHERE tgrelid = 'shop.mine'::regclass}),
+			1, "$function on a table of one's own, $how");
+		as_role('mallory', $_)
+		  foreach 'UPDATE shop.mine SET name = 1', 'DELETE FROM shop.mine',
+		  q{INSERT INTO shop.mine VALUES (7, 8, '9')};
+		is($one->value('SELECT 1'), 1, '... ends no session');
 	}
 }
 
