@@ -51,7 +51,7 @@ dwf_log_call(DwfCallLog *log, const DwfRequest *request,
 	dwf_table_set(table, LOG_ID,
 				  Int64GetDatum(nextval_internal(log->sequence, false)));
 	dwf_table_set_text(table, LOG_OPERATION,
-					   dwf_domo_operation_name(request->operation));
+					   dwf_operation_name(request->operation));
 	dwf_log_set_utf8(table, LOG_WORKFLOW, request->workflow);
 	dwf_table_set_text(table, LOG_OUTCOME, "done");
 	dwf_table_set_text(table, LOG_ORIGIN, "call");

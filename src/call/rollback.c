@@ -189,11 +189,6 @@ shown(const Level *level)
 static void
 warn(const Level *level, const char *what)
 {
-	static const char *const done[] = {
-		[DWF_START] = "started",
-		[DWF_CANCEL] = "canceled",
-		[DWF_SET_PERMISSIONS] = "changed permissions of",
-	};
 	static char list[DWF_MAX_NAMED * (MAX_ID_SHOWN + 30)];
 	size_t		used = 0;
 
@@ -204,7 +199,7 @@ warn(const Level *level, const char *what)
 		const Entry *entry = &level->entries[i];
 
 		used += snprintf(list + used, sizeof(list) - used, "%s%s %s",
-						 i == 0 ? "" : ", ", done[entry->operation],
+						 i == 0 ? "" : ", ", dwf_operation(entry->operation)->done,
 						 entry->id);
 	}
 	if (level->total > DWF_MAX_NAMED)

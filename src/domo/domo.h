@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "domo/json.h"
+#include "domo/operation.h"
 #include "http/exchange.h"
 
 /* A workflow variable is at most 1 MB (Domo's documentation). */
@@ -21,14 +22,6 @@
 
 /* Ids are documented as strings without a length; UUIDs today. */
 #define DWF_MAX_ID			1024
-
-/* The documented calls. */
-typedef enum DwfOperation
-{
-	DWF_START,
-	DWF_CANCEL,
-	DWF_SET_PERMISSIONS
-} DwfOperation;
 
 /* One top-level member of the jsonb that a caller gave. */
 typedef struct DwfField
@@ -122,9 +115,6 @@ typedef struct DwfReply
 	bool		blocked;		/* the page for addresses not allow-listed */
 } DwfReply;
 
-/* The operation's name in SQL: start, cancel, set_permissions. */
-extern const char *dwf_domo_operation_name(DwfOperation operation);
-
 /*
  * Reads a request from the members of the caller's object, in any order.
  * Returns false and fills *fault where it is not well formed.  A start that
@@ -148,8 +138,8 @@ extern bool dwf_domo_check_id(const char *what, const char *id,
 extern char *dwf_domo_url(const char *base, const DwfRequest *request);
 
 /*
- * The request's body, malloc'd and terminated, its length in *len.  A cancel
- * has none: NULL and true.  False: no memory.
+ * The request's body, malloc'd and terminated, its length in *len.  An
+ * operation that asks for an id has none: NULL and true.  False: no memory.
  */
 extern bool dwf_domo_body(const DwfRequest *request, char **body, size_t *len);
 

@@ -122,7 +122,7 @@ dwf_domo_sqlstate(DwfOperation operation, DwfOutcome outcome, DwfPhase phase,
 			return;
 		case DWF_IN_DOUBT:
 			/* an answer to what may be repeated, though a senseless one */
-			if (operation != DWF_START && phase >= DWF_PHASE_STATUS &&
+			if (dwf_operation(operation)->repeatable && phase >= DWF_PHASE_STATUS &&
 				http_status != 408)
 				code = "38U03";
 			else
@@ -171,20 +171,21 @@ static const char *
 read_success(DwfOperation operation, const DwfExchange *exchange,
 			 DwfReply *reply)
 {
+	DwfPromise	promises = dwf_operation(operation)->promises;
 	const char *fault;
 
 	if (exchange->oversize)
 		return "it is larger than domowf.max_response_size";
 
 	/* the page documents no body for a permission change */
-	if (operation == DWF_SET_PERMISSIONS &&
+	if (promises == DWF_PROMISES_NOTHING &&
 		is_blank(exchange->body, exchange->body_len))
 		return NULL;
 	if (is_html(exchange))
 		return "it is an HTML page";
 
 	reply->root = dwf_json_parse(exchange->body, exchange->body_len, &fault);
-	if (reply->root == NULL || operation == DWF_SET_PERMISSIONS)
+	if (reply->root == NULL || promises == DWF_PROMISES_NOTHING)
 		return fault;
 	return dwf_domo_read_instance(reply->root, &reply->instance);
 }

@@ -22,6 +22,12 @@ typedef enum DwfPhase
 	DWF_PHASE_COMPLETE			/* the whole reply is here */
 } DwfPhase;
 
+typedef enum DwfMethod
+{
+	DWF_POST,
+	DWF_GET						/* without a body */
+} DwfMethod;
+
 /*
  * A request to submit.  `url` and `body` are malloc'd and pass into the
  * engine's ownership with dwf_http_submit(), whatever it returns; `body` may
@@ -30,6 +36,7 @@ typedef enum DwfPhase
  */
 typedef struct DwfHttpRequest
 {
+	DwfMethod	method;
 	char	   *url;
 	char	   *body;
 	size_t		body_len;

@@ -40,6 +40,7 @@ static const HeaderRule header_rules[] = {
 	sizeof(((DwfSlot *) 0)->retry_after)},
 };
 
+static bool set_method(DwfSlot *slot, DwfMethod method);
 static bool set_url(DwfSlot *slot);
 static bool set_headers(DwfSlot *slot, const char *const *headers);
 static bool set_proxy(DwfSlot *slot, const char *proxy);
@@ -131,10 +132,7 @@ dwf_transfer_set_request(DwfSlot *slot, const DwfHttpRequest *request)
 	return set_url(slot) && set_headers(slot, request->headers) &&
 		set_proxy(slot, request->proxy) &&
 		set_ca_file(slot, request->ca_file) &&
-		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
-						 (curl_off_t) slot->body_len) == CURLE_OK &&
-		curl_easy_setopt(easy, CURLOPT_POSTFIELDS,
-						 slot->body == NULL ? "" : slot->body) == CURLE_OK &&
+		set_method(slot, request->method) &&
 		curl_easy_setopt(easy, CURLOPT_KEEP_SENDING_ON_ERROR,
 						 slot->body_len == 0 ? 1L : 0L) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
@@ -144,6 +142,21 @@ dwf_transfer_set_request(DwfSlot *slot, const DwfHttpRequest *request)
 		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_FORBID_REUSE,
 						 request->close_after ? 1L : 0L) == CURLE_OK;
+}
+
+/* After a body was set, which makes it a POST, a GET is asked for. */
+static bool
+set_method(DwfSlot *slot, DwfMethod method)
+{
+	CURL	   *easy = slot->easy;
+
+	return curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+							(curl_off_t) slot->body_len) == CURLE_OK &&
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS,
+						 slot->body == NULL ? "" : slot->body) == CURLE_OK &&
+		(method == DWF_POST ?
+		 curl_easy_setopt(easy, CURLOPT_POST, 1L) :
+		 curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L)) == CURLE_OK;
 }
 
 /*

@@ -95,7 +95,7 @@ static const char *
 scope_of(const DwfEnqueue *request)
 {
 	return request->workflow != NULL ? request->workflow :
-		dwf_domo_operation_name(request->operation);
+		dwf_operation_name(request->operation);
 }
 
 /* Sets a column, where there is such a one; InvalidOid: leaves it null. */

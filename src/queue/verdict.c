@@ -16,7 +16,7 @@ dwf_verdict_decide(const DwfClaim *claim, DwfOutcome outcome,
 				   int64 retry_after, DwfResult *result)
 {
 	DwfBackoff	backoff = dwf_verdict_backoff();
-	bool		may_repeat = claim->operation != DWF_START ||
+	bool		may_repeat = dwf_operation(claim->operation)->repeatable ||
 	claim->retry_on_doubt;
 
 	result->attempts = claim->attempts;

@@ -103,6 +103,7 @@ static void run_over_all(const char *sql, int ntypes, Oid *types,
 						 Datum *values);
 static Datum column(uint64 row, int number, bool *isnull);
 static bool can_be_sent(const DwfTable *queue, TimestampTz now);
+static bool find_operation(const DwfTable *queue, DwfOperation *operation);
 static void fill_claim(const DwfTable *queue, DwfClaim *claim);
 static char *name_lane(const DwfTable *queue);
 
@@ -223,10 +224,21 @@ dwf_queue_claim(DwfPick *picks, int count, int64 owner, TimestampTz now,
 static bool
 can_be_sent(const DwfTable *queue, TimestampTz now)
 {
+	DwfOperation operation;
+
 	return dwf_table_is_text(queue, QUEUE_STATE, "queued") &&
 		DatumGetTimestampTz(queue->values[QUEUE_DUE]) <= now &&
+		find_operation(queue, &operation) &&
 		(queue->nulls[QUEUE_EXPIRES_AT] ||
 		 DatumGetTimestampTz(queue->values[QUEUE_EXPIRES_AT]) > now);
+}
+
+/* The table's constraint keeps out what nobody here knows. */
+static bool
+find_operation(const DwfTable *queue, DwfOperation *operation)
+{
+	return dwf_operation_find_queued(TextDatumGetCString(queue->values[QUEUE_OPERATION]),
+									 operation);
 }
 
 /* From the request at hand; palloc'd in the current context. */
@@ -237,10 +249,7 @@ fill_claim(const DwfTable *queue, DwfClaim *claim)
 
 	claim->id = DatumGetInt64(queue->values[QUEUE_ID]);
 	claim->claim = DatumGetInt32(queue->values[QUEUE_CLAIM]);
-	claim->operation =
-		dwf_table_is_text(queue, QUEUE_OPERATION, "start") ? DWF_START :
-		dwf_table_is_text(queue, QUEUE_OPERATION, "cancel") ? DWF_CANCEL :
-		DWF_SET_PERMISSIONS;
+	(void) find_operation(queue, &claim->operation);
 	claim->lane_name = name_lane(queue);
 	claim->request = DatumGetJsonbPCopy(queue->values[QUEUE_REQUEST]);
 	claim->retry_on_doubt = dwf_table_is_text(queue, QUEUE_ON_DOUBT, "retry");

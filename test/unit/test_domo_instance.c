@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "../../src/domo/domo_reply.c"
+#include "../../src/domo/operation.c"
 #include "../../src/domo/json.c"
 
 #include <time.h>

@@ -8,6 +8,7 @@
  * place of the JSON expected.  test_domo_instance.c has the rest of the file.
  */
 #include "../../src/domo/domo_reply.c"
+#include "../../src/domo/operation.c"
 #include "../../src/domo/json.c"
 
 #include <curl/curl.h>
@@ -347,13 +348,12 @@ test_classes(void)
 		is_int(outcome, c->outcome, "phase %d, curl %d, HTTP %d, %ssensible",
 			   c->phase, c->curl_code, c->http_status,
 			   c->sensible ? "" : "not ");
-		for (int op = DWF_START; op <= DWF_SET_PERMISSIONS; op++)
+		for (int op = DWF_START; op < DWF_OPERATIONS; op++)
 		{
 			dwf_domo_sqlstate((DwfOperation) op, outcome, c->phase,
 							  c->http_status, sqlstate);
 			is_str(sqlstate, op == DWF_START ? c->of_start : c->of_others,
-				   "its SQLSTATE of a %s", op == DWF_START ? "start" :
-				   op == DWF_CANCEL ? "cancel" : "set_permissions");
+				   "its SQLSTATE of a %s", dwf_operation_name((DwfOperation) op));
 		}
 	}
 }
@@ -438,7 +438,7 @@ test_nonsense(void)
 	{
 		const NonsenseCase *c = &nonsense_cases[i];
 
-		for (int op = DWF_START; op <= DWF_SET_PERMISSIONS; op++)
+		for (int op = DWF_START; op < DWF_OPERATIONS; op++)
 		{
 			DwfExchange exchange = {
 				.phase = DWF_PHASE_COMPLETE,.http_status = 200,

@@ -16,6 +16,7 @@ static char *failing_strndup(const char *text, size_t len);
 #define malloc(size)	failing_malloc(size)
 #define strndup(text, len)	failing_strndup(text, len)
 #include "../../src/domo/domo_request.c"
+#include "../../src/domo/operation.c"
 
 /* json.c has a static of this name too */
 #define check_text	check_json_text
