@@ -51,6 +51,22 @@ static const DwfOperationRow rows[DWF_OPERATIONS] = {
 		.queued = true,
 		.by_model = true,
 	},
+
+	/*
+	 * Not documented by Domo: several clients use it.  Nothing asks for it
+	 * yet, and what does is to be off unless asked for.
+	 */
+	[DWF_READ_INSTANCE] = {
+		.name = "read_instance",
+		.subject = "read of workflow instance",
+		.invalid = "read",
+		.method = DWF_GET,
+		.path = API "/instances/",
+		.path_end = "",
+		.asks = DWF_ASKS_ID,
+		.promises = DWF_PROMISES_INSTANCE,
+		.repeatable = true,
+	},
 };
 
 const DwfOperationRow *

@@ -17,10 +17,11 @@ typedef enum DwfOperation
 {
 	DWF_START,
 	DWF_CANCEL,
-	DWF_SET_PERMISSIONS
+	DWF_SET_PERMISSIONS,
+	DWF_READ_INSTANCE
 } DwfOperation;
 
-#define DWF_OPERATIONS	(DWF_SET_PERMISSIONS + 1)
+#define DWF_OPERATIONS	(DWF_READ_INSTANCE + 1)
 
 /* What a caller has to give, and what of it Domo gets as the body. */
 typedef enum DwfAsks

@@ -261,6 +261,8 @@ static const ReplyCase reply_cases[] = {
 	.sqlstate = "00000",.id = "i1"},
 	{"a cancel", DWF_CANCEL, DWF_PHASE_COMPLETE, 0, 200, JSON_TYPE, "",
 	INSTANCE,.sqlstate = "00000",.id = "i1"},
+	{"a read", DWF_READ_INSTANCE, DWF_PHASE_COMPLETE, 0, 200, JSON_TYPE, "",
+	INSTANCE,.sqlstate = "00000",.id = "i1"},
 	{"a set_permissions", DWF_SET_PERMISSIONS, DWF_PHASE_COMPLETE, 0, 200, "",
 	"", "",.sqlstate = "00000"},
 	{"a set_permissions with 204", DWF_SET_PERMISSIONS, DWF_PHASE_COMPLETE, 0,

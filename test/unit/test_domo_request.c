@@ -119,6 +119,11 @@ static const FieldsCase fields_cases[] = {
 		{STRING("workflow", "add"), ARRAY("data", "[]")},
 	"invalid start request: key \"data\" is an array, expected an object"},
 
+	{"a read by id", DWF_READ_INSTANCE, {STRING("id", "i")}},
+	{"a read of nothing", DWF_READ_INSTANCE, {{0}},
+	"invalid read request: key \"id\" is missing, expected a string in "
+	"\"id\" or \"instanceId\""},
+
 	{"a cancel by id", DWF_CANCEL, {STRING("id", "i")}},
 	{"a cancel by instanceId", DWF_CANCEL, {STRING("instanceId", "i")}},
 	{"a cancel by both", DWF_CANCEL,
@@ -301,7 +306,8 @@ test_types(void)
 		{DWF_START, "start", "data", DWF_JSON_OBJECT},
 		{DWF_CANCEL, "cancel", "id", DWF_JSON_STRING},
 		{DWF_CANCEL, "cancel", "instanceId", DWF_JSON_STRING},
-			{DWF_SET_PERMISSIONS, "permission", "modelId", DWF_JSON_STRING},
+		{DWF_READ_INSTANCE, "read", "id", DWF_JSON_STRING},
+		{DWF_SET_PERMISSIONS, "permission", "modelId", DWF_JSON_STRING},
 		{DWF_SET_PERMISSIONS, "permission", "permissions", DWF_JSON_ARRAY},
 	};
 
@@ -403,7 +409,7 @@ test_request(void)
 	{
 		const char *name = dwf_operation_name((DwfOperation) op);
 		DwfOperation found = DWF_OPERATIONS;
-		bool		is_queued = true;
+		bool		is_queued = op != DWF_READ_INSTANCE;
 
 		is_int(dwf_operation_find_queued(name, &found), is_queued,
 			   "%s can%s be asked of the worker", name, is_queued ? "" : "not");
