@@ -14,6 +14,7 @@
 #include "base/owner.h"
 #include "base/quota.h"
 #include "call/argument.h"
+#include "queue/archive.h"
 #include "queue/lane.h"
 #include "queue/notice.h"
 #include "queue/order.h"
@@ -43,9 +44,8 @@ PG_FUNCTION_INFO_V1(domowf_created);
  * to be sent now, or NULL
  */
 static const char retry_queued[] =
-"WITH o AS (SELECT id, state FROM domowf.queue WHERE id = $1 "
-"AND state IN ('queued', 'in_doubt') "
-"AND domowf.may_see($2, requested_by_oid) FOR UPDATE) "
+"WITH o AS (SELECT id, state FROM domowf.queue WHERE " DWF_SQL_OPEN
+"FOR UPDATE) "
 "UPDATE domowf.queue q SET state = 'queued', attempts = 0, failures = 0, "
 "request = coalesce($7, request), "
 "owner = NULL, run_at = now(), "
@@ -55,67 +55,40 @@ static const char retry_queued[] =
 "RETURNING CASE o.state WHEN 'in_doubt' THEN 1 ELSE 0 END, q.lane, "
 "NULL::text, NULL::text, q.requested_by_oid";
 
-/* what can be retried of the log */
-#define RETRIABLE \
-	"id = $1 AND origin = 'request' AND outcome IN ('rejected', 'expired') " \
-	"AND request IS NOT NULL AND domowf.may_see($2, requested_by_oid)"
-
 /* what 1.0 settled has no order_space: its workflows shared one */
 static const char find_settled[] =
 "SELECT operation, workflow, requested_by_oid, order_key, "
 "coalesce(order_space, CASE WHEN workflow IS NOT NULL "
 "THEN 'scope:domowf 1.0' WHEN operation = 'set_permissions' THEN 'model:' "
 "ELSE 'role:' || requested_by_oid END) "
-"FROM domowf.log WHERE " RETRIABLE;
+"FROM domowf.log WHERE " DWF_SQL_RETRIABLE;
 
 /*
  * $3 the order_space, $5 whether it stands behind another one of its order
  * key, $6 the lane, $7 as above
  */
 static const char retry_settled[] =
-"WITH d AS (DELETE FROM domowf.log WHERE " RETRIABLE " RETURNING *), "
-"k AS (INSERT INTO domowf.key SELECT coalesce(workflow, operation), key, "
-"id FROM d WHERE key IS NOT NULL) "
-"INSERT INTO domowf.queue (id, state, waiting, operation, workflow, request, "
-"on_doubt, max_attempts, attempts, failures, claim, key, order_key, source, "
-"requested_by, requested_by_oid, batch, enqueued_at, run_at, due, sent_at, "
-"http_status, error, errors, order_space, lane) "
-"SELECT id, 'queued', $5, operation, workflow, coalesce($7, request), "
-"on_doubt, max_attempts, 0, 0, 0, key, order_key, source, requested_by, "
-"requested_by_oid, batch, enqueued_at, now(), "
-"CASE WHEN $5 THEN 'infinity' ELSE now() END, sent_at, http_status, error, "
-"errors, CASE WHEN order_key IS NOT NULL THEN $3 END, $6 "
-"FROM d RETURNING 1, $6, NULL::text, NULL::text, "
-"requested_by_oid";
+"WITH d AS (DELETE FROM domowf.log WHERE " DWF_SQL_RETRIABLE "RETURNING *), "
+"k AS (" DWF_SQL_TAKE_KEY("d") ") "
+DWF_SQL_TO_QUEUE("coalesce($7, request)", "$5",
+				 "CASE WHEN $5 THEN 'infinity' ELSE now() END",
+				 "CASE WHEN order_key IS NOT NULL THEN $3 END", "$6")
+"RETURNING 1, $6, NULL::text, NULL::text, requested_by_oid";
 
 /* $3 the outcome, $4 an instance id or NULL, $5 whether to keep the request */
 static const char settle_queued[] =
-"WITH d AS (DELETE FROM domowf.queue WHERE id = $1 "
-"AND state IN ('queued', 'in_doubt') "
-"AND domowf.may_see($2, requested_by_oid) RETURNING *), "
-"k AS (DELETE FROM domowf.key USING d WHERE $3 <> 'done' "
-"AND key.scope = coalesce(d.workflow, d.operation) AND key.key = d.key "
-"AND key.request_id = d.id) "
-"INSERT INTO domowf.log (id, operation, workflow, outcome, origin, key, "
-"order_key, source, attempts, http_status, instance_id, request, error, "
-"errors, requested_by, requested_by_oid, enqueued_at, sent_at, "
-"settled_at, batch, on_doubt, max_attempts, expires_at, order_space) "
-"SELECT id, operation, workflow, $3, 'request', key, order_key, source, "
-"attempts, http_status, $4, CASE WHEN $5 THEN request END, error, errors, "
-"requested_by, requested_by_oid, enqueued_at, sent_at, "
-"clock_timestamp(), batch, on_doubt, max_attempts, expires_at, order_space "
-"FROM d RETURNING (SELECT CASE state WHEN 'in_doubt' THEN 0 ELSE -1 END "
-"FROM d), NULL::bigint, order_space, order_key, "
-"requested_by_oid";
+"WITH d AS (DELETE FROM domowf.queue WHERE " DWF_SQL_OPEN "RETURNING *), "
+"k AS (" DWF_SQL_GIVE_BACK_KEY "AND $3 <> 'done') "
+DWF_SQL_TO_LOG("$3", "$4", "CASE WHEN $5 THEN request END", "error",
+			   "clock_timestamp()")
+"RETURNING (SELECT CASE state WHEN 'in_doubt' THEN 0 ELSE -1 END FROM d), "
+"NULL::bigint, order_space, order_key, requested_by_oid";
 
 static const char settle_settled[] =
 "WITH u AS (UPDATE domowf.log SET outcome = $3, "
 "instance_id = coalesce($4, instance_id), settled_at = clock_timestamp() "
-"WHERE id = $1 AND origin = 'request' "
-"AND outcome IN ('rejected', 'expired') AND $5 IS NOT NULL "
-"AND domowf.may_see($2, requested_by_oid) RETURNING *), "
-"k AS (INSERT INTO domowf.key SELECT coalesce(workflow, operation), key, "
-"id FROM u WHERE key IS NOT NULL AND $3 = 'done') "
+"WHERE " DWF_SQL_SETTLED "AND $5 IS NOT NULL RETURNING *), "
+"k AS (" DWF_SQL_TAKE_KEY("u") "AND $3 = 'done') "
 "SELECT 0, NULL::bigint, NULL::text, NULL::text, "
 "requested_by_oid FROM u";
 

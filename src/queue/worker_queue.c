@@ -18,6 +18,7 @@
 #include "base/guc.h"
 #include "base/table.h"
 #include "call/report.h"
+#include "queue/archive.h"
 #include "queue/notice.h"
 #include "queue/watch.h"
 #include "queue/worker_queue.h"
@@ -25,6 +26,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/syscache.h"
@@ -49,50 +51,34 @@ static Statement expire = {
 	"FOR UPDATE SKIP LOCKED), "
 	"d AS (DELETE FROM domowf.queue USING e WHERE queue.id = e.id "
 	"RETURNING queue.*), "
-	"k AS (DELETE FROM domowf.key USING d WHERE "
-	"key.scope = coalesce(d.workflow, d.operation) AND key.key = d.key "
-	"AND key.request_id = d.id) "
-	"INSERT INTO domowf.log (id, operation, workflow, outcome, origin, key, "
-	"order_key, source, attempts, http_status, request, error, errors, "
-	"requested_by, requested_by_oid, enqueued_at, sent_at, settled_at, "
-	"batch, on_doubt, max_attempts, expires_at, order_space) "
-	"SELECT id, operation, workflow, 'expired', 'request', key, order_key, "
-	"source, attempts, http_status, CASE WHEN $3 THEN request END, "
-	"coalesce(error, 'it was not sent before it expired'), errors, "
-	"requested_by, requested_by_oid, enqueued_at, sent_at, $1, batch, "
-	"on_doubt, max_attempts, expires_at, order_space FROM d "
+	"k AS (" DWF_SQL_GIVE_BACK_KEY ") "
+	DWF_SQL_TO_LOG("'expired'", "NULL", "CASE WHEN $3 THEN request END",
+				   "coalesce(error, 'it was not sent before it expired')", "$1")
 	"RETURNING id, order_space, order_key, requested_by_oid",
 	{TIMESTAMPTZOID, INT4OID, BOOLOID}
 };
 
 static const char recover[] =
-"WITH s AS (SELECT id FROM domowf.queue WHERE state = 'sending' "
+"WITH s AS (SELECT id, attempts + 1 < max_attempts AND "
+"(operation = ANY($5) OR on_doubt = 'retry') AS again "
+"FROM domowf.queue WHERE state = 'sending' "
 "AND owner IS DISTINCT FROM $4 FOR UPDATE SKIP LOCKED) "
 "UPDATE domowf.queue q SET owner = NULL, attempts = attempts + 1, "
-"failures = failures + 1, error = $2, "
-"errors = CASE WHEN jsonb_array_length(errors) >= 100 "
-"THEN (errors - 0) || $3 ELSE coalesce(errors, '[]') || $3 END, "
-"state = CASE WHEN attempts + 1 < max_attempts AND "
-"(operation <> 'start' OR on_doubt = 'retry') "
-"THEN 'queued' ELSE 'in_doubt' END, "
-"due = CASE WHEN attempts + 1 < max_attempts AND "
-"(operation <> 'start' OR on_doubt = 'retry') "
-"THEN $1 ELSE 'infinity' END "
+"failures = failures + 1, error = $2, errors = " DWF_SQL_ADD_ERROR("$3") ", "
+"state = CASE WHEN again THEN 'queued' ELSE 'in_doubt' END, "
+"due = CASE WHEN again THEN $1 ELSE 'infinity' END "
 "FROM s WHERE q.id = s.id RETURNING state, lane, q.id, requested_by_oid";
 
 static const char has_orphans[] =
 "SELECT FROM domowf.queue WHERE state = 'sending' "
 "AND owner IS DISTINCT FROM $1 LIMIT 1";
 
-
 static Statement remove_old = {
 	"WITH o AS (SELECT id FROM domowf.log WHERE settled_at < $1 LIMIT $2 "
 	"FOR UPDATE SKIP LOCKED), "
 	"d AS (DELETE FROM domowf.log USING o WHERE log.id = o.id "
 	"RETURNING log.*) "
-	"DELETE FROM domowf.key USING d WHERE "
-	"key.scope = coalesce(d.workflow, d.operation) AND key.key = d.key "
-	"AND key.request_id = d.id",
+	DWF_SQL_GIVE_BACK_KEY,
 	{TIMESTAMPTZOID, INT4OID}
 };
 
@@ -106,6 +92,7 @@ static bool can_be_sent(const DwfTable *queue, TimestampTz now);
 static bool find_operation(const DwfTable *queue, DwfOperation *operation);
 static void fill_claim(const DwfTable *queue, DwfClaim *claim);
 static char *name_lane(const DwfTable *queue);
+static Datum list_repeatable(void);
 
 /* Runs a statement, prepared at its first use; the result is SPI's. */
 static void
@@ -319,12 +306,31 @@ release_expired(int count)
 	dwf_table_close(&queue);
 }
 
+/* The operations that are harmless if Domo gets them twice, a text[]. */
+static Datum
+list_repeatable(void)
+{
+	Datum		names[DWF_OPERATIONS];
+	int			count = 0;
+
+	for (int i = 0; i < DWF_OPERATIONS; i++)
+	{
+		const DwfOperationRow *row = dwf_operation((DwfOperation) i);
+
+		if (row->repeatable)
+			names[count++] = CStringGetTextDatum(row->name);
+	}
+	return PointerGetDatum(construct_array(names, count, TEXTOID, -1, false,
+										   TYPALIGN_INT));
+}
+
 int
 dwf_queue_recover(int64 owner, TimestampTz now, int *again, bool *left)
 {
 	static const char error[] = "the worker ended while it was sending";
-	Oid			types[] = {TIMESTAMPTZOID, TEXTOID, JSONBOID, INT8OID};
-	Datum		values[4];
+	Oid			types[] = {TIMESTAMPTZOID, TEXTOID, JSONBOID, INT8OID,
+	TEXTARRAYOID};
+	Datum		values[lengthof(types)];
 	bool		isnull;
 	int			doubt = 0;
 
@@ -332,6 +338,7 @@ dwf_queue_recover(int64 owner, TimestampTz now, int *again, bool *left)
 	values[1] = CStringGetTextDatum(error);
 	values[2] = dwf_report_attempt(now, "in doubt", 0, error, NULL);
 	values[3] = Int64GetDatum(owner);
+	values[4] = list_repeatable();
 	run_over_all(recover, lengthof(types), types, values);
 	*again = 0;
 	for (uint64 i = 0; i < SPI_processed; i++)

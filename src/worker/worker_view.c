@@ -14,6 +14,7 @@
 
 #include "base/compat.h"
 #include "base/shared.h"
+#include "base/sight.h"
 #include "base/table.h"
 #include "worker/worker_view.h"
 
@@ -179,25 +180,11 @@ set_time(TupleTableSlot *slot, int column, TimestampTz time)
 	slot->tts_values[column] = TimestampTzGetDatum(time);
 }
 
-/* Whoever sees all requests (domowf.may_see()), and pg_monitor. */
 static bool
 may_see_requests(void)
 {
-	Oid			role = GetUserId();
-	HeapTuple	tuple;
-	bool		is_owner = false;
-
-	if (has_privs_of_role(role, ROLE_PG_MONITOR) ||
-		has_privs_of_role(role, ROLE_PG_READ_ALL_DATA))
-		return true;
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(dwf_table_oid("queue")));
-	if (HeapTupleIsValid(tuple))
-	{
-		is_owner = has_privs_of_role(role, ((Form_pg_class)
-											GETSTRUCT(tuple))->relowner);
-		ReleaseSysCache(tuple);
-	}
-	return is_owner;
+	return has_privs_of_role(GetUserId(), ROLE_PG_MONITOR) ||
+		dwf_sight_of_all(GetUserId());
 }
 
 static const char *
