@@ -1,6 +1,6 @@
 /*
  * guc.h
- *	  The settings of domowf.  DESIGN.md, "Settings", says what each is for.
+ *	  The settings of domowf.  README.md, "Settings", says what each is for.
  */
 #ifndef DWF_GUC_H
 #define DWF_GUC_H
@@ -56,7 +56,7 @@ extern bool dwf_guc_token_is_configured(void);
  * The setting that sends requests elsewhere than the configuration says, as
  * this session has set it ("domowf.base_url"), or NULL.  Configured secrets go
  * only where the configuration points: a token and the host that it goes to
- * are one privilege (DESIGN.md).
+ * are one privilege (connection.c).
  */
 extern const char *dwf_guc_diverted_by(void);
 

@@ -2,7 +2,7 @@
  * report.c
  *	  Outcomes in words.
  *
- * SQLSTATEs are DESIGN.md's, "Errors of calls": class 38, which no driver or
+ * SQLSTATEs are those of src/domo/README.md, "Errors of calls": class 38, which no driver or
  * pool repeats by itself.  The message names the operation and the workflow;
  * the detail has Domo's words and its `toe`, the id that Domo's support asks
  * for, or how long each step of a failed exchange took.  Foreign text has been

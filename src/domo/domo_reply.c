@@ -243,7 +243,7 @@ read_text(const DwfJsonNode *node, char *number, size_t size)
 	return number;
 }
 
-/* The page prints null as a string; v2 clients saw CANCELLED (API.md). */
+/* The page prints null as a string; v2 clients saw CANCELLED (README.md). */
 static void
 fix_status(DwfInstance *instance)
 {
@@ -276,7 +276,7 @@ read_error(const DwfExchange *exchange, DwfReply *reply)
 {
 	const char *fault;
 
-	/* the page for addresses that are not allow-listed (API.md) */
+	/* the page for addresses that are not allow-listed (README.md) */
 	reply->blocked =
 		strstr(exchange->location, "whitelist/blocked") != NULL ||
 		find(exchange->body, exchange->body_len, "Domo - Blocked") != NULL;

@@ -50,7 +50,7 @@ static const KeyRule entry_rules[] = {
 
 #define LENGTH(array) ((int) (sizeof(array) / sizeof((array)[0])))
 
-/* Domo's page, and READ_CONTENT as seen in clients (API.md). */
+/* Domo's page, and READ_CONTENT as seen in clients (README.md). */
 static const char *const permission_names[] = {
 	"ADMIN", "SHARE", "DELETE", "WRITE", "READ", "EXPORT", "EXECUTE",
 	"UPDATE_CONTENT", "READ_CONTENT",
@@ -544,7 +544,7 @@ dwf_domo_body(const DwfRequest *request, char **body, size_t *len)
 		case DWF_ASKS_ID:
 			return true;
 		case DWF_ASKS_PERMISSIONS:
-			/* a bare array (API.md); the caller's text is just that */
+			/* a bare array (README.md); the caller's text is just that */
 			if (request->has_null_name)
 				*body = dwf_json_drop_nulls(request->data, request->data_len,
 											"name", len);

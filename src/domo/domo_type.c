@@ -3,7 +3,7 @@
  *	  Domo's input types: their names, and the strings that are values of them.
  *
  * Pure: it must not know PostgreSQL, JSON or the clock.  The forms are those of
- * API.md, "Input types for data".
+ * README.md, "Input types".
  */
 #include "domo/domo_type.h"
 

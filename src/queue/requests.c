@@ -152,7 +152,7 @@ read_request(DwfEnqueue *enqueue, Jsonb *jsonb, DwfRequest *request)
 }
 
 /*
- * Two changes of one model must not overtake each other (API.md), whoever asks
+ * Two changes of one model must not overtake each other (src/domo/README.md), whoever asks
  * for them.
  */
 static void

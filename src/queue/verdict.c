@@ -1,7 +1,7 @@
 /*
  * verdict.c
  *	  What becomes of a request, by the outcome of its attempt: one case for
- *	  each row of DESIGN.md's evidence table.
+ *	  each row of src/domo/README.md, "Evidence".
  */
 #include "postgres.h"
 

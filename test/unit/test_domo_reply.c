@@ -2,7 +2,7 @@
  * test_domo_reply.c
  *	  Unit tests of domo_reply.c: what became of a request, and Domo's words.
  *
- * The first table is DESIGN.md's evidence table and its table of SQLSTATEs,
+ * The first table is the evidence of src/domo/README.md and its SQLSTATEs,
  * row by row; a start that is called done or not sent wrongly is lost or runs
  * twice.  The others hold what services and the proxies before them answer in
  * place of the JSON expected.  test_domo_instance.c has the rest of the file.
