@@ -1,6 +1,6 @@
 /*
  * control.c
- *	  What a person does with requests: retry, discard, resolve, pause, resume.
+ *	  What a person does with requests: retry, discard, resolve.
  *
  * Each acts only on what its caller may see (domowf.may_see()), and only on a
  * state in which nobody is sending: a row in `sending` belongs to the worker.
@@ -33,8 +33,6 @@
 PG_FUNCTION_INFO_V1(domowf_retry);
 PG_FUNCTION_INFO_V1(domowf_discard);
 PG_FUNCTION_INFO_V1(domowf_resolve);
-PG_FUNCTION_INFO_V1(domowf_pause);
-PG_FUNCTION_INFO_V1(domowf_resume);
 PG_FUNCTION_INFO_V1(domowf_created);
 
 #define MAX_PARAMS	7
@@ -104,7 +102,6 @@ static void tell_change(int64 id, HeapTuple row, TupleDesc desc);
 static bool settle_by_hand(int64 id, const char *outcome, Datum instance_id,
 						   bool no_instance);
 static int64 get_id(FunctionCallInfo fcinfo);
-static void set_paused(bool paused, Datum reason, bool no_reason);
 
 /*
  * domowf_retry(request_id bigint) returns boolean
@@ -296,53 +293,6 @@ tell_change(int64 id, HeapTuple row, TupleDesc desc)
 		dwf_table_close(&queue);
 		dwf_commit_note_left(id);
 	}
-}
-
-/*
- * domowf_pause(reason text) returns void
- */
-Datum
-domowf_pause(PG_FUNCTION_ARGS)
-{
-	PreventCommandIfReadOnly("domowf_pause()");
-	set_paused(true, PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0),
-			   PG_ARGISNULL(0));
-	PG_RETURN_VOID();
-}
-
-/*
- * domowf_resume() returns void.  It also makes this database the queue's own,
- * where it is a copy of another one.
- */
-Datum
-domowf_resume(PG_FUNCTION_ARGS)
-{
-	PreventCommandIfReadOnly("domowf_resume()");
-	set_paused(false, (Datum) 0, true);
-	PG_RETURN_VOID();
-}
-
-static void
-set_paused(bool paused, Datum reason, bool no_reason)
-{
-	Oid			types[] = {BOOLOID, TEXTOID, OIDOID};
-	Datum		values[] = {BoolGetDatum(paused), reason,
-	ObjectIdGetDatum(MyDatabaseId)};
-	char		nulls[] = {' ', no_reason ? 'n' : ' ', ' '};
-	DwfOwnerScope scope;
-
-	dwf_owner_enter(&scope);
-	SPI_connect();
-	if (SPI_execute_with_args("UPDATE domowf.state SET paused = $1, "
-							  "pause_reason = $2, "
-							  "paused_at = CASE WHEN $1 THEN now() END, "
-							  "database = CASE WHEN $1 THEN database "
-							  "ELSE $3 END", 3, types, values, nulls, false,
-							  0) < 0)
-		elog(ERROR, "could not update domowf.state");
-	SPI_finish();
-	dwf_owner_leave(&scope);
-	dwf_commit_note_enqueued(DT_NOBEGIN, 0);
 }
 
 /*

@@ -22,7 +22,7 @@ dwf_verdict_decide(const DwfClaim *claim, DwfOutcome outcome,
 	result->attempts = claim->attempts;
 	result->failures = claim->failures + 1;
 	result->run_at = GetCurrentTimestamp() +
-		Max(dwf_retry_backoff(&backoff, claim->failures, dwf_verdict_dice()), retry_after);
+		Max(dwf_backoff_wait(&backoff, claim->failures, dwf_verdict_dice()), retry_after);
 
 	switch (outcome)
 	{

@@ -3,7 +3,7 @@
  *	  The worker's attempts.
  *
  * What an outcome makes of a request is verdict.c's; how long its lane or the
- * connection as a whole then rests is retry.c's.  It must not know how results are written.
+ * connection as a whole then rests is rest.c's.  It must not know how results are written.
  */
 #include "postgres.h"
 
@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "call/argument.h"
 #include "call/report.h"
+#include "queue/rate.h"
 #include "queue/verdict.h"
 #include "worker/sender.h"
 
@@ -141,8 +142,8 @@ free_retired(DwfSender *sender)
 static int
 room_in_flight(const DwfSender *sender, TimestampTz now)
 {
-	int			room = dwf_pause_room(&sender->agenda.connection.pause, now,
-									  dwf_max_connections) -
+	int			room = dwf_rest_room(&sender->agenda.connection.pause, now,
+									 dwf_max_connections) -
 	sender->in_flight - list_length(sender->claimed);
 	ListCell   *cell;
 
@@ -166,7 +167,7 @@ dwf_sender_room(DwfSender *sender, TimestampTz now)
 TimestampTz
 dwf_sender_room_at(const DwfSender *sender, TimestampTz now)
 {
-	const DwfPause *pause = &sender->agenda.connection.pause;
+	const DwfRest *pause = &sender->agenda.connection.pause;
 
 	if (!sender->is_open)
 		return DT_NOEND;
@@ -397,7 +398,7 @@ finish(DwfSender *sender, DwfAttempt *attempt, const DwfExchange *exchange)
 
 	dwf_connection_read_reply(attempt->connection, attempt->claim.operation,
 							  exchange, reply);
-	retry_after = dwf_retry_after(exchange->retry_after, unix_now());
+	retry_after = dwf_backoff_retry_after(exchange->retry_after, unix_now());
 	if (reply->outcome == DWF_UNAUTHORIZED)
 		sender->reopen = true;
 	dwf_verdict_decide(&attempt->claim, reply->outcome, retry_after, result);
@@ -481,7 +482,7 @@ TimestampTz
 dwf_sender_paused_until(const DwfSender *sender, const char **reason,
 						bool *is_private)
 {
-	const DwfPause *pause = &sender->agenda.connection.pause;
+	const DwfRest *pause = &sender->agenda.connection.pause;
 	int64		until;
 
 	*reason = sender->pause_reason;

@@ -7,8 +7,9 @@
 
 #include "call/connection.h"
 #include "http/http.h"
+#include "queue/rate.h"
 #include "queue/request.h"
-#include "queue/retry.h"
+#include "queue/rest.h"
 #include "worker/agenda.h"
 
 #include "nodes/pg_list.h"

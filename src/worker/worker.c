@@ -35,11 +35,12 @@
 #include "base/roster.h"
 #include "base/shared.h"
 #include "base/testpoint.h"
+#include "queue/claim.h"
+#include "queue/pause.h"
 #include "queue/recount.h"
 #include "queue/settlement.h"
-#include "queue/state.h"
+#include "queue/upkeep.h"
 #include "queue/watch.h"
-#include "queue/worker_queue.h"
 #include "worker/care.h"
 #include "worker/sender.h"
 #include "worker/serving.h"
@@ -142,7 +143,7 @@ recover(Worker *worker)
 	recover_orphans(worker);
 	dwf_recount();
 	if (dwf_roster_was_promoted())
-		dwf_state_pause_promoted();
+		dwf_pause_promoted();
 }
 
 /* What dead workers were sending, but for what somebody has locked. */
@@ -150,8 +151,8 @@ static void
 recover_orphans(Worker *worker)
 {
 	int			again;
-	int			doubt = dwf_queue_recover(worker->owner, GetCurrentTimestamp(),
-										  &again, &worker->has_orphans);
+	int			doubt = dwf_upkeep_recover(worker->owner, GetCurrentTimestamp(),
+										   &again, &worker->has_orphans);
 
 	if (doubt > 0 || again > 0)
 		ereport(LOG,
@@ -373,8 +374,8 @@ settle(DwfSettlement *settlement, DwfAttempt *attempt)
 static void
 read_state(Worker *worker)
 {
-	worker->paused = dwf_state_is_paused(worker->pause_reason,
-										 sizeof(worker->pause_reason));
+	worker->paused = dwf_pause_is_set(worker->pause_reason,
+									  sizeof(worker->pause_reason));
 	worker->leaves = !dwf_worker_is_wanted(worker->pause_reason,
 										   sizeof(worker->pause_reason));
 	worker->paused |= worker->leaves;
@@ -400,8 +401,8 @@ claim(Worker *worker, TimestampTz now)
 	dwf_agenda_take(agenda, now, room);
 	if (agenda->npicks == 0)
 		return;
-	count = dwf_queue_claim(agenda->picks, agenda->npicks, worker->owner, now,
-							&claims);
+	count = dwf_claim_requests(agenda->picks, agenda->npicks, worker->owner, now,
+							   &claims);
 	dwf_sender_take(&worker->sender, claims, count);
 }
 

@@ -1,5 +1,5 @@
 /*
- * functions.c
+ * calls.c
  *	  domowf_start, domowf_cancel and domowf_set_permissions: arguments, what
  *	  may be called when, and results.
  *

@@ -1,15 +1,12 @@
 /*
- * worker_queue.c
- *	  The queue as the worker uses it.
+ * upkeep.c
+ *	  What the worker does to many requests at once: those whose time is over,
+ *	  those that a dead worker left behind, and old rows of the log.
  *
- * A claim is committed before its first byte is sent; settlement.c has what
- * comes after that.  Rows that others have locked are skipped, never waited
- * for.
- *
- * What is done to each request goes below SQL (table.c), the rest by
- * statements that are prepared once in a process and kept.  They are written
+ * By statements that are prepared once in a process and kept.  They are written
  * for the search_path that the worker sets, pg_catalog only, and for its
- * planner, which is told to use indexes (worker_start.c).
+ * planner, which is told to use indexes (worker_start.c).  Rows that others
+ * have locked are skipped, never waited for.
  */
 #include "postgres.h"
 
@@ -20,8 +17,8 @@
 #include "call/report.h"
 #include "queue/archive.h"
 #include "queue/notice.h"
+#include "queue/upkeep.h"
 #include "queue/watch.h"
-#include "queue/worker_queue.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -29,7 +26,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #define MAX_PARAMS	5
@@ -41,9 +37,6 @@ typedef struct Statement
 	Oid			types[MAX_PARAMS];
 	SPIPlanPtr	plan;
 } Statement;
-
-/* The index by which the requests of a lane are found. */
-static const int by_lane[] = {QUEUE_LANE, QUEUE_DUE, QUEUE_ID};
 
 static Statement expire = {
 	"WITH e AS (SELECT id FROM domowf.queue WHERE expires_at <= $1 "
@@ -88,10 +81,6 @@ static void release_expired(int count);
 static void run_over_all(const char *sql, int ntypes, Oid *types,
 						 Datum *values);
 static Datum column(uint64 row, int number, bool *isnull);
-static bool can_be_sent(const DwfTable *queue, TimestampTz now);
-static bool find_operation(const DwfTable *queue, DwfOperation *operation);
-static void fill_claim(const DwfTable *queue, DwfClaim *claim);
-static char *name_lane(const DwfTable *queue);
 static Datum list_repeatable(void);
 
 /* Runs a statement, prepared at its first use; the result is SPI's. */
@@ -137,132 +126,8 @@ column(uint64 row, int number, bool *isnull)
 						 number, isnull);
 }
 
-bool
-dwf_queue_next_lane(DwfTable *queue, int64 *lane, TimestampTz *due)
-{
-	dwf_table_seek_next(queue, by_lane, lengthof(by_lane), *lane);
-	if (!dwf_table_next(queue))
-		return false;
-	*lane = DatumGetInt64(queue->values[QUEUE_LANE]);
-	*due = DatumGetTimestampTz(queue->values[QUEUE_DUE]);
-	return true;
-}
-
 int
-dwf_queue_find_due(DwfTable *queue, int64 lane, DwfCursor *cursor,
-				   TimestampTz now, int limit, int64 *ids, TimestampTz *next)
-{
-	int			count = 0;
-
-	*next = DT_NOEND;
-	dwf_table_seek_within(queue, by_lane, lane, cursor->due, cursor->id);
-	while (dwf_table_next(queue))
-	{
-		TimestampTz due = DatumGetTimestampTz(queue->values[QUEUE_DUE]);
-
-		if (!dwf_table_is_text(queue, QUEUE_STATE, "queued"))
-			continue;
-		if (due > now || count == limit)
-		{
-			*next = due;
-			break;
-		}
-		cursor->due = due;
-		cursor->id = ids[count++] = DatumGetInt64(queue->values[QUEUE_ID]);
-	}
-	return count;
-}
-
-int
-dwf_queue_claim(DwfPick *picks, int count, int64 owner, TimestampTz now,
-				DwfClaim **claims)
-{
-	DwfTable	queue;
-	int			claimed = 0;
-
-	/* what could not be settled is not sent */
-	dwf_table_check("log");
-
-	*claims = palloc(sizeof(DwfClaim) * count);
-	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
-	for (int i = 0; i < count; i++)
-	{
-		int			claim;
-
-		if (!dwf_table_find(&queue, QUEUE_ID, Int64GetDatum(picks[i].id)) ||
-			!can_be_sent(&queue, now))
-			continue;
-		claim = DatumGetInt32(queue.values[QUEUE_CLAIM]) + 1;
-		dwf_table_set_text(&queue, QUEUE_STATE, "sending");
-		dwf_table_set(&queue, QUEUE_CLAIM, Int32GetDatum(claim));
-		dwf_table_set(&queue, QUEUE_OWNER, Int64GetDatum(owner));
-		dwf_table_set(&queue, QUEUE_SENT_AT, TimestampTzGetDatum(now));
-		if (!dwf_table_update(&queue, false))
-			continue;
-		picks[i].is_claimed = true;
-		(*claims)[claimed].lane = picks[i].lane;
-		fill_claim(&queue, &(*claims)[claimed++]);
-	}
-	dwf_table_close(&queue);
-	return claimed;
-}
-
-/* Whether the request at hand still waits, and its time has come. */
-static bool
-can_be_sent(const DwfTable *queue, TimestampTz now)
-{
-	DwfOperation operation;
-
-	return dwf_table_is_text(queue, QUEUE_STATE, "queued") &&
-		DatumGetTimestampTz(queue->values[QUEUE_DUE]) <= now &&
-		find_operation(queue, &operation) &&
-		(queue->nulls[QUEUE_EXPIRES_AT] ||
-		 DatumGetTimestampTz(queue->values[QUEUE_EXPIRES_AT]) > now);
-}
-
-/* The table's constraint keeps out what nobody here knows. */
-static bool
-find_operation(const DwfTable *queue, DwfOperation *operation)
-{
-	return dwf_operation_find_queued(TextDatumGetCString(queue->values[QUEUE_OPERATION]),
-									 operation);
-}
-
-/* From the request at hand; palloc'd in the current context. */
-static void
-fill_claim(const DwfTable *queue, DwfClaim *claim)
-{
-	Oid			role;
-
-	claim->id = DatumGetInt64(queue->values[QUEUE_ID]);
-	claim->claim = DatumGetInt32(queue->values[QUEUE_CLAIM]);
-	(void) find_operation(queue, &claim->operation);
-	claim->lane_name = name_lane(queue);
-	claim->request = DatumGetJsonbPCopy(queue->values[QUEUE_REQUEST]);
-	claim->retry_on_doubt = dwf_table_is_text(queue, QUEUE_ON_DOUBT, "retry");
-	claim->attempts = DatumGetInt32(queue->values[QUEUE_ATTEMPTS]);
-	claim->max_attempts = DatumGetInt32(queue->values[QUEUE_MAX_ATTEMPTS]);
-	claim->failures = DatumGetInt32(queue->values[QUEUE_FAILURES]);
-	role = DatumGetObjectId(queue->values[QUEUE_REQUESTED_BY_OID]);
-	claim->role_exists = SearchSysCacheExists1(AUTHOID,
-											   ObjectIdGetDatum(role));
-}
-
-static char *
-name_lane(const DwfTable *queue)
-{
-	char	   *role = NameStr(*DatumGetName(queue->values[QUEUE_REQUESTED_BY]));
-	bool		is_workflow = !queue->nulls[QUEUE_WORKFLOW];
-	char	   *what =
-	TextDatumGetCString(queue->values[is_workflow ? QUEUE_WORKFLOW :
-									  QUEUE_OPERATION]);
-
-	return psprintf(is_workflow ? "workflow \"%s\", asked for by \"%s\"" :
-					"%s, asked for by \"%s\"", what, role);
-}
-
-int
-dwf_queue_expire(TimestampTz now, int limit)
+dwf_upkeep_expire(TimestampTz now, int limit)
 {
 	Datum		values[] = {TimestampTzGetDatum(now), Int32GetDatum(limit),
 	BoolGetDatum(dwf_log_payload)};
@@ -325,7 +190,7 @@ list_repeatable(void)
 }
 
 int
-dwf_queue_recover(int64 owner, TimestampTz now, int *again, bool *left)
+dwf_upkeep_recover(int64 owner, TimestampTz now, int *again, bool *left)
 {
 	static const char error[] = "the worker ended while it was sending";
 	Oid			types[] = {TIMESTAMPTZOID, TEXTOID, JSONBOID, INT8OID,
@@ -363,7 +228,7 @@ dwf_queue_recover(int64 owner, TimestampTz now, int *again, bool *left)
 }
 
 int
-dwf_queue_remove_old(TimestampTz before, int limit)
+dwf_upkeep_remove_old(TimestampTz before, int limit)
 {
 	Datum		values[] = {TimestampTzGetDatum(before), Int32GetDatum(limit)};
 
