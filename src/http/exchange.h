@@ -46,7 +46,6 @@ typedef struct DwfHttpRequest
 	int			connect_timeout;	/* milliseconds */
 	int			timeout;		/* milliseconds, for the whole exchange */
 	size_t		max_response;	/* bytes of body kept at most */
-	bool		close_after;	/* do not keep the connection */
 	void	   *owner;			/* comes back with the exchange */
 } DwfHttpRequest;
 
@@ -59,7 +58,6 @@ typedef struct DwfTimings
 	int64_t		send;
 	int64_t		wait;
 	int64_t		receive;
-	int64_t		total;
 } DwfTimings;
 
 /*

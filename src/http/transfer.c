@@ -139,9 +139,7 @@ dwf_transfer_set_request(DwfSlot *slot, const DwfHttpRequest *request)
 						 (long) request->connect_timeout) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
 						 (long) request->timeout) == CURLE_OK &&
-		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L) == CURLE_OK &&
-		curl_easy_setopt(easy, CURLOPT_FORBID_REUSE,
-						 request->close_after ? 1L : 0L) == CURLE_OK;
+		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L) == CURLE_OK;
 }
 
 /* After a body was set, which makes it a POST, a GET is asked for. */
@@ -512,7 +510,7 @@ fill_timings(DwfSlot *slot, int64_t total, DwfTimings *timings)
 
 	*timings = (DwfTimings)
 	{
-		-1, -1, -1, -1, -1, -1, total
+		-1, -1, -1, -1, -1, -1
 	};
 	timings->resolve = lookup > 0 || slot->asked ? lookup : total;
 	if (lookup == 0 && !slot->asked)

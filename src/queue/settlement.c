@@ -34,6 +34,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
+static const char *name_verdict(DwfVerdict verdict);
 static void tell_settled(const DwfResult *result);
 static void note_gone(const DwfTable *queue, int64 id);
 static bool find_claimed(DwfSettlement *settlement, const DwfResult *result);
@@ -61,8 +62,8 @@ dwf_settlement_end(DwfSettlement *settlement)
 	dwf_table_close(&settlement->queue);
 }
 
-const char *
-dwf_settlement_name(DwfVerdict verdict)
+static const char *
+name_verdict(DwfVerdict verdict)
 {
 	switch (verdict)
 	{
@@ -123,7 +124,7 @@ tell_settled(const DwfResult *result)
 
 	if (has_id)
 		dwf_text_show(id, sizeof(id), result->instance->id);
-	dwf_notice_settled(result->id, dwf_settlement_name(result->verdict),
+	dwf_notice_settled(result->id, name_verdict(result->verdict),
 					   has_id ? id : NULL);
 }
 
@@ -149,7 +150,7 @@ settle_final(DwfSettlement *settlement, const DwfResult *result)
 	NullableDatum response;
 
 	dwf_archive_copy(queue, log);
-	dwf_table_set_text(log, LOG_OUTCOME, dwf_settlement_name(result->verdict));
+	dwf_table_set_text(log, LOG_OUTCOME, name_verdict(result->verdict));
 	dwf_table_set(log, LOG_ATTEMPTS, Int32GetDatum(result->attempts));
 	dwf_table_set(log, LOG_HTTP_STATUS, Int32GetDatum(result->http_status));
 	log->nulls[LOG_HTTP_STATUS] = result->http_status == 0;
@@ -183,7 +184,7 @@ settle_open(DwfSettlement *settlement, const DwfResult *result)
 	bool		again = result->verdict == DWF_REQUEUE;
 
 	dwf_table_set_text(queue, QUEUE_STATE,
-					   dwf_settlement_name(result->verdict));
+					   name_verdict(result->verdict));
 	queue->nulls[QUEUE_OWNER] = true;
 	dwf_table_set(queue, QUEUE_ATTEMPTS, Int32GetDatum(result->attempts));
 	dwf_table_set(queue, QUEUE_FAILURES, Int32GetDatum(result->failures));

@@ -5,7 +5,9 @@
  *
  * A foreign table, and not a function, because SELECT on a view over a table
  * is all that its reader needs, while a function in a view is called with the
- * reader's own rights.
+ * reader's own rights: it would have to be granted to PUBLIC, and nothing of
+ * domowf is.  The handler has to stay in any case, since a library serves the
+ * SQL of 1.0, where domowf.worker is a view over this table.
  *
  * Texts that come from an attempt name what somebody asked for.  They are for
  * those who may see all requests, and for those who watch the server.

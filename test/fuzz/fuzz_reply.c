@@ -10,6 +10,7 @@
  * code, status, content type and what else the exchange has; then the body.
  */
 #include "../../src/domo/domo_reply.c"
+#include "../../src/domo/iso8601.c"
 #include "../../src/domo/operation.c"
 #include "../../src/domo/json.c"
 

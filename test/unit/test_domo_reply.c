@@ -8,6 +8,7 @@
  * place of the JSON expected.  test_domo_instance.c has the rest of the file.
  */
 #include "../../src/domo/domo_reply.c"
+#include "../../src/domo/iso8601.c"
 #include "../../src/domo/operation.c"
 #include "../../src/domo/json.c"
 
