@@ -166,6 +166,7 @@ prepare_socket_set(void)
 	socket_number = number;
 }
 
+/* The loop of a run, as the file header has it. */
 static void
 run_all(Run *run)
 {

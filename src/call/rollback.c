@@ -93,6 +93,10 @@ register_callbacks(void)
 	registered = true;
 }
 
+/*
+ * What is said at an abort must not fail; PREPARE is refused before it
+ * begins.
+ */
 static void
 at_xact_event(XactEvent event, void *arg)
 {
@@ -129,6 +133,10 @@ at_xact_event(XactEvent event, void *arg)
 	}
 }
 
+/*
+ * A savepoint that is released hands its calls on, one that rolls back
+ * warns.
+ */
 static void
 at_subxact_event(SubXactEvent event, SubTransactionId my_subid,
 				 SubTransactionId parent_subid, void *arg)

@@ -232,6 +232,10 @@ dwf_domo_read_request(DwfOperation operation, const DwfField *fields,
 	return set_fault(fault, "unknown operation %d", (int) operation);
 }
 
+/*
+ * By model, version and message name, or by the name of a registered
+ * workflow.
+ */
 static bool
 read_start(const DwfField *fields, int count, DwfRequest *request,
 		   DwfFault *fault)
@@ -314,6 +318,7 @@ read_id(const DwfField *fields, int count, DwfRequest *request,
 	return dwf_domo_check_id(id->key, request->id, fault);
 }
 
+/* The list is checked entry by entry, and sent as it was given. */
 static bool
 read_set_permissions(const DwfField *fields, int count, DwfRequest *request,
 					 DwfFault *fault)

@@ -188,6 +188,7 @@ check_zone(DwfIso8601 *in)
 	return hour > 23 || minute > 59 ? NO_SUCH_ZONE : NULL;
 }
 
+/* Weeks stand alone; else any of the parts, but at least one. */
 static const char *
 check_duration(DwfIso8601 *in)
 {

@@ -216,6 +216,7 @@ get_id(FunctionCallInfo fcinfo)
 	return PG_GETARG_INT64(0);
 }
 
+/* In the queue or in the log; false: neither has one that may be settled. */
 static bool
 settle_by_hand(int64 id, const char *outcome, Datum instance_id,
 			   bool no_instance)

@@ -90,6 +90,7 @@ domowf_resume(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Resuming makes this database the queue's own, too. */
 static void
 set_paused(bool paused, Datum reason, bool no_reason)
 {

@@ -106,6 +106,7 @@ dwf_input_check_value(DwfInputFaults *faults, const DwfInput *input,
 		check_value(faults, input, 0, value);
 }
 
+/* Each element is checked, so that all faults are told at once. */
 static void
 check_list(DwfInputFaults *faults, const DwfInput *input,
 		   const JsonbValue *value)

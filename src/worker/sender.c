@@ -503,6 +503,44 @@ dwf_sender_paused_until(const DwfSender *sender, const char **reason,
 	return until;
 }
 
+bool
+dwf_sender_is_idle(const DwfSender *sender)
+{
+	return sender->in_flight == 0 && sender->ended == NIL;
+}
+
+void
+dwf_sender_try_again(DwfSender *sender)
+{
+	if (!sender->is_open)
+		sender->reopen = true;
+}
+
+List *
+dwf_sender_list_fresh(const DwfSender *sender)
+{
+	List	   *fresh = NIL;
+	ListCell   *cell;
+
+	foreach(cell, sender->ended)
+	{
+		if (((DwfAttempt *) lfirst(cell))->tries == 0)
+			fresh = lappend(fresh, lfirst(cell));
+	}
+	return fresh;
+}
+
+TimestampTz
+dwf_sender_write_at(const DwfSender *sender)
+{
+	TimestampTz first = DT_NOEND;
+	ListCell   *cell;
+
+	foreach(cell, sender->ended)
+		first = Min(first, ((DwfAttempt *) lfirst(cell))->write_at);
+	return first;
+}
+
 static void
 report_lost(const DwfExchange *exchange, void *arg)
 {

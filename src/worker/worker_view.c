@@ -137,6 +137,7 @@ end(ForeignScanState * scan)
 {
 }
 
+/* By position; a table with other columns is refused. */
 static void
 fill(TupleTableSlot *slot, const DwfWorkerStatus *status)
 {
