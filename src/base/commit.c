@@ -124,6 +124,7 @@ tell_others(void)
 		dwf_roster_probe(MyDatabaseId);
 }
 
+/* A prepared transaction tells nobody: whoever ends it is another process. */
 static void
 at_xact_event(XactEvent event, void *arg)
 {

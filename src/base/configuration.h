@@ -36,9 +36,9 @@ extern void dwf_configuration_restore(void);
 /*
  * The setting that sends requests elsewhere than the configuration says
  * ("domowf.base_url"), or NULL; `values` are the settings as they are now, none
- * NULL.  Configured secrets go only where the
- * configuration points: a token and the host that it goes to are one privilege
- * (DESIGN.md).  Raises 55000 where the configuration cannot be read.
+ * NULL.  Configured secrets go only where the configuration points: a token and
+ * the host that it goes to are one privilege.  Raises 55000 where the
+ * configuration cannot be read.
  */
 extern const char *dwf_configuration_diverted_by(const char *const values[DWF_TARGETS]);
 

@@ -3,7 +3,7 @@
  *	  The settings, in alphabetical order, and what guards them.
  *
  * The token.  A plain string setting shows its value in many places, whatever
- * its flags (API.md, "Facts about secrets in settings").  So the value that
+ * its flags (src/README.md, "Secrets in settings").  So the value that
  * the GUC machinery sees is always the empty string: the check hook moves the
  * secret into its `extra`, the assign hook keeps a pointer to that, and the
  * show hook prints stars.  The value seen never changes, so a reload never

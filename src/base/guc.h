@@ -1,6 +1,6 @@
 /*
  * guc.h
- *	  The settings of domowf.  DESIGN.md, "Settings", says what each is for.
+ *	  The settings of domowf.  README.md, "Settings", says what each is for.
  */
 #ifndef DWF_GUC_H
 #define DWF_GUC_H

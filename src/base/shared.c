@@ -68,6 +68,7 @@ request_memory(void)
 		parts[i].request();
 }
 
+/* The entries first, then what others keep; with AddinShmemInitLock held. */
 static void
 start_memory(void)
 {
@@ -301,6 +302,7 @@ dwf_shared_attach(Oid database)
 	return welcome;
 }
 
+/* At the exit of a worker, in whatever way: must not fail. */
 static void
 detach_worker(int code, Datum arg)
 {

@@ -55,12 +55,12 @@ dwf_argument_read(DwfOperation operation, Jsonb *jsonb, DwfRequest *request,
 
 		snprintf(fault->message, sizeof(fault->message),
 				 "invalid %s request: found %s, expected an object",
-				 dwf_domo_operation_name(operation), found);
+				 dwf_operation_name(operation), found);
 		return false;
 	}
 
-	/* a cancel ignores all but an id: `response` of a row can be large */
-	return read_members(jsonb, operation != DWF_CANCEL, fields, &count,
+	/* all but an id is ignored: `response` of a row can be large */
+	return read_members(jsonb, dwf_operation(operation)->asks != DWF_ASKS_ID, fields, &count,
 						fault) &&
 		dwf_domo_read_request(operation, fields, count, request, fault);
 }

@@ -166,6 +166,7 @@ prepare_socket_set(void)
 	socket_number = number;
 }
 
+/* The loop of a run, as the file header has it. */
 static void
 run_all(Run *run)
 {
@@ -220,12 +221,12 @@ settle_ended(Run *run)
 	while ((exchange = dwf_http_harvest(engine)) != NULL)
 	{
 		const DwfRequest *request = exchange->owner;
+		const DwfOperationRow *row = dwf_operation(request->operation);
 
 		dwf_connection_read_reply(run->connection, request->operation,
 								  exchange, &run->reply);
-		if (run->reply.outcome == DWF_DONE)
-			dwf_rollback_note(request->operation,
-							  request->operation == DWF_START ?
+		if (run->reply.outcome == DWF_DONE && row->done != NULL)
+			dwf_rollback_note(request->operation, row->makes_instance ?
 							  run->reply.instance.id : request->id);
 		run->settle(run->arg, request - run->requests, exchange, &run->reply);
 		dwf_domo_free_reply(&run->reply);

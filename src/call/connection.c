@@ -81,6 +81,7 @@ dwf_connection_submit(const DwfConnection *connection, DwfEngine *engine,
 					  const DwfRequest *request, void *owner)
 {
 	DwfHttpRequest http = {
+		.method = dwf_operation(request->operation)->method,
 		.headers = connection->headers,
 		.proxy = connection->proxy,
 		.ca_file = connection->ca_file,

@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
+static void set_utf8(DwfTable *log, int column, const char *text);
 static void set_time(DwfTable *log, int column, bool present,
 					 int64 unix_usec);
 
@@ -51,8 +52,8 @@ dwf_log_call(DwfCallLog *log, const DwfRequest *request,
 	dwf_table_set(table, LOG_ID,
 				  Int64GetDatum(nextval_internal(log->sequence, false)));
 	dwf_table_set_text(table, LOG_OPERATION,
-					   dwf_domo_operation_name(request->operation));
-	dwf_log_set_utf8(table, LOG_WORKFLOW, request->workflow);
+					   dwf_operation_name(request->operation));
+	set_utf8(table, LOG_WORKFLOW, request->workflow);
 	dwf_table_set_text(table, LOG_OUTCOME, "done");
 	dwf_table_set_text(table, LOG_ORIGIN, "call");
 	dwf_table_set(table, LOG_ATTEMPTS, Int32GetDatum(1));
@@ -79,8 +80,8 @@ dwf_log_close(DwfCallLog *log)
 	log->is_open = false;
 }
 
-void
-dwf_log_set_utf8(DwfTable *log, int column, const char *text)
+static void
+set_utf8(DwfTable *log, int column, const char *text)
 {
 	if (text != NULL)
 		log->nulls[column] = !dwf_instance_text(text, &log->values[column]);
@@ -96,16 +97,16 @@ set_time(DwfTable *log, int column, bool present, int64 unix_usec)
 void
 dwf_log_set_instance(DwfTable *log, const DwfInstance *instance)
 {
-	dwf_log_set_utf8(log, LOG_INSTANCE_ID, instance->id);
-	dwf_log_set_utf8(log, LOG_MODEL_ID, instance->model_id);
-	dwf_log_set_utf8(log, LOG_MODEL_NAME, instance->model_name);
-	dwf_log_set_utf8(log, LOG_MODEL_VERSION, instance->model_version);
-	dwf_log_set_utf8(log, LOG_DEPLOYMENT_ID, instance->deployment_id);
-	dwf_log_set_utf8(log, LOG_BPMN_PROCESS_ID, instance->bpmn_process_id);
-	dwf_log_set_utf8(log, LOG_BPMN_PROCESS_NAME, instance->bpmn_process_name);
-	dwf_log_set_utf8(log, LOG_CREATED_BY, instance->created_by);
-	dwf_log_set_utf8(log, LOG_UPDATED_BY, instance->updated_by);
-	dwf_log_set_utf8(log, LOG_INSTANCE_STATUS, instance->status);
+	set_utf8(log, LOG_INSTANCE_ID, instance->id);
+	set_utf8(log, LOG_MODEL_ID, instance->model_id);
+	set_utf8(log, LOG_MODEL_NAME, instance->model_name);
+	set_utf8(log, LOG_MODEL_VERSION, instance->model_version);
+	set_utf8(log, LOG_DEPLOYMENT_ID, instance->deployment_id);
+	set_utf8(log, LOG_BPMN_PROCESS_ID, instance->bpmn_process_id);
+	set_utf8(log, LOG_BPMN_PROCESS_NAME, instance->bpmn_process_name);
+	set_utf8(log, LOG_CREATED_BY, instance->created_by);
+	set_utf8(log, LOG_UPDATED_BY, instance->updated_by);
+	set_utf8(log, LOG_INSTANCE_STATUS, instance->status);
 	set_time(log, LOG_CREATED_ON, instance->has_created_on,
 			 instance->created_on);
 	set_time(log, LOG_UPDATED_ON, instance->has_updated_on,

@@ -39,12 +39,6 @@ extern void dwf_log_call(DwfCallLog *log, const DwfRequest *request,
 /* Closes the log where it is open. */
 extern void dwf_log_close(DwfCallLog *log);
 
-/*
- * Sets a column of the row at hand to text of Domo's, UTF-8; what the database
- * cannot hold, or NULL, stays null.
- */
-extern void dwf_log_set_utf8(DwfTable *log, int column, const char *text);
-
 /* Sets all columns that tell of an instance. */
 extern void dwf_log_set_instance(DwfTable *log, const DwfInstance *instance);
 

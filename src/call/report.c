@@ -2,7 +2,7 @@
  * report.c
  *	  Outcomes in words.
  *
- * SQLSTATEs are DESIGN.md's, "Errors of calls": class 38, which no driver or
+ * SQLSTATEs are those of src/domo/README.md, "Errors of calls": class 38, which no driver or
  * pool repeats by itself.  The message names the operation and the workflow;
  * the detail has Domo's words and its `toe`, the id that Domo's support asks
  * for, or how long each step of a failed exchange took.  Foreign text has been
@@ -49,28 +49,20 @@ shown(const char *text)
 char *
 dwf_report_subject(const DwfRequest *request)
 {
+	const char *subject = dwf_operation(request->operation)->subject;
 	char		id[MAX_NAME];
 	char		message_name[MAX_NAME];
 
 	if (request->workflow != NULL)
 	{
 		dwf_text_show(id, sizeof(id), request->workflow);
-		return psprintf("start of workflow \"%s\"", id);
+		return psprintf("%s \"%s\"", subject, id);
 	}
 	dwf_text_show(id, sizeof(id), request->id);
-	switch (request->operation)
-	{
-		case DWF_START:
-			dwf_text_show(message_name, sizeof(message_name),
-						  request->message_name);
-			return psprintf("start of workflow \"%s\" (message \"%s\")", id,
-							message_name);
-		case DWF_CANCEL:
-			return psprintf("cancel of workflow instance \"%s\"", id);
-		case DWF_SET_PERMISSIONS:
-			return psprintf("set_permissions of workflow \"%s\"", id);
-	}
-	return pstrdup("unknown operation");
+	if (request->message_name == NULL)
+		return psprintf("%s \"%s\"", subject, id);
+	dwf_text_show(message_name, sizeof(message_name), request->message_name);
+	return psprintf("%s \"%s\" (message \"%s\")", subject, id, message_name);
 }
 
 void
@@ -205,9 +197,11 @@ hint_for_refusal(const DwfExchange *exchange, const DwfReply *reply)
 static const char *
 hint_for_doubt(DwfOperation operation, const DwfReply *reply)
 {
-	if (operation == DWF_START && reply->blocked)
+	bool		repeatable = dwf_operation(operation)->repeatable;
+
+	if (!repeatable && reply->blocked)
 		return "Domo blocks the address that this server connects from. An administrator of the Domo instance can add it to the allow list. Look for an instance in Domo all the same before you start the workflow again.";
-	if (operation == DWF_START)
+	if (!repeatable)
 		return "Domo may have started an instance. Look for it in Domo before you start the workflow again.";
 	if (reply->blocked)
 		return "Domo blocks the address that this server connects from. An administrator of the Domo instance can add it to the allow list. To repeat the call is harmless.";

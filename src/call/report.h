@@ -56,7 +56,7 @@ extern Datum dwf_report_attempt(TimestampTz time, const char *class,
 								int http_status, const char *message,
 								const char *toe);
 
-/* The class of an outcome in the words of DESIGN.md's evidence table. */
+/* The class of an outcome in the words of src/domo/README.md. */
 extern const char *dwf_report_class(DwfOutcome outcome);
 
 #endif							/* DWF_REPORT_H */

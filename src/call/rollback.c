@@ -93,6 +93,10 @@ register_callbacks(void)
 	registered = true;
 }
 
+/*
+ * What is said at an abort must not fail; PREPARE is refused before it
+ * begins.
+ */
 static void
 at_xact_event(XactEvent event, void *arg)
 {
@@ -129,6 +133,10 @@ at_xact_event(XactEvent event, void *arg)
 	}
 }
 
+/*
+ * A savepoint that is released hands its calls on, one that rolls back
+ * warns.
+ */
 static void
 at_subxact_event(SubXactEvent event, SubTransactionId my_subid,
 				 SubTransactionId parent_subid, void *arg)
@@ -189,11 +197,6 @@ shown(const Level *level)
 static void
 warn(const Level *level, const char *what)
 {
-	static const char *const done[] = {
-		[DWF_START] = "started",
-		[DWF_CANCEL] = "canceled",
-		[DWF_SET_PERMISSIONS] = "changed permissions of",
-	};
 	static char list[DWF_MAX_NAMED * (MAX_ID_SHOWN + 30)];
 	size_t		used = 0;
 
@@ -204,7 +207,7 @@ warn(const Level *level, const char *what)
 		const Entry *entry = &level->entries[i];
 
 		used += snprintf(list + used, sizeof(list) - used, "%s%s %s",
-						 i == 0 ? "" : ", ", done[entry->operation],
+						 i == 0 ? "" : ", ", dwf_operation(entry->operation)->done,
 						 entry->id);
 	}
 	if (level->total > DWF_MAX_NAMED)

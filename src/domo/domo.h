@@ -4,7 +4,7 @@
  *	  where it goes, what its reply means.
  *
  * Pure: no PostgreSQL, no network, no clock.  All memory is malloc's.
- * Sources: Domo's page and API.md, repeated here where a fact decides.
+ * Sources: Domo's page and README.md, repeated here where a fact decides.
  */
 #ifndef DWF_DOMO_H
 #define DWF_DOMO_H
@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "domo/json.h"
+#include "domo/operation.h"
 #include "http/exchange.h"
 
 /* A workflow variable is at most 1 MB (Domo's documentation). */
@@ -21,14 +22,6 @@
 
 /* Ids are documented as strings without a length; UUIDs today. */
 #define DWF_MAX_ID			1024
-
-/* The documented calls. */
-typedef enum DwfOperation
-{
-	DWF_START,
-	DWF_CANCEL,
-	DWF_SET_PERMISSIONS
-} DwfOperation;
 
 /* One top-level member of the jsonb that a caller gave. */
 typedef struct DwfField
@@ -113,7 +106,7 @@ typedef struct DwfInstance
 typedef struct DwfReply
 {
 	DwfOutcome	outcome;
-	char		sqlstate[6];	/* DESIGN.md, "Errors of calls"; 00000: done */
+	char		sqlstate[6];	/* README.md, "Errors of calls"; 00000: done */
 	DwfInstance instance;		/* start and cancel, when done */
 	char	   *message;		/* Domo's words, valid UTF-8, one line */
 	char	   *toe;			/* the id that Domo's support asks for */
@@ -121,9 +114,6 @@ typedef struct DwfReply
 	DwfJsonNode *root;			/* the body; NULL: it is not JSON */
 	bool		blocked;		/* the page for addresses not allow-listed */
 } DwfReply;
-
-/* The operation's name in SQL: start, cancel, set_permissions. */
-extern const char *dwf_domo_operation_name(DwfOperation operation);
 
 /*
  * Reads a request from the members of the caller's object, in any order.
@@ -148,20 +138,20 @@ extern bool dwf_domo_check_id(const char *what, const char *id,
 extern char *dwf_domo_url(const char *base, const DwfRequest *request);
 
 /*
- * The request's body, malloc'd and terminated, its length in *len.  A cancel
- * has none: NULL and true.  False: no memory.
+ * The request's body, malloc'd and terminated, its length in *len.  An
+ * operation that asks for an id has none: NULL and true.  False: no memory.
  */
 extern bool dwf_domo_body(const DwfRequest *request, char **body, size_t *len);
 
 /*
- * Decides what became of a request: DESIGN.md's evidence table.  `sensible`
+ * Decides what became of a request (README.md, "Evidence").  `sensible`
  * is whether the body of a 2xx reply is what the operation promises.
  */
 extern DwfOutcome dwf_domo_classify(DwfPhase phase, int curl_code,
 									int http_status, bool sensible);
 
 /*
- * The SQLSTATE of an outcome: DESIGN.md's table of errors.
+ * The SQLSTATE of an outcome (README.md, "Errors of calls").
  */
 extern void dwf_domo_sqlstate(DwfOperation operation, DwfOutcome outcome,
 							  DwfPhase phase, int http_status,
@@ -180,7 +170,7 @@ extern void dwf_domo_free_reply(DwfReply *reply);
 
 /*
  * Reads an instance object.  Returns NULL, or a constant phrase where it is
- * not one.  Only `id` is relied on (API.md).  Its strings last as long as both
+ * not one.  Only `id` is relied on (README.md).  Its strings last as long as both
  * the node and the instance do.
  */
 extern const char *dwf_domo_read_instance(const DwfJsonNode *node,

@@ -10,6 +10,7 @@
  * operation promises; and what is neither leaves the outcome in doubt.
  */
 #include "domo/domo.h"
+#include "domo/iso8601.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -20,7 +21,6 @@
 #define MAX_MESSAGE		1000
 #define MAX_TOE			200
 
-#define USECS_PER_SEC	INT64_C(1000000)
 
 /* 0001-01-01 and 10000-01-01 as seconds since 1970: what both sides hold. */
 #define MIN_EPOCH		INT64_C(-62135596800)
@@ -67,11 +67,6 @@ static bool is_blank(const char *text, size_t len);
 static bool is_html(const DwfExchange *exchange);
 static char *html_title(const char *text, size_t len);
 static const char *find(const char *text, size_t len, const char *what);
-static bool read_digits(const char **at, int count, int *value);
-static bool read_zone(const char **at, int *seconds);
-static bool read_iso_time(const char *text, int64_t *usec);
-static int64_t days_from_civil(int year, int month, int day);
-static int	days_in_month(int year, int month);
 
 DwfOutcome
 dwf_domo_classify(DwfPhase phase, int curl_code, int http_status,
@@ -122,7 +117,7 @@ dwf_domo_sqlstate(DwfOperation operation, DwfOutcome outcome, DwfPhase phase,
 			return;
 		case DWF_IN_DOUBT:
 			/* an answer to what may be repeated, though a senseless one */
-			if (operation != DWF_START && phase >= DWF_PHASE_STATUS &&
+			if (dwf_operation(operation)->repeatable && phase >= DWF_PHASE_STATUS &&
 				http_status != 408)
 				code = "38U03";
 			else
@@ -171,20 +166,21 @@ static const char *
 read_success(DwfOperation operation, const DwfExchange *exchange,
 			 DwfReply *reply)
 {
+	DwfPromise	promises = dwf_operation(operation)->promises;
 	const char *fault;
 
 	if (exchange->oversize)
 		return "it is larger than domowf.max_response_size";
 
 	/* the page documents no body for a permission change */
-	if (operation == DWF_SET_PERMISSIONS &&
+	if (promises == DWF_PROMISES_NOTHING &&
 		is_blank(exchange->body, exchange->body_len))
 		return NULL;
 	if (is_html(exchange))
 		return "it is an HTML page";
 
 	reply->root = dwf_json_parse(exchange->body, exchange->body_len, &fault);
-	if (reply->root == NULL || operation == DWF_SET_PERMISSIONS)
+	if (reply->root == NULL || promises == DWF_PROMISES_NOTHING)
 		return fault;
 	return dwf_domo_read_instance(reply->root, &reply->instance);
 }
@@ -242,7 +238,7 @@ read_text(const DwfJsonNode *node, char *number, size_t size)
 	return number;
 }
 
-/* The page prints null as a string; v2 clients saw CANCELLED (API.md). */
+/* The page prints null as a string; v2 clients saw CANCELLED (README.md). */
 static void
 fix_status(DwfInstance *instance)
 {
@@ -275,7 +271,7 @@ read_error(const DwfExchange *exchange, DwfReply *reply)
 {
 	const char *fault;
 
-	/* the page for addresses that are not allow-listed (API.md) */
+	/* the page for addresses that are not allow-listed (README.md) */
 	reply->blocked =
 		strstr(exchange->location, "whitelist/blocked") != NULL ||
 		find(exchange->body, exchange->body_len, "Domo - Blocked") != NULL;
@@ -432,7 +428,7 @@ dwf_domo_read_time(const DwfJsonNode *node, int64_t *usec)
 	double		msec;
 
 	if (text != NULL)
-		return read_iso_time(text, usec);
+		return dwf_iso8601_read_time(text, usec);
 	if (!dwf_json_number(node, &msec) ||
 		!(msec >= (double) MIN_EPOCH * 1000 &&
 		  msec < (double) MAX_EPOCH * 1000))
@@ -442,112 +438,4 @@ dwf_domo_read_time(const DwfJsonNode *node, int64_t *usec)
 	*usec = (int64_t) floor(msec) * 1000 +
 		(int64_t) floor((msec - floor(msec)) * 1000.0 + 0.5);
 	return true;
-}
-
-/* Reads exactly `count` digits and moves on behind them. */
-static bool
-read_digits(const char **at, int count, int *value)
-{
-	*value = 0;
-	for (int i = 0; i < count; i++)
-	{
-		if (**at < '0' || **at > '9')
-			return false;
-		*value = *value * 10 + (**at - '0');
-		(*at)++;
-	}
-	return true;
-}
-
-/* Reads Z, +hh:mm, +hhmm or +hh up to the end of the text. */
-static bool
-read_zone(const char **at, int *seconds)
-{
-	int			hours;
-	int			minutes = 0;
-	bool		west = **at == '-';
-
-	*seconds = 0;
-	if (**at == 'Z' || **at == 'z')
-		return *++(*at) == '\0';
-	if (**at != '+' && **at != '-')
-		return false;
-	(*at)++;
-	if (!read_digits(at, 2, &hours))
-		return false;
-	if (**at == ':' && *++(*at) == '\0')
-		return false;
-	if (**at != '\0' && !read_digits(at, 2, &minutes))
-		return false;
-	if (**at != '\0' || hours > 15 || minutes > 59)
-		return false;
-	*seconds = (hours * 60 + minutes) * 60 * (west ? -1 : 1);
-	return true;
-}
-
-/* YYYY-MM-DDThh:mm:ss[.fraction]zone, RFC 3339 with ISO 8601's short zones. */
-static bool
-read_iso_time(const char *text, int64_t *usec)
-{
-	const char *at = text;
-	int			year,
-				month,
-				day,
-				hour,
-				minute,
-				second,
-				zone;
-	int64_t		fraction = 0;
-	int64_t		weight = USECS_PER_SEC / 10;
-
-	if (!read_digits(&at, 4, &year) || *at++ != '-' ||
-		!read_digits(&at, 2, &month) || *at++ != '-' ||
-		!read_digits(&at, 2, &day) || (*at != 'T' && *at != ' '))
-		return false;
-	at++;
-	if (!read_digits(&at, 2, &hour) || *at++ != ':' ||
-		!read_digits(&at, 2, &minute) || *at++ != ':' ||
-		!read_digits(&at, 2, &second))
-		return false;
-	if (*at == '.' || *at == ',')
-	{
-		if (*++at < '0' || *at > '9')
-			return false;
-		for (; *at >= '0' && *at <= '9'; at++, weight /= 10)
-			fraction += (*at - '0') * weight;
-	}
-	if (!read_zone(&at, &zone))
-		return false;
-
-	/* a leap second is counted as the one that follows, as PostgreSQL does */
-	if (year < 1 || month < 1 || month > 12 || day < 1 ||
-		day > days_in_month(year, month) || hour > 23 || minute > 59 ||
-		second > 60)
-		return false;
-	*usec = (days_from_civil(year, month, day) * 86400 + hour * 3600 +
-			 minute * 60 + second - zone) * USECS_PER_SEC + fraction;
-	return true;
-}
-
-/*
- * Days since 1970-01-01 in the proleptic Gregorian calendar, for years from 1:
- * years start in March, so that the leap day is the last one.
- */
-static int64_t
-days_from_civil(int year, int month, int day)
-{
-	int64_t		y = year - (month <= 2);
-	int64_t		m = (month + 9) % 12;
-
-	return y * 365 + y / 4 - y / 100 + y / 400 +
-		(m * 306 + 5) / 10 + day - 1 - 719468;
-}
-
-static int
-days_in_month(int year, int month)
-{
-	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-	bool		leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-
-	return days[month - 1] + (month == 2 && leap);
 }

@@ -50,7 +50,7 @@ static const KeyRule entry_rules[] = {
 
 #define LENGTH(array) ((int) (sizeof(array) / sizeof((array)[0])))
 
-/* Domo's page, and READ_CONTENT as seen in clients (API.md). */
+/* Domo's page, and READ_CONTENT as seen in clients (README.md). */
 static const char *const permission_names[] = {
 	"ADMIN", "SHARE", "DELETE", "WRITE", "READ", "EXPORT", "EXECUTE",
 	"UPDATE_CONTENT", "READ_CONTENT",
@@ -73,8 +73,8 @@ static bool read_start(const DwfField *fields, int count,
 					   DwfRequest *request, DwfFault *fault);
 static bool read_workflow_start(const DwfField *fields, int count,
 								DwfRequest *request, DwfFault *fault);
-static bool read_cancel(const DwfField *fields, int count,
-						DwfRequest *request, DwfFault *fault);
+static bool read_id(const DwfField *fields, int count,
+					DwfRequest *request, DwfFault *fault);
 static bool read_set_permissions(const DwfField *fields, int count,
 								 DwfRequest *request, DwfFault *fault);
 static bool check_entry(const DwfJsonNode *entry, int number,
@@ -85,21 +85,6 @@ static bool knows_permission(const char *name);
 static bool check_text(const char *what, const char *text, DwfFault *fault);
 static bool check_size(const char *what, size_t len, DwfFault *fault);
 static char *append_encoded(char *out, const char *text);
-
-const char *
-dwf_domo_operation_name(DwfOperation operation)
-{
-	switch (operation)
-	{
-		case DWF_START:
-			return "start";
-		case DWF_CANCEL:
-			return "cancel";
-		case DWF_SET_PERMISSIONS:
-			return "set_permissions";
-	}
-	return "unknown";
-}
 
 /* Fills in the message; returns false so that callers can return it. */
 static bool
@@ -235,18 +220,22 @@ dwf_domo_read_request(DwfOperation operation, const DwfField *fields,
 	memset(fault, 0, sizeof(*fault));
 	request->operation = operation;
 
-	switch (operation)
+	switch (dwf_operation(operation)->asks)
 	{
-		case DWF_START:
+		case DWF_ASKS_START:
 			return read_start(fields, count, request, fault);
-		case DWF_CANCEL:
-			return read_cancel(fields, count, request, fault);
-		case DWF_SET_PERMISSIONS:
+		case DWF_ASKS_ID:
+			return read_id(fields, count, request, fault);
+		case DWF_ASKS_PERMISSIONS:
 			return read_set_permissions(fields, count, request, fault);
 	}
 	return set_fault(fault, "unknown operation %d", (int) operation);
 }
 
+/*
+ * By model, version and message name, or by the name of a registered
+ * workflow.
+ */
 static bool
 read_start(const DwfField *fields, int count, DwfRequest *request,
 		   DwfFault *fault)
@@ -290,14 +279,15 @@ read_workflow_start(const DwfField *fields, int count, DwfRequest *request,
 }
 
 /*
- * A cancel takes the id from "instanceId" or "id" and ignores every other
+ * Takes the id of an instance from "instanceId" or "id" and ignores every other
  * key, so that to_jsonb() of an instance row, or of a row of a user's log
  * whose own "id" is a number, can be given as it is.
  */
 static bool
-read_cancel(const DwfField *fields, int count, DwfRequest *request,
-			DwfFault *fault)
+read_id(const DwfField *fields, int count, DwfRequest *request,
+		DwfFault *fault)
 {
+	const char *what = dwf_operation(request->operation)->invalid;
 	const DwfField *id = NULL;
 	const DwfField *instance_id = NULL;
 
@@ -309,25 +299,26 @@ read_cancel(const DwfField *fields, int count, DwfRequest *request,
 			instance_id = &fields[i];
 	}
 	if (id == NULL && instance_id == NULL)
-		return set_fault(fault, "invalid cancel request: key \"id\" is "
+		return set_fault(fault, "invalid %s request: key \"id\" is "
 						 "missing, expected a string in \"id\" or "
-						 "\"instanceId\"");
+						 "\"instanceId\"", what);
 	if (id != NULL && instance_id != NULL && id->type == DWF_JSON_STRING &&
 		instance_id->type == DWF_JSON_STRING &&
 		strcmp(id->text, instance_id->text) != 0)
-		return set_fault(fault, "invalid cancel request: keys \"id\" and "
+		return set_fault(fault, "invalid %s request: keys \"id\" and "
 						 "\"instanceId\" are two different strings, expected "
-						 "one instance");
+						 "one instance", what);
 	if (instance_id != NULL)
 		id = instance_id;
 	if (id->type != DWF_JSON_STRING)
-		return set_fault(fault, "invalid cancel request: key \"%s\" is %s, "
-						 "expected a string", id->key,
+		return set_fault(fault, "invalid %s request: key \"%s\" is %s, "
+						 "expected a string", what, id->key,
 						 with_article(id->type));
 	request->id = id->text;
 	return dwf_domo_check_id(id->key, request->id, fault);
 }
 
+/* The list is checked entry by entry, and sent as it was given. */
 static bool
 read_set_permissions(const DwfField *fields, int count, DwfRequest *request,
 					 DwfFault *fault)
@@ -496,33 +487,18 @@ check_size(const char *what, size_t len, DwfFault *fault)
 char *
 dwf_domo_url(const char *base, const DwfRequest *request)
 {
-	const char *before = "";
-	const char *after = "";
+	const DwfOperationRow *row = dwf_operation(request->operation);
+	const char *after = row->path_end == NULL ? "" : row->path_end;
 	char	   *url;
 	char	   *at;
 
-	switch (request->operation)
-	{
-		case DWF_START:
-			before = "/api/workflow/v1/instances/message";
-			break;
-		case DWF_CANCEL:
-			before = "/api/workflow/v1/instances/";
-			after = "/cancel";
-			break;
-		case DWF_SET_PERMISSIONS:
-			before = "/api/workflow/v1/models/";
-			after = "/permissions";
-			break;
-	}
-
 	/* every byte of the id may become three */
-	url = malloc(strlen(base) + strlen(before) + 3 * strlen(request->id) +
+	url = malloc(strlen(base) + strlen(row->path) + 3 * strlen(request->id) +
 				 strlen(after) + 1);
 	if (url == NULL)
 		return NULL;
-	at = stpcpy(stpcpy(url, base), before);
-	if (request->operation != DWF_START)
+	at = stpcpy(stpcpy(url, base), row->path);
+	if (row->path_end != NULL)
 		at = append_encoded(at, request->id);
 	stpcpy(at, after);
 	return url;
@@ -565,15 +541,15 @@ dwf_domo_body(const DwfRequest *request, char **body, size_t *len)
 
 	*body = NULL;
 	*len = 0;
-	switch (request->operation)
+	switch (dwf_operation(request->operation)->asks)
 	{
-		case DWF_START:
+		case DWF_ASKS_START:
 			*body = dwf_json_build(members, LENGTH(members), len);
 			return *body != NULL;
-		case DWF_CANCEL:
+		case DWF_ASKS_ID:
 			return true;
-		case DWF_SET_PERMISSIONS:
-			/* a bare array (API.md); the caller's text is just that */
+		case DWF_ASKS_PERMISSIONS:
+			/* a bare array (README.md); the caller's text is just that */
 			if (request->has_null_name)
 				*body = dwf_json_drop_nulls(request->data, request->data_len,
 											"name", len);

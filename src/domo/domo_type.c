@@ -3,9 +3,10 @@
  *	  Domo's input types: their names, and the strings that are values of them.
  *
  * Pure: it must not know PostgreSQL, JSON or the clock.  The forms are those of
- * API.md, "Input types for data".
+ * README.md, "Input types".
  */
 #include "domo/domo_type.h"
+#include "domo/iso8601.h"
 
 #include <string.h>
 
@@ -43,24 +44,13 @@ static const struct
 #define EMPTY			"it is empty"
 #define FRACTION		"it has a fraction"
 
-/* Text that is read from left to right. */
-typedef struct Reader
-{
-	const char *at;
-	const char *end;
-} Reader;
-
-static const char *check_date(Reader *in);
-static const char *check_time(Reader *in);
-static const char *check_date_time(Reader *in);
-static const char *check_zone(Reader *in);
-static const char *check_duration(Reader *in);
-static int	read_parts(Reader *in, const char *units, bool with_fraction);
-static int	days_of(int year, int month);
-static bool take(Reader *in, char c);
-static bool take_digits(Reader *in, int count, int *value);
-static int	skip_digits(Reader *in);
-static bool take_fraction(Reader *in);
+static const char *check_date(DwfIso8601 *in);
+static const char *check_time(DwfIso8601 *in);
+static const char *check_date_time(DwfIso8601 *in);
+static const char *check_zone(DwfIso8601 *in);
+static const char *check_duration(DwfIso8601 *in);
+static int	read_parts(DwfIso8601 *in, const char *units, bool with_fraction);
+static bool take_fraction(DwfIso8601 *in);
 
 bool
 dwf_domo_read_type(const char *name, DwfInputType *type)
@@ -97,7 +87,7 @@ dwf_domo_type_is_string(DwfInputType type)
 const char *
 dwf_domo_check_string(DwfInputType type, const char *text, size_t len)
 {
-	Reader		in = {text, text + len};
+	DwfIso8601	in = {text, text + len};
 	const char *fault = NULL;
 
 	switch (type)
@@ -134,53 +124,44 @@ dwf_domo_check_string(DwfInputType type, const char *text, size_t len)
 
 /* A check that says more than OTHER_FORM has read on to the value's end. */
 static const char *
-check_date(Reader *in)
+check_date(DwfIso8601 *in)
 {
 	int			year;
 	int			month;
 	int			day;
 
-	if (!take_digits(in, 4, &year) || !take(in, '-') ||
-		!take_digits(in, 2, &month) || !take(in, '-') ||
-		!take_digits(in, 2, &day))
+	if (!dwf_iso8601_take_digits(in, 4, &year) || !dwf_iso8601_take(in, '-') ||
+		!dwf_iso8601_take_digits(in, 2, &month) || !dwf_iso8601_take(in, '-') ||
+		!dwf_iso8601_take_digits(in, 2, &day))
 		return OTHER_FORM;
 	if (year < 1 || month < 1 || month > 12 || day < 1 ||
-		day > days_of(year, month))
+		day > dwf_iso8601_days_in_month(year, month))
 		return NO_SUCH_DAY;
 	return NULL;
 }
 
-static int
-days_of(int year, int month)
-{
-	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-	bool		is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-
-	return days[month - 1] + (month == 2 && is_leap ? 1 : 0);
-}
-
 static const char *
-check_time(Reader *in)
+check_time(DwfIso8601 *in)
 {
 	int			hour;
 	int			minute;
 	int			second;
 
-	if (!take_digits(in, 2, &hour) || !take(in, ':') ||
-		!take_digits(in, 2, &minute) || !take(in, ':') ||
-		!take_digits(in, 2, &second) || !take_fraction(in))
+	if (!dwf_iso8601_take_digits(in, 2, &hour) || !dwf_iso8601_take(in, ':') ||
+		!dwf_iso8601_take_digits(in, 2, &minute) || !dwf_iso8601_take(in, ':') ||
+		!dwf_iso8601_take_digits(in, 2, &second) || !take_fraction(in))
 		return OTHER_FORM;
 	return hour > 23 || minute > 59 || second > 59 ? NO_SUCH_TIME : NULL;
 }
 
 static const char *
-check_date_time(Reader *in)
+check_date_time(DwfIso8601 *in)
 {
 	const char *date = check_date(in);
 	const char *time = OTHER_FORM;
 	const char *zone = OTHER_FORM;
 
-	if (take(in, 'T'))
+	if (dwf_iso8601_take(in, 'T'))
 		time = check_time(in);
 	if (time == NULL || *time != '\0')
 		zone = check_zone(in);
@@ -192,33 +173,34 @@ check_date_time(Reader *in)
 }
 
 static const char *
-check_zone(Reader *in)
+check_zone(DwfIso8601 *in)
 {
 	int			hour;
 	int			minute;
 
 	if (in->at == in->end)
 		return NO_ZONE;
-	if (take(in, 'Z'))
+	if (dwf_iso8601_take(in, 'Z'))
 		return NULL;
-	if ((!take(in, '+') && !take(in, '-')) || !take_digits(in, 2, &hour) ||
-		!take(in, ':') || !take_digits(in, 2, &minute))
+	if ((!dwf_iso8601_take(in, '+') && !dwf_iso8601_take(in, '-')) || !dwf_iso8601_take_digits(in, 2, &hour) ||
+		!dwf_iso8601_take(in, ':') || !dwf_iso8601_take_digits(in, 2, &minute))
 		return OTHER_FORM;
 	return hour > 23 || minute > 59 ? NO_SUCH_ZONE : NULL;
 }
 
+/* Weeks stand alone; else any of the parts, but at least one. */
 static const char *
-check_duration(Reader *in)
+check_duration(DwfIso8601 *in)
 {
 	int			parts;
 
-	take(in, '-');
-	if (!take(in, 'P'))
+	dwf_iso8601_take(in, '-');
+	if (!dwf_iso8601_take(in, 'P'))
 		return OTHER_FORM;
 	if (in->at < in->end && in->end[-1] == 'W')
 		return read_parts(in, "W", false) == 1 ? NULL : OTHER_FORM;
 	parts = read_parts(in, "YMD", false);
-	if (take(in, 'T'))
+	if (dwf_iso8601_take(in, 'T'))
 	{
 		int			more = read_parts(in, "HMS", true);
 
@@ -234,19 +216,19 @@ check_duration(Reader *in)
  * one may have a fraction.  Returns how many.  What it stops at is not read.
  */
 static int
-read_parts(Reader *in, const char *units, bool with_fraction)
+read_parts(DwfIso8601 *in, const char *units, bool with_fraction)
 {
 	int			parts = 0;
 
 	for (; *units != '\0'; units++)
 	{
-		Reader		part = *in;
+		DwfIso8601	part = *in;
 
-		if (skip_digits(&part) == 0)
+		if (dwf_iso8601_skip_digits(&part) == 0)
 			break;
 		if (with_fraction && units[1] == '\0' && !take_fraction(&part))
 			break;
-		if (take(&part, *units))
+		if (dwf_iso8601_take(&part, *units))
 		{
 			*in = part;
 			parts++;
@@ -255,49 +237,15 @@ read_parts(Reader *in, const char *units, bool with_fraction)
 	return parts;
 }
 
-/* Reads a character, if it is this one. */
-static bool
-take(Reader *in, char c)
-{
-	if (in->at == in->end || *in->at != c)
-		return false;
-	in->at++;
-	return true;
-}
-
-/* Reads so many digits. */
-static bool
-take_digits(Reader *in, int count, int *value)
-{
-	for (*value = 0; count > 0; count--, in->at++)
-	{
-		if (in->at == in->end || *in->at < '0' || *in->at > '9')
-			return false;
-		*value = *value * 10 + (*in->at - '0');
-	}
-	return true;
-}
-
-/* Reads all digits that follow; returns how many. */
-static int
-skip_digits(Reader *in)
-{
-	const char *start = in->at;
-
-	while (in->at < in->end && *in->at >= '0' && *in->at <= '9')
-		in->at++;
-	return in->at - start;
-}
-
 /* Reads a fraction, if there is one; false where it is none. */
 static bool
-take_fraction(Reader *in)
+take_fraction(DwfIso8601 *in)
 {
 	int			digits;
 
-	if (!take(in, '.'))
+	if (!dwf_iso8601_take(in, '.'))
 		return true;
-	digits = skip_digits(in);
+	digits = dwf_iso8601_skip_digits(in);
 	return digits >= 1 && digits <= MAX_FRACTION;
 }
 

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Domo's input types (API.md, "Input types for data"). */
+/* Domo's input types (README.md, "Input types"). */
 typedef enum DwfInputType
 {
 	DWF_INPUT_TEXT,

@@ -357,27 +357,6 @@ dwf_json_type(const DwfJsonNode *node)
 	return DWF_JSON_NULL;
 }
 
-const char *
-dwf_json_type_name(DwfJsonType type)
-{
-	switch (type)
-	{
-		case DWF_JSON_NULL:
-			return "null";
-		case DWF_JSON_BOOLEAN:
-			return "boolean";
-		case DWF_JSON_NUMBER:
-			return "number";
-		case DWF_JSON_STRING:
-			return "string";
-		case DWF_JSON_ARRAY:
-			return "array";
-		case DWF_JSON_OBJECT:
-			return "object";
-	}
-	return "unknown";
-}
-
 const DwfJsonNode *
 dwf_json_get(const DwfJsonNode *object, const char *key)
 {

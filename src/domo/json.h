@@ -55,9 +55,6 @@ extern void dwf_json_free(DwfJsonNode *root);
 /* What a node is; a NULL node is DWF_JSON_NULL. */
 extern DwfJsonType dwf_json_type(const DwfJsonNode *node);
 
-/* The type's name as JSON has it, a constant ("object"). */
-extern const char *dwf_json_type_name(DwfJsonType type);
-
 /* A member of an object by its exact key; NULL where there is none. */
 extern const DwfJsonNode *dwf_json_get(const DwfJsonNode *object,
 									   const char *key);

@@ -22,6 +22,12 @@ typedef enum DwfPhase
 	DWF_PHASE_COMPLETE			/* the whole reply is here */
 } DwfPhase;
 
+typedef enum DwfMethod
+{
+	DWF_POST,
+	DWF_GET						/* without a body */
+} DwfMethod;
+
 /*
  * A request to submit.  `url` and `body` are malloc'd and pass into the
  * engine's ownership with dwf_http_submit(), whatever it returns; `body` may
@@ -30,6 +36,7 @@ typedef enum DwfPhase
  */
 typedef struct DwfHttpRequest
 {
+	DwfMethod	method;
 	char	   *url;
 	char	   *body;
 	size_t		body_len;
@@ -39,7 +46,6 @@ typedef struct DwfHttpRequest
 	int			connect_timeout;	/* milliseconds */
 	int			timeout;		/* milliseconds, for the whole exchange */
 	size_t		max_response;	/* bytes of body kept at most */
-	bool		close_after;	/* do not keep the connection */
 	void	   *owner;			/* comes back with the exchange */
 } DwfHttpRequest;
 
@@ -52,7 +58,6 @@ typedef struct DwfTimings
 	int64_t		send;
 	int64_t		wait;
 	int64_t		receive;
-	int64_t		total;
 } DwfTimings;
 
 /*

@@ -42,6 +42,7 @@ static const HeaderRule header_rules[] = {
 	sizeof(((DwfSlot *) 0)->retry_after)},
 };
 
+static bool set_method(DwfSlot *slot, DwfMethod method);
 static bool set_url(DwfSlot *slot);
 static bool set_headers(DwfSlot *slot, const char *const *headers);
 static bool set_proxy(DwfSlot *slot, const char *proxy);
@@ -134,19 +135,29 @@ dwf_transfer_set_request(DwfSlot *slot, const DwfHttpRequest *request)
 	return set_url(slot) && set_headers(slot, request->headers) &&
 		set_proxy(slot, request->proxy) &&
 		set_ca_file(slot, request->ca_file) &&
-		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
-						 (curl_off_t) slot->body_len) == CURLE_OK &&
-		curl_easy_setopt(easy, CURLOPT_POSTFIELDS,
-						 slot->body == NULL ? "" : slot->body) == CURLE_OK &&
+		set_method(slot, request->method) &&
 		curl_easy_setopt(easy, CURLOPT_KEEP_SENDING_ON_ERROR,
 						 slot->body_len == 0 ? 1L : 0L) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
 						 (long) request->connect_timeout) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
 						 (long) request->timeout) == CURLE_OK &&
-		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L) == CURLE_OK &&
-		curl_easy_setopt(easy, CURLOPT_FORBID_REUSE,
-						 request->close_after ? 1L : 0L) == CURLE_OK;
+		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L) == CURLE_OK;
+}
+
+/* After a body was set, which makes it a POST, a GET is asked for. */
+static bool
+set_method(DwfSlot *slot, DwfMethod method)
+{
+	CURL	   *easy = slot->easy;
+
+	return curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+							(curl_off_t) slot->body_len) == CURLE_OK &&
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS,
+						 slot->body == NULL ? "" : slot->body) == CURLE_OK &&
+		(method == DWF_POST ?
+		 curl_easy_setopt(easy, CURLOPT_POST, 1L) :
+		 curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L)) == CURLE_OK;
 }
 
 /*
@@ -509,7 +520,7 @@ fill_timings(DwfSlot *slot, int64_t total, DwfTimings *timings)
 
 	*timings = (DwfTimings)
 	{
-		-1, -1, -1, -1, -1, -1, total
+		-1, -1, -1, -1, -1, -1
 	};
 	timings->resolve = lookup > 0 || slot->asked ? lookup : total;
 	if (lookup == 0 && !slot->asked)

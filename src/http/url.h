@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* An instance name is at most 50 characters (API.md). */
+/* An instance name is at most 50 characters (src/domo/README.md). */
 #define DWF_MAX_INSTANCE	50
 
 /* Room for "https://", a name, ".domo.com" and the end. */

@@ -1,6 +1,6 @@
 /*
  * control.c
- *	  What a person does with requests: retry, discard, resolve, pause, resume.
+ *	  What a person does with requests: retry, discard, resolve.
  *
  * Each acts only on what its caller may see (domowf.may_see()), and only on a
  * state in which nobody is sending: a row in `sending` belongs to the worker.
@@ -14,6 +14,7 @@
 #include "base/owner.h"
 #include "base/quota.h"
 #include "call/argument.h"
+#include "queue/archive.h"
 #include "queue/lane.h"
 #include "queue/notice.h"
 #include "queue/order.h"
@@ -32,8 +33,6 @@
 PG_FUNCTION_INFO_V1(domowf_retry);
 PG_FUNCTION_INFO_V1(domowf_discard);
 PG_FUNCTION_INFO_V1(domowf_resolve);
-PG_FUNCTION_INFO_V1(domowf_pause);
-PG_FUNCTION_INFO_V1(domowf_resume);
 PG_FUNCTION_INFO_V1(domowf_created);
 
 #define MAX_PARAMS	7
@@ -43,9 +42,8 @@ PG_FUNCTION_INFO_V1(domowf_created);
  * to be sent now, or NULL
  */
 static const char retry_queued[] =
-"WITH o AS (SELECT id, state FROM domowf.queue WHERE id = $1 "
-"AND state IN ('queued', 'in_doubt') "
-"AND domowf.may_see($2, requested_by_oid) FOR UPDATE) "
+"WITH o AS (SELECT id, state FROM domowf.queue WHERE " DWF_SQL_OPEN
+"FOR UPDATE) "
 "UPDATE domowf.queue q SET state = 'queued', attempts = 0, failures = 0, "
 "request = coalesce($7, request), "
 "owner = NULL, run_at = now(), "
@@ -55,67 +53,40 @@ static const char retry_queued[] =
 "RETURNING CASE o.state WHEN 'in_doubt' THEN 1 ELSE 0 END, q.lane, "
 "NULL::text, NULL::text, q.requested_by_oid";
 
-/* what can be retried of the log */
-#define RETRIABLE \
-	"id = $1 AND origin = 'request' AND outcome IN ('rejected', 'expired') " \
-	"AND request IS NOT NULL AND domowf.may_see($2, requested_by_oid)"
-
 /* what 1.0 settled has no order_space: its workflows shared one */
 static const char find_settled[] =
 "SELECT operation, workflow, requested_by_oid, order_key, "
 "coalesce(order_space, CASE WHEN workflow IS NOT NULL "
 "THEN 'scope:domowf 1.0' WHEN operation = 'set_permissions' THEN 'model:' "
 "ELSE 'role:' || requested_by_oid END) "
-"FROM domowf.log WHERE " RETRIABLE;
+"FROM domowf.log WHERE " DWF_SQL_RETRIABLE;
 
 /*
  * $3 the order_space, $5 whether it stands behind another one of its order
  * key, $6 the lane, $7 as above
  */
 static const char retry_settled[] =
-"WITH d AS (DELETE FROM domowf.log WHERE " RETRIABLE " RETURNING *), "
-"k AS (INSERT INTO domowf.key SELECT coalesce(workflow, operation), key, "
-"id FROM d WHERE key IS NOT NULL) "
-"INSERT INTO domowf.queue (id, state, waiting, operation, workflow, request, "
-"on_doubt, max_attempts, attempts, failures, claim, key, order_key, source, "
-"requested_by, requested_by_oid, batch, enqueued_at, run_at, due, sent_at, "
-"http_status, error, errors, order_space, lane) "
-"SELECT id, 'queued', $5, operation, workflow, coalesce($7, request), "
-"on_doubt, max_attempts, 0, 0, 0, key, order_key, source, requested_by, "
-"requested_by_oid, batch, enqueued_at, now(), "
-"CASE WHEN $5 THEN 'infinity' ELSE now() END, sent_at, http_status, error, "
-"errors, CASE WHEN order_key IS NOT NULL THEN $3 END, $6 "
-"FROM d RETURNING 1, $6, NULL::text, NULL::text, "
-"requested_by_oid";
+"WITH d AS (DELETE FROM domowf.log WHERE " DWF_SQL_RETRIABLE "RETURNING *), "
+"k AS (" DWF_SQL_TAKE_KEY("d") ") "
+DWF_SQL_TO_QUEUE("coalesce($7, request)", "$5",
+				 "CASE WHEN $5 THEN 'infinity' ELSE now() END",
+				 "CASE WHEN order_key IS NOT NULL THEN $3 END", "$6")
+"RETURNING 1, $6, NULL::text, NULL::text, requested_by_oid";
 
 /* $3 the outcome, $4 an instance id or NULL, $5 whether to keep the request */
 static const char settle_queued[] =
-"WITH d AS (DELETE FROM domowf.queue WHERE id = $1 "
-"AND state IN ('queued', 'in_doubt') "
-"AND domowf.may_see($2, requested_by_oid) RETURNING *), "
-"k AS (DELETE FROM domowf.key USING d WHERE $3 <> 'done' "
-"AND key.scope = coalesce(d.workflow, d.operation) AND key.key = d.key "
-"AND key.request_id = d.id) "
-"INSERT INTO domowf.log (id, operation, workflow, outcome, origin, key, "
-"order_key, source, attempts, http_status, instance_id, request, error, "
-"errors, requested_by, requested_by_oid, enqueued_at, sent_at, "
-"settled_at, batch, on_doubt, max_attempts, expires_at, order_space) "
-"SELECT id, operation, workflow, $3, 'request', key, order_key, source, "
-"attempts, http_status, $4, CASE WHEN $5 THEN request END, error, errors, "
-"requested_by, requested_by_oid, enqueued_at, sent_at, "
-"clock_timestamp(), batch, on_doubt, max_attempts, expires_at, order_space "
-"FROM d RETURNING (SELECT CASE state WHEN 'in_doubt' THEN 0 ELSE -1 END "
-"FROM d), NULL::bigint, order_space, order_key, "
-"requested_by_oid";
+"WITH d AS (DELETE FROM domowf.queue WHERE " DWF_SQL_OPEN "RETURNING *), "
+"k AS (" DWF_SQL_GIVE_BACK_KEY "AND $3 <> 'done') "
+DWF_SQL_TO_LOG("$3", "$4", "CASE WHEN $5 THEN request END", "error",
+			   "clock_timestamp()")
+"RETURNING (SELECT CASE state WHEN 'in_doubt' THEN 0 ELSE -1 END FROM d), "
+"NULL::bigint, order_space, order_key, requested_by_oid";
 
 static const char settle_settled[] =
 "WITH u AS (UPDATE domowf.log SET outcome = $3, "
 "instance_id = coalesce($4, instance_id), settled_at = clock_timestamp() "
-"WHERE id = $1 AND origin = 'request' "
-"AND outcome IN ('rejected', 'expired') AND $5 IS NOT NULL "
-"AND domowf.may_see($2, requested_by_oid) RETURNING *), "
-"k AS (INSERT INTO domowf.key SELECT coalesce(workflow, operation), key, "
-"id FROM u WHERE key IS NOT NULL AND $3 = 'done') "
+"WHERE " DWF_SQL_SETTLED "AND $5 IS NOT NULL RETURNING *), "
+"k AS (" DWF_SQL_TAKE_KEY("u") "AND $3 = 'done') "
 "SELECT 0, NULL::bigint, NULL::text, NULL::text, "
 "requested_by_oid FROM u";
 
@@ -131,7 +102,6 @@ static void tell_change(int64 id, HeapTuple row, TupleDesc desc);
 static bool settle_by_hand(int64 id, const char *outcome, Datum instance_id,
 						   bool no_instance);
 static int64 get_id(FunctionCallInfo fcinfo);
-static void set_paused(bool paused, Datum reason, bool no_reason);
 
 /*
  * domowf_retry(request_id bigint) returns boolean
@@ -246,6 +216,7 @@ get_id(FunctionCallInfo fcinfo)
 	return PG_GETARG_INT64(0);
 }
 
+/* In the queue or in the log; false: neither has one that may be settled. */
 static bool
 settle_by_hand(int64 id, const char *outcome, Datum instance_id,
 			   bool no_instance)
@@ -323,53 +294,6 @@ tell_change(int64 id, HeapTuple row, TupleDesc desc)
 		dwf_table_close(&queue);
 		dwf_commit_note_left(id);
 	}
-}
-
-/*
- * domowf_pause(reason text) returns void
- */
-Datum
-domowf_pause(PG_FUNCTION_ARGS)
-{
-	PreventCommandIfReadOnly("domowf_pause()");
-	set_paused(true, PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0),
-			   PG_ARGISNULL(0));
-	PG_RETURN_VOID();
-}
-
-/*
- * domowf_resume() returns void.  It also makes this database the queue's own,
- * where it is a copy of another one.
- */
-Datum
-domowf_resume(PG_FUNCTION_ARGS)
-{
-	PreventCommandIfReadOnly("domowf_resume()");
-	set_paused(false, (Datum) 0, true);
-	PG_RETURN_VOID();
-}
-
-static void
-set_paused(bool paused, Datum reason, bool no_reason)
-{
-	Oid			types[] = {BOOLOID, TEXTOID, OIDOID};
-	Datum		values[] = {BoolGetDatum(paused), reason,
-	ObjectIdGetDatum(MyDatabaseId)};
-	char		nulls[] = {' ', no_reason ? 'n' : ' ', ' '};
-	DwfOwnerScope scope;
-
-	dwf_owner_enter(&scope);
-	SPI_connect();
-	if (SPI_execute_with_args("UPDATE domowf.state SET paused = $1, "
-							  "pause_reason = $2, "
-							  "paused_at = CASE WHEN $1 THEN now() END, "
-							  "database = CASE WHEN $1 THEN database "
-							  "ELSE $3 END", 3, types, values, nulls, false,
-							  0) < 0)
-		elog(ERROR, "could not update domowf.state");
-	SPI_finish();
-	dwf_owner_leave(&scope);
-	dwf_commit_note_enqueued(DT_NOBEGIN, 0);
 }
 
 /*

@@ -26,6 +26,7 @@
 
 #include "base/columns.h"
 #include "base/compat.h"
+#include "base/sight.h"
 #include "base/table.h"
 #include "queue/key.h"
 #include "queue/source.h"
@@ -58,7 +59,6 @@ static void set_oid(DwfTable *key, const char *column, Oid value);
 static Oid	get_oid(const DwfTable *key, const char *column);
 static int	find_oid_column(const DwfTable *key, const char *column);
 static bool may_have(const DwfEnqueue *request, Holder *holder);
-static bool sees_all(Oid role);
 static void read_holder(Holder *holder);
 static bool read_holder_in(Holder *holder, const char *name, int ncolumns,
 						   int id, int requested_by, int source);
@@ -95,7 +95,7 @@ static const char *
 scope_of(const DwfEnqueue *request)
 {
 	return request->workflow != NULL ? request->workflow :
-		dwf_domo_operation_name(request->operation);
+		dwf_operation_name(request->operation);
 }
 
 /* Sets a column, where there is such a one; InvalidOid: leaves it null. */
@@ -135,19 +135,11 @@ may_have(const DwfEnqueue *request, Holder *holder)
 	bool		by_trigger = OidIsValid(request->key_owner);
 	Oid			asker = by_trigger ? request->key_owner : request->requested_by;
 
-	if (sees_all(asker))
+	if (dwf_sight_of_all(asker))
 		return true;
 	read_holder(holder);
 	return holder->requested_by == asker ||
 		(by_trigger && is_owners(holder, asker));
-}
-
-/* Together with `is it his own', domowf.may_see(). */
-static bool
-sees_all(Oid role)
-{
-	return has_privs_of_role(role, ROLE_PG_READ_ALL_DATA) ||
-		has_privs_of_role(role, dwf_source_owner(dwf_table_oid("queue")));
 }
 
 /*

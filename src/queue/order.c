@@ -65,7 +65,7 @@ char *
 dwf_order_space(const DwfEnqueue *request)
 {
 	/* the server's name will stand behind it */
-	if (request->operation == DWF_SET_PERMISSIONS)
+	if (dwf_operation(request->operation)->by_model)
 		return pstrdup("model:");
 	if (request->order_scope != NULL)
 		return psprintf("scope:%s", request->order_scope);

@@ -77,7 +77,7 @@ insert_request(DwfTable *queue, const DwfEnqueue *request, int64 id,
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz due = waiting ? DT_NOEND : Max(request->run_at, now);
 	int64		lane = dwf_lane_id(request->requested_by,
-								   dwf_domo_operation_name(request->operation),
+								   dwf_operation_name(request->operation),
 								   request->workflow);
 
 	namestrcpy(&role, GetUserNameFromId(request->requested_by, false));
@@ -86,7 +86,7 @@ insert_request(DwfTable *queue, const DwfEnqueue *request, int64 id,
 	dwf_table_set_text(queue, QUEUE_STATE, "queued");
 	dwf_table_set(queue, QUEUE_WAITING, BoolGetDatum(waiting));
 	dwf_table_set_text(queue, QUEUE_OPERATION,
-					   dwf_domo_operation_name(request->operation));
+					   dwf_operation_name(request->operation));
 	dwf_table_set_text(queue, QUEUE_WORKFLOW, request->workflow);
 	dwf_table_set(queue, QUEUE_REQUEST, JsonbPGetDatum(request->request));
 	dwf_table_set_text(queue, QUEUE_ON_DOUBT,

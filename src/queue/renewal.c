@@ -18,6 +18,7 @@
 #include "base/compat.h"
 #include "base/owner.h"
 #include "call/report.h"
+#include "queue/archive.h"
 #include "queue/renewal.h"
 #include "queue/source.h"
 #include "registry/workflow.h"
@@ -54,11 +55,9 @@ enum
 
 static const char find_asked[] =
 "SELECT workflow, request, source, requested_by_oid FROM domowf.queue "
-"WHERE id = $1 AND state IN ('queued', 'in_doubt') "
-"AND domowf.may_see($2, requested_by_oid) "
+"WHERE " DWF_SQL_OPEN
 "UNION ALL SELECT workflow, request, source, requested_by_oid FROM domowf.log "
-"WHERE id = $1 AND origin = 'request' AND outcome IN ('rejected', 'expired') "
-"AND request IS NOT NULL AND domowf.may_see($2, requested_by_oid)";
+"WHERE " DWF_SQL_RETRIABLE;
 
 static bool read_asked(Asked *asked, Oid caller);
 static void fill_asked(Asked *asked, HeapTuple row, TupleDesc desc);

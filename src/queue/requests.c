@@ -89,15 +89,10 @@ domowf_enqueue_call(PG_FUNCTION_ARGS)
 static DwfOperation
 read_operation(const char *name)
 {
-	static const DwfOperation operations[] = {
-		DWF_START, DWF_CANCEL, DWF_SET_PERMISSIONS
-	};
+	DwfOperation operation;
 
-	for (int i = 0; i < lengthof(operations); i++)
-	{
-		if (strcmp(name, dwf_domo_operation_name(operations[i])) == 0)
-			return operations[i];
-	}
+	if (dwf_operation_find_queued(name, &operation))
+		return operation;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid operation: found \"%s\", expected \"start\", \"cancel\" or \"set_permissions\"",
@@ -149,15 +144,15 @@ read_request(DwfEnqueue *enqueue, Jsonb *jsonb, DwfRequest *request)
 		return;
 	}
 	enqueue->request = jsonb;
-	if (enqueue->operation == DWF_CANCEL)
+	if (dwf_operation(enqueue->operation)->asks == DWF_ASKS_ID)
 		enqueue->request = dwf_argument_cancel(request->id);
 
-	if (enqueue->operation == DWF_SET_PERMISSIONS)
+	if (dwf_operation(enqueue->operation)->by_model)
 		order_by_model(enqueue, request);
 }
 
 /*
- * Two changes of one model must not overtake each other (API.md), whoever asks
+ * Two changes of one model must not overtake each other (src/domo/README.md), whoever asks
  * for them.
  */
 static void

@@ -23,6 +23,7 @@
 #include "base/text.h"
 #include "call/instance.h"
 #include "call/log.h"
+#include "queue/archive.h"
 #include "queue/notice.h"
 #include "queue/settlement.h"
 #include "queue/watch.h"
@@ -33,16 +34,12 @@
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
-/* Errors of attempts that a request keeps, the last ones. */
-#define MAX_ERRORS	100
-
+static const char *name_verdict(DwfVerdict verdict);
 static void tell_settled(const DwfResult *result);
 static void note_gone(const DwfTable *queue, int64 id);
 static bool find_claimed(DwfSettlement *settlement, const DwfResult *result);
 static void settle_final(DwfSettlement *settlement, const DwfResult *result);
-static void copy_request(const DwfTable *queue, DwfTable *log);
 static void settle_open(DwfSettlement *settlement, const DwfResult *result);
-static void add_error(DwfTable *queue, Datum error);
 static void give_back_key(const DwfTable *queue, int64 id);
 static void release_next(DwfSettlement *settlement);
 
@@ -65,8 +62,8 @@ dwf_settlement_end(DwfSettlement *settlement)
 	dwf_table_close(&settlement->queue);
 }
 
-const char *
-dwf_settlement_name(DwfVerdict verdict)
+static const char *
+name_verdict(DwfVerdict verdict)
 {
 	switch (verdict)
 	{
@@ -87,7 +84,7 @@ dwf_settlement_write(DwfSettlement *settlement, const DwfResult *result)
 {
 	if (!find_claimed(settlement, result))
 		return false;
-	add_error(&settlement->queue, result->errors);
+	dwf_archive_add_error(&settlement->queue, result->errors);
 	switch (result->verdict)
 	{
 		case DWF_SETTLE_DONE:
@@ -127,7 +124,7 @@ tell_settled(const DwfResult *result)
 
 	if (has_id)
 		dwf_text_show(id, sizeof(id), result->instance->id);
-	dwf_notice_settled(result->id, dwf_settlement_name(result->verdict),
+	dwf_notice_settled(result->id, name_verdict(result->verdict),
 					   has_id ? id : NULL);
 }
 
@@ -152,11 +149,11 @@ settle_final(DwfSettlement *settlement, const DwfResult *result)
 	DwfTable   *log = &settlement->log;
 	NullableDatum response;
 
-	copy_request(queue, log);
-	dwf_table_set_text(log, LOG_OUTCOME, dwf_settlement_name(result->verdict));
+	dwf_archive_copy(queue, log);
+	dwf_table_set_text(log, LOG_OUTCOME, name_verdict(result->verdict));
 	dwf_table_set(log, LOG_ATTEMPTS, Int32GetDatum(result->attempts));
-	if (result->http_status != 0)
-		dwf_table_set(log, LOG_HTTP_STATUS, Int32GetDatum(result->http_status));
+	dwf_table_set(log, LOG_HTTP_STATUS, Int32GetDatum(result->http_status));
+	log->nulls[LOG_HTTP_STATUS] = result->http_status == 0;
 	if (result->instance != NULL)
 		dwf_log_set_instance(log, result->instance);
 	if (!dwf_log_payload)
@@ -179,43 +176,6 @@ settle_final(DwfSettlement *settlement, const DwfResult *result)
 		release_next(settlement);
 }
 
-/* Sets what the log's row takes from the queue's. */
-static void
-copy_request(const DwfTable *queue, DwfTable *log)
-{
-	static const struct
-	{
-		DwfQueueColumn from;
-		DwfLogColumn to;
-	}			columns[] =
-	{
-		{QUEUE_ID, LOG_ID},
-		{QUEUE_OPERATION, LOG_OPERATION},
-		{QUEUE_WORKFLOW, LOG_WORKFLOW},
-		{QUEUE_KEY, LOG_KEY},
-		{QUEUE_ORDER_KEY, LOG_ORDER_KEY},
-		{QUEUE_SOURCE, LOG_SOURCE},
-		{QUEUE_REQUEST, LOG_REQUEST},
-		{QUEUE_ERRORS, LOG_ERRORS},
-		{QUEUE_REQUESTED_BY, LOG_REQUESTED_BY},
-		{QUEUE_REQUESTED_BY_OID, LOG_REQUESTED_BY_OID},
-		{QUEUE_ENQUEUED_AT, LOG_ENQUEUED_AT},
-		{QUEUE_SENT_AT, LOG_SENT_AT},
-		{QUEUE_BATCH, LOG_BATCH},
-		{QUEUE_ON_DOUBT, LOG_ON_DOUBT},
-		{QUEUE_MAX_ATTEMPTS, LOG_MAX_ATTEMPTS},
-		{QUEUE_EXPIRES_AT, LOG_EXPIRES_AT},
-		{QUEUE_ORDER_SPACE, LOG_ORDER_SPACE},
-	};
-
-	for (int i = 0; i < lengthof(columns); i++)
-	{
-		log->values[columns[i].to] = queue->values[columns[i].from];
-		log->nulls[columns[i].to] = queue->nulls[columns[i].from];
-	}
-	dwf_table_set_text(log, LOG_ORIGIN, "request");
-}
-
 /* Puts the request at hand back, or holds it in doubt. */
 static void
 settle_open(DwfSettlement *settlement, const DwfResult *result)
@@ -224,7 +184,7 @@ settle_open(DwfSettlement *settlement, const DwfResult *result)
 	bool		again = result->verdict == DWF_REQUEUE;
 
 	dwf_table_set_text(queue, QUEUE_STATE,
-					   dwf_settlement_name(result->verdict));
+					   name_verdict(result->verdict));
 	queue->nulls[QUEUE_OWNER] = true;
 	dwf_table_set(queue, QUEUE_ATTEMPTS, Int32GetDatum(result->attempts));
 	dwf_table_set(queue, QUEUE_FAILURES, Int32GetDatum(result->failures));
@@ -242,33 +202,13 @@ settle_open(DwfSettlement *settlement, const DwfResult *result)
 							result->run_at);
 }
 
-/* Adds an attempt's error, where there is one, to those of the request. */
-static void
-add_error(DwfTable *queue, Datum error)
-{
-	Datum		errors;
-
-	if (error == (Datum) 0)
-		return;
-	errors = queue->nulls[QUEUE_ERRORS] ?
-		DirectFunctionCall1(jsonb_in, CStringGetDatum("[]")) :
-		queue->values[QUEUE_ERRORS];
-	if (JB_ROOT_COUNT(DatumGetJsonbP(errors)) >= MAX_ERRORS)
-		errors = DirectFunctionCall2(jsonb_delete_idx, errors,
-									 Int32GetDatum(0));
-	dwf_table_set(queue, QUEUE_ERRORS,
-				  DirectFunctionCall2(jsonb_concat, errors, error));
-}
-
 /* What was not done gives its key back. */
 static void
 give_back_key(const DwfTable *queue, int64 id)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[] = {TEXTOID, TEXTOID, INT8OID};
-	Datum		values[] = {queue->values[queue->nulls[QUEUE_WORKFLOW] ?
-										  QUEUE_OPERATION : QUEUE_WORKFLOW],
-	queue->values[QUEUE_KEY], Int64GetDatum(id)};
+	Datum		values[] = {dwf_archive_scope(queue), queue->values[QUEUE_KEY], Int64GetDatum(id)};
 
 	if (plan == NULL)
 	{

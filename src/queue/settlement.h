@@ -36,7 +36,4 @@ extern void dwf_settlement_end(DwfSettlement *settlement);
 extern bool dwf_settlement_write(DwfSettlement *settlement,
 								 const DwfResult *result);
 
-/* What a verdict makes of the state: done, ..., queued, in_doubt. */
-extern const char *dwf_settlement_name(DwfVerdict verdict);
-
 #endif							/* DWF_SETTLEMENT_H */

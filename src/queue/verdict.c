@@ -1,7 +1,7 @@
 /*
  * verdict.c
  *	  What becomes of a request, by the outcome of its attempt: one case for
- *	  each row of DESIGN.md's evidence table.
+ *	  each row of src/domo/README.md, "Evidence".
  */
 #include "postgres.h"
 
@@ -16,13 +16,13 @@ dwf_verdict_decide(const DwfClaim *claim, DwfOutcome outcome,
 				   int64 retry_after, DwfResult *result)
 {
 	DwfBackoff	backoff = dwf_verdict_backoff();
-	bool		may_repeat = claim->operation != DWF_START ||
+	bool		may_repeat = dwf_operation(claim->operation)->repeatable ||
 	claim->retry_on_doubt;
 
 	result->attempts = claim->attempts;
 	result->failures = claim->failures + 1;
 	result->run_at = GetCurrentTimestamp() +
-		Max(dwf_retry_backoff(&backoff, claim->failures, dwf_verdict_dice()), retry_after);
+		Max(dwf_backoff_wait(&backoff, claim->failures, dwf_verdict_dice()), retry_after);
 
 	switch (outcome)
 	{

@@ -6,11 +6,11 @@
 #define DWF_VERDICT_H
 
 #include "queue/request.h"
-#include "queue/retry.h"
+#include "queue/rest.h"
 
 /*
  * Fills in the verdict, the counts and the next time.  `retry_after` is as of
- * dwf_retry_after().
+ * dwf_backoff_retry_after().
  */
 extern void dwf_verdict_decide(const DwfClaim *claim, DwfOutcome outcome,
 							   int64 retry_after, DwfResult *result);

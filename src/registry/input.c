@@ -2,7 +2,7 @@
  * input.c
  *	  Whether data fits the declared inputs of a workflow.
  *
- * What Domo does with a value of a wrong type is not known (API.md: it "may
+ * What Domo does with a value of a wrong type is not known (src/domo/README.md: it "may
  * silently mis-handle" it), so it is found here, before anything is sent or
  * queued, and all of it at once: one line for each fault.  What strings of each
  * type look like is known to domo_type.c alone.
@@ -106,6 +106,7 @@ dwf_input_check_value(DwfInputFaults *faults, const DwfInput *input,
 		check_value(faults, input, 0, value);
 }
 
+/* Each element is checked, so that all faults are told at once. */
 static void
 check_list(DwfInputFaults *faults, const DwfInput *input,
 		   const JsonbValue *value)

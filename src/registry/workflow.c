@@ -4,7 +4,7 @@
  *
  * What was read of it is kept, so that a start costs no query: a hash of
  * entries, each a workflow with its inputs, in a memory context of its own.
- * Triggers on both tables (registry.c) send a relcache invalidation of their
+ * Triggers on both tables (table_triggers.c) send a relcache invalidation of their
  * table, which PostgreSQL brings to every session when the change commits, to
  * the one that made it with its next command, and again where it rolls back,
  * savepoints and PREPARE TRANSACTION included.  So an entry can hold what its

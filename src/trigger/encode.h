@@ -1,7 +1,7 @@
 /*
  * encode.h
  *	  SQL values as the JSON that Domo takes, by the declared type of an input
- *	  (API.md, "Input types for data").
+ *	  (src/domo/README.md, "Input types").
  */
 #ifndef DWF_ENCODE_H
 #define DWF_ENCODE_H

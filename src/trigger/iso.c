@@ -2,10 +2,11 @@
  * iso.c
  *	  Dates, times and intervals as Domo takes them: ISO 8601.
  *
- * PostgreSQL's own ISO output will not do: it knows years before 1 and after
- * 9999, infinity and 24:00, which no other reader of these forms is sure to
- * know, and gives each part of an interval a sign of its own, which ISO 8601
- * has not.  So what has no place is told here, in words for the user.
+ * PostgreSQL's own ISO output (JsonEncodeDateTime(), interval's iso_8601) will
+ * not do: it knows years before 1 and after 9999, infinity and 24:00, which no
+ * other reader of these forms is sure to know, and gives each part of an
+ * interval a sign of its own, which ISO 8601 has not.  So what has no place is
+ * told here, in words for the user.
  */
 #include "postgres.h"
 

@@ -159,7 +159,7 @@ look(DwfAgenda *agenda, DwfTable *queue, TimestampTz now)
 	int			looks = 0;
 
 	while (looks++ < MAX_LOOKS &&
-		   dwf_queue_next_lane(queue, &agenda->looked_behind, &due))
+		   dwf_claim_next_lane(queue, &agenda->looked_behind, &due))
 	{
 		if (due == DT_NOEND)
 			continue;
@@ -186,7 +186,7 @@ read_lane(DwfAgenda *agenda, DwfLane *lane, DwfTable *queue, TimestampTz now)
 	TimestampTz start = is_reread ? GetCurrentTimestamp() : 0;
 
 	limit = Max(MIN_READ, Min(MAX_READ, limit));
-	lane->count = dwf_queue_find_due(queue, lane->id, &cursor, now, limit, ids,
+	lane->count = dwf_claim_find_due(queue, lane->id, &cursor, now, limit, ids,
 									 &lane->next_due);
 	lane->taken = 0;
 	lane->cursor_due = cursor.due;
@@ -213,7 +213,7 @@ read_lane(DwfAgenda *agenda, DwfLane *lane, DwfTable *queue, TimestampTz now)
 static void
 pick(DwfAgenda *agenda, DwfLane *lane)
 {
-	DwfPause   *whole = &agenda->connection.pause;
+	DwfRest    *whole = &agenda->connection.pause;
 	int64	   *next = &lane->ids[lane->taken];
 	DwfPick    *taken = &agenda->picks[agenda->npicks++];
 	int64		last = lane->pause.pauses > 0 ? lane->pause.last_probe :
@@ -270,8 +270,8 @@ dwf_agenda_note(DwfAgenda *agenda, const DwfEvidence *evidence,
 	bool		was_resting = agenda->connection.pause.pauses > 0;
 	bool		rests;
 
-	dwf_pause_note(&agenda->connection, &lane->pause, evidence, backoff,
-				   random);
+	dwf_rest_note(&agenda->connection, &lane->pause, evidence, backoff,
+				  random);
 	rests = lane->pause.pauses > 0;
 	if (rests || lane->pause.failures > 0)
 		lane->keep_until = Max(lane->pause.until, evidence->now) +

@@ -7,7 +7,7 @@
 
 #include "base/domowf.h"
 #include "base/news.h"
-#include "queue/worker_queue.h"
+#include "queue/claim.h"
 #include "worker/lanes.h"
 
 /*
@@ -18,7 +18,7 @@
 typedef struct DwfAgenda
 {
 	DwfLanes	lanes;
-	DwfConnectionPause connection;
+	DwfConnectionRest connection;
 
 	/* taken in the transaction under way */
 	DwfPick		picks[DWF_MAX_CONNECTIONS];

@@ -9,7 +9,7 @@
 
 #include "base/guc.h"
 #include "queue/recount.h"
-#include "queue/worker_queue.h"
+#include "queue/upkeep.h"
 #include "registry/granted.h"
 #include "worker/care.h"
 
@@ -30,7 +30,7 @@ static bool remove_old(DwfCare *care);
 bool
 dwf_care_take(DwfCare *care, TimestampTz now)
 {
-	bool		more = dwf_queue_expire(now, CARE_BATCH) == CARE_BATCH;
+	bool		more = dwf_upkeep_expire(now, CARE_BATCH) == CARE_BATCH;
 
 	if (now >= care->next_count)
 		count_queue(care);
@@ -60,7 +60,7 @@ remove_old(DwfCare *care)
 	TimestampTz start = GetCurrentTimestamp();
 	int64		retention = dwf_log_retention * USECS_PER_MINUTE;
 
-	if (dwf_queue_remove_old(start - retention, CARE_BATCH) == CARE_BATCH)
+	if (dwf_upkeep_remove_old(start - retention, CARE_BATCH) == CARE_BATCH)
 		return true;
 	care->next_removal = start +
 		REMOVAL_SHARE * (GetCurrentTimestamp() - start);

@@ -73,6 +73,7 @@ dwf_evict_install(void)
 	ProcessUtility_hook = evict_before;
 }
 
+/* The hook: whatever the statement ends with, the worker is let in again. */
 static void
 evict_before(PlannedStmt *pstmt, const char *query_string,
 			 bool read_only_tree, ProcessUtilityContext context,

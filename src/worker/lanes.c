@@ -156,7 +156,7 @@ has_work(const DwfLane *lane, int64_t now)
 static bool
 may_go(const DwfLane *lane, int64_t now)
 {
-	return dwf_pause_room(&lane->pause, now, INT_MAX) > lane->in_flight;
+	return dwf_rest_room(&lane->pause, now, INT_MAX) > lane->in_flight;
 }
 
 bool

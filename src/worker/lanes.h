@@ -8,7 +8,7 @@
 #ifndef DWF_LANES_H
 #define DWF_LANES_H
 
-#include "queue/retry.h"
+#include "queue/rest.h"
 
 #include <limits.h>
 
@@ -49,7 +49,7 @@ typedef struct DwfLane
 	int			count;
 	int			taken;			/* of these */
 
-	DwfPause	pause;
+	DwfRest		pause;
 	int64_t		keep_until;		/* known without work: its failures count */
 } DwfLane;
 

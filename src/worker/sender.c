@@ -3,7 +3,8 @@
  *	  The worker's attempts.
  *
  * What an outcome makes of a request is verdict.c's; how long its lane or the
- * connection as a whole then rests is retry.c's.  It must not know how results are written.
+ * connection as a whole then rests is rest.c's.  It must not know how results
+ * are written.
  */
 #include "postgres.h"
 
@@ -15,6 +16,7 @@
 #include "base/text.h"
 #include "call/argument.h"
 #include "call/report.h"
+#include "queue/rate.h"
 #include "queue/verdict.h"
 #include "worker/sender.h"
 
@@ -22,13 +24,9 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* The longest waits between two tries to write a result, milliseconds. */
-#define MAX_WRITE_WAIT	60000
-#define MAX_LOCK_WAIT	5000
 
 static void free_retired(DwfSender *sender);
 static int	room_in_flight(const DwfSender *sender, TimestampTz now);
-static void free_attempt(DwfAttempt *attempt);
 static void free_reply(void *arg);
 static void end_unsent(DwfSender *sender, DwfAttempt *attempt,
 					   DwfVerdict verdict, const char *error);
@@ -141,8 +139,8 @@ free_retired(DwfSender *sender)
 static int
 room_in_flight(const DwfSender *sender, TimestampTz now)
 {
-	int			room = dwf_pause_room(&sender->agenda.connection.pause, now,
-									  dwf_max_connections) -
+	int			room = dwf_rest_room(&sender->agenda.connection.pause, now,
+									 dwf_max_connections) -
 	sender->in_flight - list_length(sender->claimed);
 	ListCell   *cell;
 
@@ -166,7 +164,7 @@ dwf_sender_room(DwfSender *sender, TimestampTz now)
 TimestampTz
 dwf_sender_room_at(const DwfSender *sender, TimestampTz now)
 {
-	const DwfPause *pause = &sender->agenda.connection.pause;
+	const DwfRest *pause = &sender->agenda.connection.pause;
 
 	if (!sender->is_open)
 		return DT_NOEND;
@@ -226,88 +224,6 @@ static void
 free_reply(void *arg)
 {
 	dwf_domo_free_reply(arg);
-}
-
-static void
-free_attempt(DwfAttempt *attempt)
-{
-	MemoryContextDelete(attempt->context);
-}
-
-DwfAttempt *
-dwf_sender_find_failed(const DwfSender *sender, TimestampTz now)
-{
-	ListCell   *cell;
-
-	foreach(cell, sender->ended)
-	{
-		DwfAttempt *attempt = lfirst(cell);
-
-		if (attempt->tries > 0 && attempt->write_at <= now)
-			return attempt;
-	}
-	return NULL;
-}
-
-bool
-dwf_sender_has_fresh(const DwfSender *sender)
-{
-	ListCell   *cell;
-
-	foreach(cell, sender->ended)
-	{
-		if (((DwfAttempt *) lfirst(cell))->tries == 0)
-			return true;
-	}
-	return false;
-}
-
-void
-dwf_sender_committed(DwfSender *sender)
-{
-	ListCell   *cell;
-
-	foreach(cell, sender->ended)
-	{
-		DwfAttempt *attempt = lfirst(cell);
-
-		if (!attempt->written)
-			continue;
-		sender->ended = foreach_delete_current(sender->ended, cell);
-		free_attempt(attempt);
-	}
-}
-
-void
-dwf_sender_aborted(DwfSender *sender, TimestampTz now, bool locked_out)
-{
-	int			longest = locked_out ? MAX_LOCK_WAIT : MAX_WRITE_WAIT;
-	ListCell   *cell;
-	int			together = 0;
-
-	foreach(cell, sender->claimed)
-		free_attempt(lfirst(cell));
-	list_free(sender->claimed);
-	sender->claimed = NIL;
-
-	foreach(cell, sender->ended)
-		together += ((DwfAttempt *) lfirst(cell))->written;
-	foreach(cell, sender->ended)
-	{
-		DwfAttempt *attempt = lfirst(cell);
-
-		/* one that failed among others is tried alone, at once */
-		if (!attempt->written)
-			continue;
-		attempt->written = false;
-		attempt->write_at = now;
-		if (together == 1 && attempt->tries > 0)
-			attempt->write_at =
-				TimestampTzPlusMilliseconds(now,
-											Min(longest,
-												500 << Min(attempt->tries, 10)));
-		attempt->tries++;
-	}
 }
 
 void
@@ -418,7 +334,7 @@ finish(DwfSender *sender, DwfAttempt *attempt, const DwfExchange *exchange)
 
 	dwf_connection_read_reply(attempt->connection, attempt->claim.operation,
 							  exchange, reply);
-	retry_after = dwf_retry_after(exchange->retry_after, unix_now());
+	retry_after = dwf_backoff_retry_after(exchange->retry_after, unix_now());
 	if (reply->outcome == DWF_UNAUTHORIZED)
 		sender->reopen = true;
 	dwf_verdict_decide(&attempt->claim, reply->outcome, retry_after, result);
@@ -502,7 +418,7 @@ TimestampTz
 dwf_sender_paused_until(const DwfSender *sender, const char **reason,
 						bool *is_private)
 {
-	const DwfPause *pause = &sender->agenda.connection.pause;
+	const DwfRest *pause = &sender->agenda.connection.pause;
 	int64		until;
 
 	*reason = sender->pause_reason;
@@ -521,6 +437,19 @@ dwf_sender_paused_until(const DwfSender *sender, const char **reason,
 	}
 	*reason = sender->rest_reason;
 	return until;
+}
+
+bool
+dwf_sender_is_idle(const DwfSender *sender)
+{
+	return sender->in_flight == 0 && sender->ended == NIL;
+}
+
+void
+dwf_sender_try_again(DwfSender *sender)
+{
+	if (!sender->is_open)
+		sender->reopen = true;
 }
 
 static void

@@ -5,10 +5,12 @@
 #ifndef DWF_SENDER_H
 #define DWF_SENDER_H
 
+#include "base/shared.h"
 #include "call/connection.h"
 #include "http/http.h"
+#include "queue/rate.h"
 #include "queue/request.h"
-#include "queue/retry.h"
+#include "queue/rest.h"
 #include "worker/agenda.h"
 
 #include "nodes/pg_list.h"
@@ -90,8 +92,14 @@ extern void dwf_sender_take(DwfSender *sender, const DwfClaim *claims,
 extern DwfAttempt *dwf_sender_find_failed(const DwfSender *sender,
 										  TimestampTz now);
 
-/* Whether there are results that have not been tried to be written. */
+/*
+ * Whether there are results that have not been tried to be written; these, in a
+ * list of the current context; and when the first of all may be written,
+ * DT_NOEND where there is none.
+ */
 extern bool dwf_sender_has_fresh(const DwfSender *sender);
+extern List *dwf_sender_list_fresh(const DwfSender *sender);
+extern TimestampTz dwf_sender_write_at(const DwfSender *sender);
 
 /*
  * Tells how the transaction ended that wrote `written` results and took the
@@ -116,6 +124,25 @@ extern void dwf_sender_send(DwfSender *sender);
  * engine's descriptor is readable, or may be.
  */
 extern void dwf_sender_harvest(DwfSender *sender, bool has_news);
+
+/*
+ * Waits for the network, the latch, or `timeout` milliseconds (-1: no time).
+ * Returns whether the network has news.
+ */
+extern bool dwf_sender_wait(DwfSender *sender, long timeout);
+
+/* When the engine wants to be driven though nothing comes: as of http.h. */
+extern long dwf_sender_timeout_ms(const DwfSender *sender);
+
+/* Whether nothing is in flight nor waits to be written. */
+extern bool dwf_sender_is_idle(const DwfSender *sender);
+
+/* Has the connection opened again, where it could not be. */
+extern void dwf_sender_try_again(DwfSender *sender);
+
+/* Fills in the counts and the last error. */
+extern void dwf_sender_fill_status(const DwfSender *sender,
+								   DwfWorkerStatus *status);
 
 /* Notes the error being handled, for the worker view. */
 extern void dwf_sender_note_error(DwfSender *sender);

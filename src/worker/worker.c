@@ -34,11 +34,12 @@
 #include "base/roster.h"
 #include "base/shared.h"
 #include "base/testpoint.h"
+#include "queue/claim.h"
+#include "queue/pause.h"
 #include "queue/recount.h"
 #include "queue/settlement.h"
-#include "queue/state.h"
+#include "queue/upkeep.h"
 #include "queue/watch.h"
-#include "queue/worker_queue.h"
 #include "worker/care.h"
 #include "worker/sender.h"
 #include "worker/serving.h"
@@ -146,7 +147,7 @@ recover(Worker *worker)
 	recover_orphans(worker);
 	dwf_recount();
 	if (dwf_roster_was_promoted())
-		dwf_state_pause_promoted();
+		dwf_pause_promoted();
 }
 
 /* What dead workers were sending, but for what somebody has locked. */
@@ -154,8 +155,8 @@ static void
 recover_orphans(Worker *worker)
 {
 	int			again;
-	int			doubt = dwf_queue_recover(worker->owner, GetCurrentTimestamp(),
-										  &again, &worker->has_orphans);
+	int			doubt = dwf_upkeep_recover(worker->owner, GetCurrentTimestamp(),
+										   &again, &worker->has_orphans);
 
 	if (doubt > 0 || again > 0)
 		ereport(LOG,
@@ -171,8 +172,7 @@ take_interrupts(Worker *worker)
 		worker->read_state = true;
 		worker->next_care = 0;	/* poll_interval may be shorter now */
 	}
-	if (worker->leaves && worker->sender.in_flight == 0 &&
-		worker->sender.ended == NIL)
+	if (worker->leaves && dwf_sender_is_idle(&worker->sender))
 		proc_exit(0);
 	take_wakeup(worker);
 }
@@ -212,6 +212,10 @@ has_to_write(Worker *worker, TimestampTz now)
 	return dwf_agenda_next(&worker->sender.agenda, now) <= now;
 }
 
+/*
+ * First what could not be written before, one by one; then all that is new,
+ * and the claims, in one transaction.
+ */
 static void
 write_turn(Worker *worker)
 {
@@ -366,13 +370,8 @@ settle_fresh(Worker *worker, TimestampTz now)
 	ListCell   *cell;
 
 	dwf_settlement_begin(&settlement, worker->owner, now);
-	foreach(cell, worker->sender.ended)
-	{
-		DwfAttempt *attempt = lfirst(cell);
-
-		if (attempt->tries == 0)
-			settle(&settlement, attempt);
-	}
+	foreach(cell, dwf_sender_list_fresh(&worker->sender))
+		settle(&settlement, lfirst(cell));
 	dwf_settlement_end(&settlement);
 }
 
@@ -405,8 +404,8 @@ settle(DwfSettlement *settlement, DwfAttempt *attempt)
 static void
 read_state(Worker *worker)
 {
-	worker->paused = dwf_state_is_paused(worker->pause_reason,
-										 sizeof(worker->pause_reason));
+	worker->paused = dwf_pause_is_set(worker->pause_reason,
+									  sizeof(worker->pause_reason));
 	worker->leaves = !dwf_worker_is_wanted(worker->pause_reason,
 										   sizeof(worker->pause_reason));
 	worker->paused |= worker->leaves;
@@ -432,8 +431,8 @@ claim(Worker *worker, TimestampTz now)
 	dwf_agenda_take(agenda, now, room);
 	if (agenda->npicks == 0)
 		return;
-	count = dwf_queue_claim(agenda->picks, agenda->npicks, worker->owner, now,
-							&claims);
+	count = dwf_claim_requests(agenda->picks, agenda->npicks, worker->owner, now,
+							   &claims);
 	dwf_sender_take(&worker->sender, claims, count);
 }
 
@@ -455,8 +454,7 @@ look_after(Worker *worker)
 	worker->next_care = TimestampTzPlusMilliseconds(now, dwf_poll_interval);
 	dwf_extension_look_again();
 	(void) in_transaction(look_after_all, worker);
-	if (!worker->sender.is_open)
-		worker->sender.reopen = true;
+	dwf_sender_try_again(&worker->sender);
 	dwf_agenda_look_again(&worker->sender.agenda, false);
 	worker->read_state = true;
 }
@@ -511,10 +509,7 @@ publish(Worker *worker)
 	DwfWorkerStatus status = {0};
 	const char *reason = "";
 
-	status.in_flight = sender->in_flight;
-	status.sent = sender->sent;
-	status.failed = sender->failed;
-	strlcpy(status.last_error, sender->last_error, sizeof(status.last_error));
+	dwf_sender_fill_status(sender, &status);
 	if (worker->fault[0] != '\0')
 	{
 		status.paused_until = DT_NOEND;
@@ -539,27 +534,10 @@ publish(Worker *worker)
 static void
 wait_for_work(Worker *worker)
 {
-	static uint32 network = 0;
-	static uint32 idle = 0;
-	DwfSender  *sender = &worker->sender;
 	TimestampTz now = GetCurrentTimestamp();
-	WaitEvent	events[3];
-	int			count;
 
-	if (network == 0)
-	{
-		network = dwf_wait_event_http();
-		idle = dwf_wait_event_main();
-	}
-	worker->has_news = true;
-	if (has_to_write(worker, now))
-		return;
-	count = WaitEventSetWait(sender->wait_set, find_timeout(worker, now),
-							 events, lengthof(events),
-							 sender->in_flight > 0 ? network : idle);
-	worker->has_news = false;
-	for (int i = 0; i < count; i++)
-		worker->has_news |= (events[i].events & WL_SOCKET_READABLE) != 0;
+	worker->has_news = has_to_write(worker, now) ||
+		dwf_sender_wait(&worker->sender, find_timeout(worker, now));
 }
 
 /* Milliseconds until something is to be done; -1: nothing is, of itself. */
@@ -567,12 +545,10 @@ static long
 find_timeout(const Worker *worker, TimestampTz now)
 {
 	const DwfSender *sender = &worker->sender;
-	long		timeout = dwf_http_timeout_ms(sender->engine);
-	ListCell   *cell;
+	long		timeout = dwf_sender_timeout_ms(sender);
 
-	foreach(cell, sender->ended)
-		sooner(&timeout, now, Max(((DwfAttempt *) lfirst(cell))->write_at,
-								  worker->write_again));
+	sooner(&timeout, now, Max(dwf_sender_write_at(sender),
+							  worker->write_again));
 	sooner(&timeout, now, worker->next_care);
 	if (worker->may_strand || dwf_watch_is_urgent())
 		sooner(&timeout, now, worker->next_watch);

@@ -5,7 +5,9 @@
  *
  * A foreign table, and not a function, because SELECT on a view over a table
  * is all that its reader needs, while a function in a view is called with the
- * reader's own rights.
+ * reader's own rights: it would have to be granted to PUBLIC, and nothing of
+ * domowf is.  The handler has to stay in any case, since a library serves the
+ * SQL of 1.0, where domowf.worker is a view over this table.
  *
  * Texts that come from an attempt name what somebody asked for.  They are for
  * those who may see all requests, and for those who watch the server.
@@ -14,6 +16,7 @@
 
 #include "base/compat.h"
 #include "base/shared.h"
+#include "base/sight.h"
 #include "base/table.h"
 #include "worker/worker_view.h"
 
@@ -209,25 +212,11 @@ set_time(TupleTableSlot *slot, int column, TimestampTz time)
 	slot->tts_values[column] = TimestampTzGetDatum(time);
 }
 
-/* Whoever sees all requests (domowf.may_see()), and pg_monitor. */
 static bool
 may_see_requests(void)
 {
-	Oid			role = GetUserId();
-	HeapTuple	tuple;
-	bool		is_owner = false;
-
-	if (has_privs_of_role(role, ROLE_PG_MONITOR) ||
-		has_privs_of_role(role, ROLE_PG_READ_ALL_DATA))
-		return true;
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(dwf_table_oid("queue")));
-	if (HeapTupleIsValid(tuple))
-	{
-		is_owner = has_privs_of_role(role, ((Form_pg_class)
-											GETSTRUCT(tuple))->relowner);
-		ReleaseSysCache(tuple);
-	}
-	return is_owner;
+	return has_privs_of_role(GetUserId(), ROLE_PG_MONITOR) ||
+		dwf_sight_of_all(GetUserId());
 }
 
 static const char *

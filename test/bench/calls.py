@@ -1,4 +1,4 @@
-"""The table's rows of calls, with the figures of DESIGN.md that they are for.
+"""The table's rows of calls, with the figures that they are to reach.
 
 By default each call that succeeds also writes a row of domowf.log, which raw
 libcurl has no counterpart for; so rows come with it and with no log.

@@ -9,7 +9,6 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 # All of src/, whatever folder it is in.
 C_FILES = "src/**/*.[ch]"
-C_SOURCES = "src/**/*.c"
 HEADERS = "src/**/*.h"
 
 _COMMENT = r"/\*.*?\*/"

@@ -10,6 +10,8 @@
  * code, status, content type and what else the exchange has; then the body.
  */
 #include "../../src/domo/domo_reply.c"
+#include "../../src/domo/iso8601.c"
+#include "../../src/domo/operation.c"
 #include "../../src/domo/json.c"
 
 #include "fuzz.h"
@@ -50,7 +52,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size <= CHOICES)
 		return 0;
-	operation = (DwfOperation) (data[0] % 3);
+	operation = (DwfOperation) (data[0] % DWF_OPERATIONS);
 	exchange.phase = (DwfPhase) (data[1] % 4);
 	exchange.curl_code = PICK(curl_codes, data[2]);
 	exchange.http_status = PICK(statuses, data[3]);

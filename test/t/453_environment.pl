@@ -106,7 +106,7 @@ $_->stop foreach values %node;
 
 # ---- what was asked for
 
-my ($named) = slurp_file("$FindBin::RealBin/../../README.md") =~
+my ($named) = slurp_file("$FindBin::RealBin/../.." . '/README.md') =~
   /^### Environment\n(.*?)^#/ms;
 my @patterns = map { s/\*/.*/r } $named =~ /`(\w+\*?)`/g;
 my %asked;

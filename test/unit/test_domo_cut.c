@@ -7,6 +7,7 @@
  * error of its own, and nothing may be written behind the message's end.
  */
 #include "../../src/domo/domo_request.c"
+#include "../../src/domo/operation.c"
 
 /* json.c has a static of this name too */
 #define check_text	check_json_text

@@ -12,6 +12,8 @@
 #include <strings.h>
 
 #include "../../src/domo/domo_reply.c"
+#include "../../src/domo/iso8601.c"
+#include "../../src/domo/operation.c"
 #include "../../src/domo/json.c"
 
 #include <time.h>
@@ -339,7 +341,7 @@ test_calendar(void)
 
 		snprintf(text, sizeof(text), "%04d-%02d-01T00:00:00Z",
 				 1 + month / 12, month % 12 + 1);
-		if (!read_iso_time(text, &usec) || usec != first * SECOND)
+		if (!dwf_iso8601_read_time(text, &usec) || usec != first * SECOND)
 			wrong++;
 
 		/* the day before the next month's first */
@@ -350,11 +352,11 @@ test_calendar(void)
 		first = timegm(&tm);
 		snprintf(text, sizeof(text), "%04d-%02d-%02dT00:00:00Z",
 				 1 + month / 12, month % 12 + 1, tm.tm_mday);
-		if (!read_iso_time(text, &usec) || usec != first * SECOND)
+		if (!dwf_iso8601_read_time(text, &usec) || usec != first * SECOND)
 			wrong++;
 		snprintf(text, sizeof(text), "%04d-%02d-%02dT00:00:00Z",
 				 1 + month / 12, month % 12 + 1, tm.tm_mday + 1);
-		if (read_iso_time(text, &usec))
+		if (dwf_iso8601_read_time(text, &usec))
 			wrong++;
 	}
 	is_int(wrong, 0, "each month has its days, as the C library counts them");

@@ -2,12 +2,14 @@
  * test_domo_reply.c
  *	  Unit tests of domo_reply.c: what became of a request, and Domo's words.
  *
- * The first table is DESIGN.md's evidence table and its table of SQLSTATEs,
+ * The first table is the evidence of src/domo/README.md and its SQLSTATEs,
  * row by row; a start that is called done or not sent wrongly is lost or runs
  * twice.  The others hold what services and the proxies before them answer in
  * place of the JSON expected.  test_domo_instance.c has the rest of the file.
  */
 #include "../../src/domo/domo_reply.c"
+#include "../../src/domo/iso8601.c"
+#include "../../src/domo/operation.c"
 #include "../../src/domo/json.c"
 
 #include <curl/curl.h>
@@ -260,6 +262,8 @@ static const ReplyCase reply_cases[] = {
 	.sqlstate = "00000",.id = "i1"},
 	{"a cancel", DWF_CANCEL, DWF_PHASE_COMPLETE, 0, 200, JSON_TYPE, "",
 	INSTANCE,.sqlstate = "00000",.id = "i1"},
+	{"a read", DWF_READ_INSTANCE, DWF_PHASE_COMPLETE, 0, 200, JSON_TYPE, "",
+	INSTANCE,.sqlstate = "00000",.id = "i1"},
 	{"a set_permissions", DWF_SET_PERMISSIONS, DWF_PHASE_COMPLETE, 0, 200, "",
 	"", "",.sqlstate = "00000"},
 	{"a set_permissions with 204", DWF_SET_PERMISSIONS, DWF_PHASE_COMPLETE, 0,
@@ -347,13 +351,12 @@ test_classes(void)
 		is_int(outcome, c->outcome, "phase %d, curl %d, HTTP %d, %ssensible",
 			   c->phase, c->curl_code, c->http_status,
 			   c->sensible ? "" : "not ");
-		for (int op = DWF_START; op <= DWF_SET_PERMISSIONS; op++)
+		for (int op = DWF_START; op < DWF_OPERATIONS; op++)
 		{
 			dwf_domo_sqlstate((DwfOperation) op, outcome, c->phase,
 							  c->http_status, sqlstate);
 			is_str(sqlstate, op == DWF_START ? c->of_start : c->of_others,
-				   "its SQLSTATE of a %s", op == DWF_START ? "start" :
-				   op == DWF_CANCEL ? "cancel" : "set_permissions");
+				   "its SQLSTATE of a %s", dwf_operation_name((DwfOperation) op));
 		}
 	}
 }
@@ -438,7 +441,7 @@ test_nonsense(void)
 	{
 		const NonsenseCase *c = &nonsense_cases[i];
 
-		for (int op = DWF_START; op <= DWF_SET_PERMISSIONS; op++)
+		for (int op = DWF_START; op < DWF_OPERATIONS; op++)
 		{
 			DwfExchange exchange = {
 				.phase = DWF_PHASE_COMPLETE,.http_status = 200,

@@ -6,6 +6,7 @@
  * documentation that is read most.  Then the bounds, each with one byte more.
  */
 #include "../../src/domo/domo_request.c"
+#include "../../src/domo/operation.c"
 
 /* json.c has a static of this name too */
 #define check_text	check_json_text
@@ -117,6 +118,11 @@ static const FieldsCase fields_cases[] = {
 	{"a start by name with a list", DWF_START,
 		{STRING("workflow", "add"), ARRAY("data", "[]")},
 	"invalid start request: key \"data\" is an array, expected an object"},
+
+	{"a read by id", DWF_READ_INSTANCE, {STRING("id", "i")}},
+	{"a read of nothing", DWF_READ_INSTANCE, {{0}},
+	"invalid read request: key \"id\" is missing, expected a string in "
+	"\"id\" or \"instanceId\""},
 
 	{"a cancel by id", DWF_CANCEL, {STRING("id", "i")}},
 	{"a cancel by instanceId", DWF_CANCEL, {STRING("instanceId", "i")}},
@@ -300,6 +306,7 @@ test_types(void)
 		{DWF_START, "start", "data", DWF_JSON_OBJECT},
 		{DWF_CANCEL, "cancel", "id", DWF_JSON_STRING},
 		{DWF_CANCEL, "cancel", "instanceId", DWF_JSON_STRING},
+		{DWF_READ_INSTANCE, "read", "id", DWF_JSON_STRING},
 		{DWF_SET_PERMISSIONS, "permission", "modelId", DWF_JSON_STRING},
 		{DWF_SET_PERMISSIONS, "permission", "permissions", DWF_JSON_ARRAY},
 	};
@@ -394,12 +401,20 @@ test_request(void)
 								 &fault) && request.has_null_name == i,
 		   "a null name is noted, and only that");
 	}
-	ok(!dwf_domo_read_request((DwfOperation) 7, start, 4, &request, &fault),
-	   "an operation that does not exist");
-	is_str(dwf_domo_operation_name(DWF_START), "start", "name of a start");
-	is_str(dwf_domo_operation_name(DWF_CANCEL), "cancel", "of a cancel");
-	is_str(dwf_domo_operation_name(DWF_SET_PERMISSIONS), "set_permissions",
+	is_str(dwf_operation_name(DWF_START), "start", "name of a start");
+	is_str(dwf_operation_name(DWF_CANCEL), "cancel", "of a cancel");
+	is_str(dwf_operation_name(DWF_SET_PERMISSIONS), "set_permissions",
 		   "of a set_permissions");
+	for (int op = 0; op < DWF_OPERATIONS; op++)
+	{
+		const char *name = dwf_operation_name((DwfOperation) op);
+		DwfOperation found = DWF_OPERATIONS;
+		bool		is_queued = op != DWF_READ_INSTANCE;
+
+		is_int(dwf_operation_find_queued(name, &found), is_queued,
+			   "%s can%s be asked of the worker", name, is_queued ? "" : "not");
+		is_int(found, is_queued ? op : DWF_OPERATIONS, "and is found");
+	}
 }
 
 /* Reads a start with one string of `size` bytes; tests the message. */

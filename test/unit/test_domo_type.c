@@ -7,6 +7,7 @@
  * is tested on both sides of its edges.
  */
 #include "../../src/domo/domo_type.c"
+#include "../../src/domo/iso8601.c"
 
 #include "tap.h"
 

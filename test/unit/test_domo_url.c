@@ -16,6 +16,7 @@ static char *failing_strndup(const char *text, size_t len);
 #define malloc(size)	failing_malloc(size)
 #define strndup(text, len)	failing_strndup(text, len)
 #include "../../src/domo/domo_request.c"
+#include "../../src/domo/operation.c"
 
 /* json.c has a static of this name too */
 #define check_text	check_json_text
@@ -44,6 +45,8 @@ static const UrlCase url_cases[] = {
 	{DWF_CANCEL, "2052e10a-d142-4391-a731-2be1ab1c0188",
 	"/instances/2052e10a-d142-4391-a731-2be1ab1c0188/cancel"},
 	{DWF_SET_PERMISSIONS, "a8afdc89", "/models/a8afdc89/permissions"},
+	{DWF_READ_INSTANCE, "2052e10a", "/instances/2052e10a"},
+	{DWF_READ_INSTANCE, "a/../b", "/instances/a%2F..%2Fb"},
 	{DWF_CANCEL, "a/../b", "/instances/a%2F..%2Fb/cancel"},
 	{DWF_CANCEL, "../models", "/instances/..%2Fmodels/cancel"},
 	{DWF_CANCEL, "%2e%2e", "/instances/%252e%252e/cancel"},

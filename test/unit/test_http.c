@@ -456,6 +456,35 @@ test_request(void)
 	stop_server();
 }
 
+/* On the handle and connection of a POST, which has a body again afterwards. */
+static void
+test_get(void)
+{
+	static const Step steps[] = {
+		{OK_REPLY, 0, 0, KEEP}, {OK_REPLY, 0, 0, KEEP}, {OK_REPLY, 0, 0, KEEP},
+	};
+	DwfEngine  *engine = create(1);
+	DwfHttpRequest request;
+	char		want[300];
+
+	start_server(steps, LENGTH(steps));
+	drop(engine, ask(engine, make_request(1)));
+	request = make_request(0);
+	request.method = DWF_GET;
+	drop(engine, ask(engine, request));
+	snprintf(want, sizeof(want), "GET /path?q=1 HTTP/1.1\r\n"
+			 "Host: 127.0.0.1:%d\r\nAccept: */*\r\n"
+			 "Content-Type: application/json\r\n"
+			 "X-DOMO-Developer-Token: secret\r\n\r\n", server.port);
+	is_str(server.last, want, "a GET");
+	drop(engine, ask(engine, make_request(1)));
+	ok(strncmp(server.last, "POST ", 5) == 0 &&
+	   strstr(server.last, "\r\n\r\nx") != NULL, "a POST after it");
+	is_int(server.accepted, 1, "one connection carried all three");
+	destroy_and_drain(engine);
+	stop_server();
+}
+
 /*
  * A plain proxy gets the whole URL, and its reply is the reply; whatever the
  * environment says of hosts that need none.
@@ -515,6 +544,7 @@ main(void)
 	test_trailers();
 	test_long_headers();
 	test_request();
+	test_get();
 	test_proxy();
 	test_environment();
 	return done_testing();

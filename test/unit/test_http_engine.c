@@ -396,7 +396,6 @@ test_trim(void)
 {
 	static const Step answer = {OK_REPLY, 0, 0, KEEP};
 	DwfEngine  *engine = create(4);
-	DwfHttpRequest request;
 
 	start_server(NULL, 0);
 	submit(engine, 4, NULL);
@@ -421,16 +420,6 @@ test_trim(void)
 		is_int(count_descriptors(is_client, NULL), 4, "four are kept again");
 	}
 	is_int(server.accepted, 7, "three new connections were made");
-
-	request = make_request(1);
-	request.close_after = true;
-	if (!dwf_http_submit(engine, &request))
-		abort();
-	wait_for_held(engine, 1);
-	release_peers(&answer);
-	drop(engine, finish(engine));
-	is_int(count_descriptors(is_client, NULL), 3,
-		   "a request can ask that its own is not kept");
 	destroy_and_drain(engine);
 	stop_server();
 }
@@ -529,7 +518,7 @@ test_epoll_fails(void)
 	stop_server();
 }
 
-/* Each step of a whole exchange has its time, and they add up. */
+/* Each step of a whole exchange has its time. */
 static void
 test_timings(void)
 {
@@ -545,11 +534,9 @@ test_timings(void)
 		const DwfTimings *t = &exchange->timings;
 
 		ok(t->resolve >= 0 && t->connect >= 0 && t->send >= 0 &&
-		   t->wait >= 0 && t->receive >= 0 && t->total > 0,
+		   t->wait >= 0 && t->receive >= 0,
 		   "each step has a time, on a %s connection", i == 0 ? "new" : "kept");
 		is_int(t->tls, -1, "but for TLS");
-		ok(t->resolve + t->connect + t->send + t->wait + t->receive <=
-		   t->total + 1000, "together they are no more than the total");
 		drop(engine, exchange);
 	}
 	destroy_and_drain(engine);

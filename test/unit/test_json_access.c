@@ -103,17 +103,6 @@ test_getters(void)
 	dwf_json_free(NULL);
 }
 
-static void
-test_type_names(void)
-{
-	is_str(dwf_json_type_name(DWF_JSON_NULL), "null", "name of null");
-	is_str(dwf_json_type_name(DWF_JSON_BOOLEAN), "boolean", "of boolean");
-	is_str(dwf_json_type_name(DWF_JSON_NUMBER), "number", "of number");
-	is_str(dwf_json_type_name(DWF_JSON_STRING), "string", "of string");
-	is_str(dwf_json_type_name(DWF_JSON_ARRAY), "array", "of array");
-	is_str(dwf_json_type_name(DWF_JSON_OBJECT), "object", "of object");
-}
-
 /* Builds an object, and compares its text and the length that was told. */
 static void
 check_build(const DwfJsonMember *members, int count, const char *want,
@@ -222,7 +211,6 @@ int
 main(void)
 {
 	test_getters();
-	test_type_names();
 	test_build();
 	test_build_large();
 	test_short_memory();

@@ -5,7 +5,8 @@
  * Fairness and the cost of what rests or waits are counted here, which a
  * server could only time.
  */
-#include "../../src/queue/retry.c"
+#include "../../src/queue/backoff.c"
+#include "../../src/queue/rest.c"
 #include "../../src/worker/lanes.c"
 
 #include "tap.h"

@@ -1,12 +1,14 @@
 /*
  * test_retry.c
- *	  Unit tests of retry.c: backoff, Retry-After, the pauses of lanes and of a
+ *	  Unit tests of backoff.c, rest.c and rate.c: backoff, Retry-After, the pauses of lanes and of a
  *	  connection, and the rate limit.
  *
  * Time and dice are arguments, so that an outage of a minute, or a day of
  * retries, is played through here in microseconds.
  */
-#include "../../src/queue/retry.c"
+#include "../../src/queue/backoff.c"
+#include "../../src/queue/rate.c"
+#include "../../src/queue/rest.c"
 
 #include "tap.h"
 
@@ -28,22 +30,22 @@ test_backoff(void)
 
 	for (int n = 0; n < 10; n++)
 	{
-		is_int(dwf_retry_backoff(&defaults, n, 0.0), 0, "n = %d: may be 0", n);
-		is_int(dwf_retry_backoff(&defaults, n, 0.5), most[n] * SEC / 2,
+		is_int(dwf_backoff_wait(&defaults, n, 0.0), 0, "n = %d: may be 0", n);
+		is_int(dwf_backoff_wait(&defaults, n, 0.5), most[n] * SEC / 2,
 			   "n = %d: half of base * 2^n at most retry_cap", n);
 	}
 	for (int n = 0; n < 5000; n++)
 	{
 		for (int d = 0; d < DICE; d++)
 		{
-			int64_t		wait = dwf_retry_backoff(&defaults, n, dice[d]);
+			int64_t		wait = dwf_backoff_wait(&defaults, n, dice[d]);
 
 			if (wait < 0 || wait >= defaults.cap)
 				bad++;
 		}
 	}
 	is_int(bad, 0, "never negative, never retry_cap or more, for any n");
-	is_int(dwf_retry_backoff(&defaults, INT32_MAX, 0.5), 450 * SEC,
+	is_int(dwf_backoff_wait(&defaults, INT32_MAX, 0.5), 450 * SEC,
 		   "n may be huge");
 
 	{
@@ -51,11 +53,11 @@ test_backoff(void)
 		DwfBackoff	none = {0};
 		DwfBackoff	huge = {.base = INT64_C(1) << 61,.cap = INT64_C(1) << 62};
 
-		ok(dwf_retry_backoff(&small, 0, 0.999) < 5000,
+		ok(dwf_backoff_wait(&small, 0, 0.999) < 5000,
 		   "a cap below the base is the cap");
-		is_int(dwf_retry_backoff(&none, 9, 0.9), 0, "no base, no wait");
-		ok(dwf_retry_backoff(&huge, 100, 0.999) > 0 &&
-		   dwf_retry_backoff(&huge, 100, 0.999) <= huge.cap,
+		is_int(dwf_backoff_wait(&none, 9, 0.9), 0, "no base, no wait");
+		ok(dwf_backoff_wait(&huge, 100, 0.999) > 0 &&
+		   dwf_backoff_wait(&huge, 100, 0.999) <= huge.cap,
 		   "huge settings do not overflow");
 	}
 }
@@ -99,16 +101,16 @@ test_retry_after(void)
 	{
 		const AfterCase *c = &after_cases[i];
 
-		is_int(dwf_retry_after(c->header, NOW), c->want < 0 ? -1 : c->want * SEC,
+		is_int(dwf_backoff_retry_after(c->header, NOW), c->want < 0 ? -1 : c->want * SEC,
 			   "Retry-After \"%s\"", c->header);
 	}
-	is_int(dwf_retry_after("Thu, 01 Jan 2026 00:02:00 GMT", NOW + SEC / 2),
+	is_int(dwf_backoff_retry_after("Thu, 01 Jan 2026 00:02:00 GMT", NOW + SEC / 2),
 		   119 * SEC + SEC / 2, "a date counts from now, to the microsecond");
 	{
 		static char digits[10001];
 
 		memset(digits, '9', sizeof(digits) - 1);
-		is_int(dwf_retry_after(digits, NOW), 86400 * SEC, "10,000 digits");
+		is_int(dwf_backoff_retry_after(digits, NOW), 86400 * SEC, "10,000 digits");
 	}
 }
 
@@ -117,8 +119,8 @@ test_retry_after(void)
 
 typedef struct Way
 {
-	DwfConnectionPause connection;
-	DwfPause	lanes[LANES];
+	DwfConnectionRest connection;
+	DwfRest		lanes[LANES];
 	double		random;
 } Way;
 
@@ -131,8 +133,8 @@ note_as(Way *way, int lane, DwfOutcome outcome, int64_t sent_at, int64_t now,
 		.retry_after = retry_after
 	};
 
-	dwf_pause_note(&way->connection, &way->lanes[lane], &evidence, &defaults,
-				   way->random);
+	dwf_rest_note(&way->connection, &way->lanes[lane], &evidence, &defaults,
+				  way->random);
 }
 
 static void
@@ -145,13 +147,13 @@ note(Way *way, int lane, DwfOutcome outcome, int64_t now)
 static int
 room(const Way *way, int64_t now)
 {
-	return dwf_pause_room(&way->connection.pause, now, 8);
+	return dwf_rest_room(&way->connection.pause, now, 8);
 }
 
 static int
 lane_room(const Way *way, int lane, int64_t now)
 {
-	return dwf_pause_room(&way->lanes[lane], now, 8);
+	return dwf_rest_room(&way->lanes[lane], now, 8);
 }
 
 static void
@@ -273,7 +275,7 @@ static void
 test_pause_goes_on(void)
 {
 	Way			way = {.random = 0.5};
-	const DwfPause *pause = &way.connection.pause;
+	const DwfRest *pause = &way.connection.pause;
 	int64_t		now = NOW;
 	int64_t		longest = 0;
 	int			bad = 0;
@@ -314,7 +316,7 @@ static void
 test_pause_with_others_in_flight(void)
 {
 	Way			way = {.random = 0.5};
-	const DwfPause *pause = &way.connection.pause;
+	const DwfRest *pause = &way.connection.pause;
 	int64_t		until;
 
 	for (int i = 0; i < 3; i++)
@@ -357,7 +359,7 @@ test_pause_retry_after(void)
 	for (int d = 0; d < DICE; d++)
 	{
 		Way			way = {.random = dice[d]};
-		const DwfPause *pause = &way.connection.pause;
+		const DwfRest *pause = &way.connection.pause;
 
 		note_as(&way, 0, DWF_THROTTLED, NOW, NOW, 3600 * SEC);
 		is_int(pause->until, NOW + 3600 * SEC, "never under Retry-After");
@@ -404,8 +406,8 @@ outage(double random, int nlanes, int in_flight_max, int64_t length,
 				(*good_after)++;
 		}
 		for (int tried = 0; tried < nlanes &&
-			 in_flight < dwf_pause_room(&way.connection.pause, now,
-										in_flight_max); tried++)
+			 in_flight < dwf_rest_room(&way.connection.pause, now,
+									   in_flight_max); tried++)
 		{
 			turn = (turn + 1) % nlanes;
 			if (of_lane[turn] >= lane_room(&way, turn, now))

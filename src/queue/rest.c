@@ -1,6 +1,6 @@
 /*
- * retry.c
- *	  When the next attempt may be made.
+ * rest.c
+ *	  When a lane or the connection rests, and for how long.
  *
  * Pure, so that hours of waiting are tested in microseconds: whoever calls
  * brings the time and the dice.  It must not read a clock.
@@ -14,73 +14,22 @@
  * time before, so that two workflows that never work cannot keep a third one
  * waiting for ever longer.  A 401 or 429 is about the token, which all share.
  */
-#include "queue/retry.h"
+#include "queue/rest.h"
 
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
-#include <curl/curl.h>
-
-#define USECS_PER_SEC		INT64_C(1000000)
-#define USECS_PER_MINUTE	(60 * USECS_PER_SEC)
-
-static int64_t clamp_retry_after(double usec);
-static bool is_late(const DwfPause *pause, const DwfEvidence *evidence);
-static void note_failure(DwfConnectionPause *connection, DwfPause *lane,
+static bool is_late(const DwfRest *pause, const DwfEvidence *evidence);
+static void note_failure(DwfConnectionRest *connection, DwfRest *lane,
 						 const DwfEvidence *evidence,
 						 const DwfBackoff *backoff, double random);
-static bool count_failure(DwfConnectionPause *connection, int64_t lane);
-static void rest(DwfPause *pause, const DwfEvidence *evidence, bool is_longer,
+static bool count_failure(DwfConnectionRest *connection, int64_t lane);
+static void rest(DwfRest *pause, const DwfEvidence *evidence, bool is_longer,
 				 const DwfBackoff *backoff, double random);
 
-int64_t
-dwf_retry_backoff(const DwfBackoff *backoff, int n, double random)
-{
-	double		most = ldexp((double) backoff->base, n < 62 ? n : 62);
-
-	if (most > (double) backoff->cap)
-		most = (double) backoff->cap;
-	return (int64_t) (random * most);
-}
-
-int64_t
-dwf_retry_after(const char *header, int64_t unix_now)
-{
-	size_t		digits = strspn(header, "0123456789");
-	time_t		date;
-
-	if (*header == '\0')
-		return -1;
-	if (header[digits] == '\0')
-		return clamp_retry_after(strtod(header, NULL) * USECS_PER_SEC);
-
-	/* a date starts with the name of a day; libcurl reads all three forms */
-	if (digits > 0 || strchr("+-.", *header) != NULL)
-		return -1;
-	date = curl_getdate(header, NULL);
-	if (date < 0)
-		return -1;
-	return clamp_retry_after((double) date * USECS_PER_SEC - unix_now);
-}
-
-static int64_t
-clamp_retry_after(double usec)
-{
-	if (usec < DWF_MIN_RETRY_AFTER)
-		return DWF_MIN_RETRY_AFTER;
-	if (usec > DWF_MAX_RETRY_AFTER)
-		return DWF_MAX_RETRY_AFTER;
-	return (int64_t) usec;
-}
-
 void
-dwf_pause_note(DwfConnectionPause *connection, DwfPause *lane,
-			   const DwfEvidence *evidence, const DwfBackoff *backoff,
-			   double random)
+dwf_rest_note(DwfConnectionRest *connection, DwfRest *lane,
+			  const DwfEvidence *evidence, const DwfBackoff *backoff,
+			  double random)
 {
-	DwfPause   *whole = &connection->pause;
+	DwfRest    *whole = &connection->pause;
 	int			pauses = whole->pauses;
 
 	switch (evidence->outcome)
@@ -109,17 +58,17 @@ dwf_pause_note(DwfConnectionPause *connection, DwfPause *lane,
 
 /* What was sent before a pause tells nothing of its reason. */
 static bool
-is_late(const DwfPause *pause, const DwfEvidence *evidence)
+is_late(const DwfRest *pause, const DwfEvidence *evidence)
 {
 	return pause->pauses > 0 && evidence->sent_at <= pause->since;
 }
 
 static void
-note_failure(DwfConnectionPause *connection, DwfPause *lane,
+note_failure(DwfConnectionRest *connection, DwfRest *lane,
 			 const DwfEvidence *evidence, const DwfBackoff *backoff,
 			 double random)
 {
-	DwfPause   *whole = &connection->pause;
+	DwfRest    *whole = &connection->pause;
 	bool		was_resting = lane->pauses > 0;
 
 	if (!is_late(lane, evidence))
@@ -135,7 +84,7 @@ note_failure(DwfConnectionPause *connection, DwfPause *lane,
 
 /* Counts a failure of an open connection.  Whether it is to rest. */
 static bool
-count_failure(DwfConnectionPause *connection, int64_t lane)
+count_failure(DwfConnectionRest *connection, int64_t lane)
 {
 	if (connection->pause.failures == 0)
 	{
@@ -154,7 +103,7 @@ count_failure(DwfConnectionPause *connection, int64_t lane)
  * flight when the pause began adds nothing to it, but may ask for a later time.
  */
 static void
-rest(DwfPause *pause, const DwfEvidence *evidence, bool is_longer,
+rest(DwfRest *pause, const DwfEvidence *evidence, bool is_longer,
 	 const DwfBackoff *backoff, double random)
 {
 	int64_t		now = evidence->now;
@@ -168,8 +117,8 @@ rest(DwfPause *pause, const DwfEvidence *evidence, bool is_longer,
 		pause->pauses - 1;
 
 		/* half of the wait is certain, so that a probe is no second try */
-		wait = dwf_retry_backoff(backoff, n, random) / 2 +
-			dwf_retry_backoff(backoff, n, 1.0) / 2;
+		wait = dwf_backoff_wait(backoff, n, random) / 2 +
+			dwf_backoff_wait(backoff, n, 1.0) / 2;
 		if (wait < evidence->retry_after)
 			wait = evidence->retry_after;
 		pause->pauses = n + 1;
@@ -181,46 +130,9 @@ rest(DwfPause *pause, const DwfEvidence *evidence, bool is_longer,
 }
 
 int
-dwf_pause_room(const DwfPause *pause, int64_t now, int max)
+dwf_rest_room(const DwfRest *pause, int64_t now, int max)
 {
 	if (pause->pauses == 0)
 		return max;
 	return now < pause->until ? 0 : 1;
-}
-
-int
-dwf_rate_room(DwfRate *rate, int per_minute, int64_t now, int max)
-{
-	double		burst;
-
-	if (per_minute <= 0)
-		return max;
-
-	/* what a second allows may go at once, but at least one request */
-	burst = per_minute / 60.0 < 1.0 ? 1.0 : per_minute / 60.0;
-	if (rate->filled_at == 0)
-		rate->tokens = burst;
-	else if (now > rate->filled_at)
-		rate->tokens += (double) (now - rate->filled_at) * per_minute /
-			USECS_PER_MINUTE;
-	rate->filled_at = now;
-	if (rate->tokens > burst)
-		rate->tokens = burst;
-	return rate->tokens < max ? (int) (rate->tokens + 1e-6) : max;
-}
-
-void
-dwf_rate_take(DwfRate *rate, int per_minute, int count)
-{
-	if (per_minute > 0)
-		rate->tokens -= count;
-}
-
-int64_t
-dwf_rate_wait(const DwfRate *rate, int per_minute)
-{
-	if (per_minute <= 0 || rate->tokens >= 1.0 - 1e-6)
-		return 0;
-	return (int64_t) ceil((1.0 - rate->tokens) * USECS_PER_MINUTE /
-						  per_minute);
 }

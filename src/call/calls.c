@@ -1,5 +1,5 @@
 /*
- * functions.c
+ * calls.c
  *	  domowf_start, domowf_cancel and domowf_set_permissions: arguments, what
  *	  may be called when, and results.
  *
@@ -274,7 +274,7 @@ domowf_set_permissions_text(PG_FUNCTION_ARGS)
 
 /*
  * Makes the call and returns the entries of the request: Domo documents no
- * body for its reply (API.md), and a 2xx accepts them.
+ * body for its reply (src/domo/README.md), and a 2xx accepts them.
  */
 static void
 call_for_permissions(FunctionCallInfo fcinfo, const DwfRequest *request,

@@ -1,5 +1,5 @@
 /*
- * status.c
+ * check.c
  *	  domowf_check(): is everything set up?
  */
 #include "postgres.h"

@@ -1,5 +1,5 @@
 /*
- * support.c
+ * expansion.c
  *	  The planner support function of everything that calls Domo.
  *
  * PostgreSQL expands (f(x)).* into (f(x)).a, (f(x)).b and so on, and calls f

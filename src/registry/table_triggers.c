@@ -1,5 +1,5 @@
 /*
- * registry.c
+ * table_triggers.c
  *	  Triggers of the registry's tables.
  *
  * One tells every session of a change (workflow.c says how).  The other is the

@@ -1,0 +1,115 @@
+/*
+ * pause.c
+ *	  Whether this database sends: the table domowf.state, domowf_pause() and
+ *	  domowf_resume().
+ *
+ * A queue knows the database in which it was made.  A copy of it, made by
+ * CREATE DATABASE ... TEMPLATE, finds itself in another one and waits until
+ * somebody says that it may send, too.
+ */
+#include "postgres.h"
+
+#include "base/commit.h"
+#include "base/objects.h"
+#include "base/owner.h"
+#include "base/text.h"
+#include "queue/pause.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(domowf_pause);
+PG_FUNCTION_INFO_V1(domowf_resume);
+
+static void set_paused(bool paused, Datum reason, bool no_reason);
+
+bool
+dwf_pause_is_set(char *reason, Size size)
+{
+	HeapTuple	row;
+	TupleDesc	desc;
+	bool		isnull;
+	bool		paused;
+	Datum		words;
+
+	if (SPI_execute("SELECT paused, pause_reason, database FROM domowf.state",
+					true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read domowf.state");
+	(void) dwf_object_require("state", NULL);	/* still so, now locked */
+	if (SPI_processed == 0)
+		return false;
+	row = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	paused = DatumGetBool(SPI_getbinval(row, desc, 1, &isnull));
+	words = SPI_getbinval(row, desc, 2, &isnull);
+	dwf_text_cut(reason, size, isnull ? "paused by domowf_pause()" :
+				 TextDatumGetCString(words));
+	if (DatumGetObjectId(SPI_getbinval(row, desc, 3, &isnull)) !=
+		MyDatabaseId)
+	{
+		strlcpy(reason, "this database is a copy of another one", size);
+		paused = true;
+	}
+	return paused;
+}
+
+void
+dwf_pause_promoted(void)
+{
+	if (SPI_execute("UPDATE domowf.state SET paused = true, "
+					"paused_at = now(), "
+					"pause_reason = 'the server was promoted' "
+					"WHERE NOT paused", false, 0) < 0)
+		elog(ERROR, "could not pause");
+}
+
+/*
+ * domowf_pause(reason text) returns void
+ */
+Datum
+domowf_pause(PG_FUNCTION_ARGS)
+{
+	PreventCommandIfReadOnly("domowf_pause()");
+	set_paused(true, PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0),
+			   PG_ARGISNULL(0));
+	PG_RETURN_VOID();
+}
+
+/*
+ * domowf_resume() returns void.  It also makes this database the queue's own,
+ * where it is a copy of another one.
+ */
+Datum
+domowf_resume(PG_FUNCTION_ARGS)
+{
+	PreventCommandIfReadOnly("domowf_resume()");
+	set_paused(false, (Datum) 0, true);
+	PG_RETURN_VOID();
+}
+
+/* Resuming makes this database the queue's own, too. */
+static void
+set_paused(bool paused, Datum reason, bool no_reason)
+{
+	Oid			types[] = {BOOLOID, TEXTOID, OIDOID};
+	Datum		values[] = {BoolGetDatum(paused), reason,
+	ObjectIdGetDatum(MyDatabaseId)};
+	char		nulls[] = {' ', no_reason ? 'n' : ' ', ' '};
+	DwfOwnerScope scope;
+
+	dwf_owner_enter(&scope);
+	SPI_connect();
+	if (SPI_execute_with_args("UPDATE domowf.state SET paused = $1, "
+							  "pause_reason = $2, "
+							  "paused_at = CASE WHEN $1 THEN now() END, "
+							  "database = CASE WHEN $1 THEN database "
+							  "ELSE $3 END", 3, types, values, nulls, false,
+							  0) < 0)
+		elog(ERROR, "could not update domowf.state");
+	SPI_finish();
+	dwf_owner_leave(&scope);
+	dwf_commit_note_enqueued(DT_NOBEGIN, 0);
+}

@@ -1,0 +1,17 @@
+/*
+ * pause.h
+ *	  Whether this database sends (domowf.state).
+ */
+#ifndef DWF_PAUSE_H
+#define DWF_PAUSE_H
+
+/*
+ * Reads whether a person has paused the queue, or it belongs to another
+ * database; why goes into `reason`.  In a transaction, with SPI connected.
+ */
+extern bool dwf_pause_is_set(char *reason, Size size);
+
+/* Pauses the queue of a server that was promoted.  Likewise. */
+extern void dwf_pause_promoted(void);
+
+#endif							/* DWF_PAUSE_H */

@@ -1,0 +1,48 @@
+/*
+ * sender_wait.c
+ *	  What the sender waits for, and what it says of itself.
+ */
+#include "postgres.h"
+
+#include "base/compat.h"
+#include "worker/sender.h"
+
+#include "storage/latch.h"
+
+bool
+dwf_sender_wait(DwfSender *sender, long timeout)
+{
+	static uint32 network = 0;
+	static uint32 idle = 0;
+	WaitEvent	events[3];
+	int			count;
+	bool		has_news = false;
+
+	if (network == 0)
+	{
+		network = dwf_wait_event_http();
+		idle = dwf_wait_event_main();
+	}
+	count = WaitEventSetWait(sender->wait_set, timeout, events,
+							 lengthof(events),
+							 sender->in_flight > 0 ? network : idle);
+	for (int i = 0; i < count; i++)
+		has_news |= (events[i].events & WL_SOCKET_READABLE) != 0;
+	return has_news;
+}
+
+long
+dwf_sender_timeout_ms(const DwfSender *sender)
+{
+	return dwf_http_timeout_ms(sender->engine);
+}
+
+void
+dwf_sender_fill_status(const DwfSender *sender, DwfWorkerStatus *status)
+{
+	status->in_flight = sender->in_flight;
+	status->sent = sender->sent;
+	status->failed = sender->failed;
+	strlcpy(status->last_error, sender->last_error,
+			sizeof(status->last_error));
+}
