@@ -49,7 +49,8 @@ static void act_as_caller(const Caller *caller);
 static void store_row(DwfTable *table);
 static void insert_appended(DwfTable *table);
 static bool take_conflicting(DwfTable *table, ItemPointer tid);
-static bool lock_found(DwfTable *table);
+static TM_Result lock_found(DwfTable *table, LockTupleMode mode,
+							LockWaitPolicy policy);
 static void refuse_changed(const DwfTable *table);
 
 Oid
@@ -373,7 +374,8 @@ dwf_table_update(DwfTable *table, bool wait)
 	TM_Result	result;
 	Caller		caller;
 
-	if (!wait && !lock_found(table))
+	if (!wait &&
+		lock_found(table, LockTupleNoKeyExclusive, LockWaitSkip) != TM_Ok)
 		return false;
 	store_row(table);
 	act_as_owner(table, &caller);
@@ -390,13 +392,20 @@ dwf_table_update(DwfTable *table, bool wait)
 	return true;
 }
 
+bool
+dwf_table_lock(DwfTable *table)
+{
+	TM_Result	result = lock_found(table, LockTupleExclusive, LockWaitBlock);
+
+	return result != TM_Updated && result != TM_Deleted;
+}
+
 /*
- * Locks the row that was found for an update that changes no key, unless
- * somebody holds or has changed it.  By itself, since heap_update() has no way
- * not to wait.
+ * The version that was found, not a newer one.  For an update by itself, since
+ * heap_update() has no way not to wait.
  */
-static bool
-lock_found(DwfTable *table)
+static TM_Result
+lock_found(DwfTable *table, LockTupleMode mode, LockWaitPolicy policy)
 {
 	ItemPointerData tid = table->found->tts_tid;
 	TM_FailureData failure;
@@ -404,9 +413,8 @@ lock_found(DwfTable *table)
 	if (table->locked == NULL)
 		table->locked = table_slot_create(table->rel, NULL);
 	return table_tuple_lock(table->rel, &tid, table->snapshot, table->locked,
-							GetCurrentCommandId(true),
-							LockTupleNoKeyExclusive, LockWaitSkip, 0,
-							&failure) == TM_Ok;
+							GetCurrentCommandId(true), mode, policy, 0,
+							&failure);
 }
 
 void

@@ -127,6 +127,14 @@ extern void dwf_table_refresh(DwfTable *table);
  */
 extern bool dwf_table_update(DwfTable *table, bool wait);
 
+/*
+ * Locks the row that was found until the transaction ends; waits for whoever
+ * holds it.  Returns false, with nothing locked, where it was changed or
+ * deleted meanwhile: to be looked for again, after dwf_table_refresh().  SQL
+ * locks the newer version before it sees that a condition holds no more.
+ */
+extern bool dwf_table_lock(DwfTable *table);
+
 /* Deletes the row that was found, as dwf_table_update() with `wait`. */
 extern void dwf_table_delete(DwfTable *table);
 

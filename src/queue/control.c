@@ -3,7 +3,10 @@
  *	  What a person does with requests: retry, discard, resolve.
  *
  * Each acts only on what its caller may see (domowf.may_see()), and only on a
- * state in which nobody is sending: a row in `sending` belongs to the worker.
+ * state in which nobody is sending: a row in `sending` belongs to the worker,
+ * which has to write down what comes of it, so that nobody else may keep it
+ * locked until his transaction ends.  Hence hold_open() before each statement
+ * on the queue.
  * Statements run as the extension's owner (dwf_owner_enter()).
  */
 #include "postgres.h"
@@ -13,6 +16,7 @@
 #include "base/guc.h"
 #include "base/owner.h"
 #include "base/quota.h"
+#include "base/sight.h"
 #include "call/argument.h"
 #include "queue/archive.h"
 #include "queue/lane.h"
@@ -94,6 +98,8 @@ static Oid	param_types[MAX_PARAMS] = {
 	INT8OID, OIDOID, TEXTOID, TEXTOID, BOOLOID, INT8OID, JSONBOID
 };
 
+static bool hold_open(int64 id);
+static bool is_open(const DwfTable *queue);
 static void read_settled(Datum *values, char *nulls);
 static bool stands_behind(const char *space, const char *order_key);
 static bool change(const char *sql, int nparams, Datum *values,
@@ -123,7 +129,8 @@ domowf_retry(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);
 	values[6] = JsonbPGetDatum(request);
 	nulls[6] = request == NULL ? 'n' : ' ';
-	done = change(retry_queued, MAX_PARAMS, values, nulls);
+	done = hold_open(PG_GETARG_INT64(0)) &&
+		change(retry_queued, MAX_PARAMS, values, nulls);
 	if (!done)
 	{
 		read_settled(values, nulls);
@@ -132,6 +139,40 @@ domowf_retry(PG_FUNCTION_ARGS)
 	if (done)
 		dwf_commit_note_waiting();
 	PG_RETURN_BOOL(done);
+}
+
+/*
+ * Locks a request in the queue that the caller may act on, and waits for
+ * whoever holds it.  False: there is none, or no longer; then none is locked.
+ * A statement that waits for a claim locks what the claim has made of the row,
+ * before it sees that this is in nobody's hands but the worker's.
+ */
+static bool
+hold_open(int64 id)
+{
+	DwfTable	queue;
+	bool		held = false;
+
+	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
+	while (!held && dwf_table_find(&queue, QUEUE_ID, Int64GetDatum(id)) &&
+		   is_open(&queue))
+	{
+		held = dwf_table_lock(&queue);
+		if (!held)
+			dwf_table_refresh(&queue);
+	}
+	dwf_table_close(&queue);
+	return held;
+}
+
+/* DWF_SQL_OPEN of the row at hand. */
+static bool
+is_open(const DwfTable *queue)
+{
+	return (dwf_table_is_text(queue, QUEUE_STATE, "queued") ||
+			dwf_table_is_text(queue, QUEUE_STATE, "in_doubt")) &&
+		(DatumGetObjectId(queue->values[QUEUE_REQUESTED_BY_OID]) == GetUserId() ||
+		 dwf_sight_of_all(GetUserId()));
 }
 
 /*
@@ -225,7 +266,7 @@ settle_by_hand(int64 id, const char *outcome, Datum instance_id,
 		ObjectIdGetDatum(GetUserId()), CStringGetTextDatum(outcome),
 	instance_id, BoolGetDatum(dwf_log_payload)};
 	char		nulls[MAX_PARAMS] = {' ', ' ', ' ', no_instance ? 'n' : ' ', ' '};
-	bool		done = change(settle_queued, 5, values, nulls) ||
+	bool		done = (hold_open(id) && change(settle_queued, 5, values, nulls)) ||
 	change(settle_settled, 5, values, nulls);
 
 	if (done)

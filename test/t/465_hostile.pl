@@ -20,7 +20,7 @@ my $node = Domowf->start_node('main', $domo,
 	conf => "domowf.worker = off\n");
 my $one = Domowf->session($node);
 my $other = Domowf->session($node);
-my $got;
+my ($got, $id);
 
 $one->value(<<'END');
 CREATE ROLE victim;
@@ -117,6 +117,28 @@ $got = $other->run(
 );
 is($got->{sqlstate}, '', "an order key is in no other one's way") or diag $got->{err};
 $one->value('ROLLBACK');
+
+# ---- the lock of a request that somebody could not change after all
+
+$id = $one->value(q{SET ROLE mallory; SELECT domowf_enqueue('w', '{}')});
+$one->value('RESET ROLE');
+foreach my $call ("domowf_discard($id)", "domowf_retry($id)", "domowf_resolve($id, 'i')")
+{
+	$one->value("BEGIN; UPDATE domowf.queue SET state = 'sending' WHERE id = $id");
+	$other->value('SET ROLE mallory; BEGIN');
+	$other->send("SELECT $call");
+	ok( $node->poll_query_until('postgres',
+			q{SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = }
+			  . $other->pid),
+		"$call waits for a claim");
+	$one->value('COMMIT');
+	is($other->wait->{out}, 'f', '... it comes too late');
+	is( $one->value("SELECT id FROM domowf.queue WHERE id = $id FOR UPDATE NOWAIT"),
+		$id,
+		'... and locks nothing');
+	$other->value('ROLLBACK');
+	$one->value("UPDATE domowf.queue SET state = 'queued' WHERE id = $id");
+}
 
 $one->quit;
 $other->quit;
