@@ -36,6 +36,7 @@ my %settings = (
 	IntervalStyle => 'sql_standard',
 	check_function_bodies => 'off',
 	'plpgsql.extra_errors' => 'all');
+delete $settings{standard_conforming_strings} unless Domowf->has_old_strings($node);
 
 # A database of mallory's, with these traps or without.
 sub create_database

@@ -215,7 +215,8 @@ value('postgres', 'CREATE DATABASE trapped OWNER mallory');
 my $mallory = Domowf->session($node, dbname => 'trapped', user => 'mallory');
 Traps->set($mallory, $scripts, 'public', 'target');
 $mallory->value('ALTER DATABASE trapped SET search_path = public, target, pg_catalog');
-$mallory->value('ALTER DATABASE trapped SET standard_conforming_strings = off');
+$mallory->value('ALTER DATABASE trapped SET standard_conforming_strings = off')
+  if Domowf->has_old_strings($node);
 $mallory->value('ALTER DATABASE trapped SET quote_all_identifiers = on');
 value('trapped', q{SET escape_string_warning = off;
 	CREATE EXTENSION domowf SCHEMA target VERSION '1.0'});

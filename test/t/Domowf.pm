@@ -158,6 +158,14 @@ sub set_test_point
 	return;
 }
 
+# Whether a database can be set to old strings, which end with version 18.
+sub has_old_strings
+{
+	my ($class, $node) = @_;
+
+	return $node->safe_psql('postgres', 'SHOW server_version_num') < 190000;
+}
+
 # A literal of SQL.
 sub literal
 {
