@@ -87,6 +87,8 @@ const DwfColumn dwf_key_columns[KEY_COLUMNS] = {
 	[KEY_SCOPE] = {"scope", TEXTOID, true},
 	[KEY_KEY] = {"key", TEXTOID, true},
 	[KEY_REQUEST_ID] = {"request_id", INT8OID, true},
+	[KEY_KEY_OWNER] = {"key_owner", OIDOID,.since = "1.1"},
+	[KEY_SOURCE_OID] = {"source_oid", OIDOID,.since = "1.1"},
 };
 
 const DwfColumn dwf_state_columns[STATE_COLUMNS] = {

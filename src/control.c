@@ -10,6 +10,7 @@
 
 #include "argument.h"
 #include "columns.h"
+#include "extension.h"
 #include "guc.h"
 #include "lane.h"
 #include "notice.h"
@@ -239,10 +240,12 @@ domowf_resolve(PG_FUNCTION_ARGS)
 								  false));
 }
 
+/* Of a request that can be changed: statements here know DWF_OLDEST_SQL. */
 static int64
 get_id(FunctionCallInfo fcinfo)
 {
 	dwf_argument_not_null(fcinfo, 0, "request_id");
+	dwf_extension_require_update();
 	return PG_GETARG_INT64(0);
 }
 

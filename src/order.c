@@ -32,6 +32,9 @@
  * To let go needs no lock: where a request waits, whoever enqueues sees it and
  * will wait, too, so that two cannot go.
  *
+ * In a queue of version 1.0, keys have no space, which a NULL stands for: all
+ * that are spelled alike are one key.
+ *
  * The lock is of LOCKTAG_USERLOCK, which no SQL function can take, and is kept
  * by a prepared transaction as any other.
  */
@@ -119,10 +122,11 @@ dwf_order_unlock(const char *space, const char *key)
 static void
 set_tag(LOCKTAG *tag, const char *space, const char *key)
 {
-	uint64		hash;
+	uint64		hash = 0;
 
-	hash = DatumGetUInt64(hash_any_extended((const unsigned char *) space,
-											strlen(space), 0));
+	if (space != NULL)
+		hash = DatumGetUInt64(hash_any_extended((const unsigned char *) space,
+												strlen(space), hash));
 	hash = DatumGetUInt64(hash_any_extended((const unsigned char *) key,
 											strlen(key), hash));
 	tag->locktag_field1 = MyDatabaseId;
@@ -136,6 +140,9 @@ set_tag(LOCKTAG *tag, const char *space, const char *key)
 bool
 dwf_order_is_taken(DwfTable *queue, const char *space, const char *key)
 {
+	if (space == NULL)
+		return dwf_table_find(queue, QUEUE_ORDER_KEY,
+							  CStringGetTextDatum(key));
 	return dwf_table_find_first(queue, by_order, lengthof(by_order),
 								CStringGetTextDatum(space),
 								CStringGetTextDatum(key));

@@ -30,7 +30,7 @@ dwf_serving_look(Oid queue, DwfSender *sender, char *fault, Size size)
 	found = dwf_object_oid("queue");
 	if (!dwf_queue_exists() || (OidIsValid(found) && found != queue))
 		leave_dropped(sender);
-	if (!dwf_extension_is_served())
+	if (!dwf_extension_can_send())
 		leave_outdated(sender);
 	if (!dwf_queue_is_right(&wrong))
 		dwf_report_cut(fault, size,

@@ -25,8 +25,9 @@
 static void start_reading(DwfTable *table);
 static void start_scan(DwfTable *table, const int *columns, int ncolumns,
 					   int nkeys);
-static bool begins_with(Relation index, const IndexInfo * info,
-						const int *columns, int ncolumns);
+static bool begins_with(const DwfTable *table, Relation index,
+						const IndexInfo * info, const int *columns,
+						int ncolumns);
 static void equal_key(const DwfTable *table, ScanKey key, int attno,
 					  int column, Datum value);
 static void rows_key(DwfTable *table, ScanKey key, int attno);
@@ -61,7 +62,7 @@ equal_key(const DwfTable *table, ScanKey key, int attno, int column,
 		  Datum value)
 {
 	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(table->rel),
-												column);
+												table->places[column]);
 
 	ScanKeyEntryInitialize(key, 0, attno, BTEqualStrategyNumber, InvalidOid,
 						   attribute->attcollation,
@@ -91,11 +92,11 @@ dwf_table_seek_next_pair(DwfTable *table, const int *columns, int ncolumns,
 	start_scan(table, columns, ncolumns, 1);
 	ScanKeyEntryInitialize(&table->place[0], SK_ROW_MEMBER, 1,
 						   BTGreaterStrategyNumber, InvalidOid,
-						   TupleDescAttr(desc, columns[0])->attcollation,
+						   TupleDescAttr(desc, table->places[columns[0]])->attcollation,
 						   F_BTTEXTCMP, first);
 	ScanKeyEntryInitialize(&table->place[1], SK_ROW_MEMBER | SK_ROW_END, 2,
 						   BTGreaterStrategyNumber, InvalidOid,
-						   TupleDescAttr(desc, columns[1])->attcollation,
+						   TupleDescAttr(desc, table->places[columns[1]])->attcollation,
 						   F_BTTEXTCMP, second);
 	rows_key(table, &key, 1);
 	index_rescan(table->scan, &key, 1, NULL, 0);
@@ -183,8 +184,9 @@ start_scan(DwfTable *table, const int *columns, int ncolumns, int nkeys)
 	{
 		Relation	candidate = table->target->ri_IndexRelationDescs[i];
 
-		if (begins_with(candidate, table->target->ri_IndexRelationInfo[i],
-						columns, ncolumns))
+		if (begins_with(table, candidate,
+						table->target->ri_IndexRelationInfo[i], columns,
+						ncolumns))
 			index = candidate;
 	}
 	if (index == NULL)
@@ -202,15 +204,16 @@ start_scan(DwfTable *table, const int *columns, int ncolumns, int nkeys)
 
 /* Whether an index can be read, and begins with these columns. */
 static bool
-begins_with(Relation index, const IndexInfo * info, const int *columns,
-			int ncolumns)
+begins_with(const DwfTable *table, Relation index, const IndexInfo * info,
+			const int *columns, int ncolumns)
 {
 	if (!index->rd_index->indisvalid || info->ii_Am != BTREE_AM_OID ||
 		info->ii_Predicate != NIL || info->ii_NumIndexKeyAttrs < ncolumns)
 		return false;
 	for (int i = 0; i < ncolumns; i++)
 	{
-		if (info->ii_IndexAttrNumbers[i] != columns[i] + 1)
+		if (!dwf_table_has(table, columns[i]) ||
+			info->ii_IndexAttrNumbers[i] != table->places[columns[i]] + 1)
 			return false;
 	}
 	return true;

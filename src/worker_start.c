@@ -211,7 +211,7 @@ find_queue(Oid *queue)
 	StartTransactionCommand();
 	if (!dwf_queue_exists())
 		leave_absent();
-	if (!dwf_extension_is_served())
+	if (!dwf_extension_can_send())
 		reason = dwf_extension_describe_skew();
 	else if (!dwf_queue_is_right(&fault))
 		reason = psprintf("%s: %s", fault.message, fault.hint);

@@ -201,8 +201,7 @@ update('1.10');
 until_outdated('a version that changes no table');
 $id = enqueue('stored');
 is(now_is($id), 'queued', '... a request is stored');
-$got = $node->psql('postgres', "SELECT domowf_wait($id)");
-isnt($got, 0, '... nobody can wait for it');
+is(value("SELECT state FROM domowf_wait($id, '0')"), 'queued', '... waits');
 is($domo->arrived('stored'), 0, '... and not sent');
 update('1.1');
 is(outcome($id), 'done', '... until it is known');
@@ -247,14 +246,22 @@ register('four');
 until_paused('version 1.0: the worker says that an update is due',
 	'ALTER EXTENSION domowf UPDATE', 'four');
 is(skew_checks('ALTER EXTENSION domowf UPDATE', 'four'),
-	"objects|t\ntables|t\nversion|t\nworker|t",
+	"triggers|t\nversion|t\nworker|t",
 	'... domowf_check says so');
+$id = enqueue('of 1.0', 'four');
+is(now_is($id, 'four'), 'queued', '... a request is stored');
 $session = Domowf->session($node, dbname => 'four');
-$got = $session->run(q{SELECT domowf_enqueue('plain')});
+foreach my $call ("retry($id)", "discard($id)", "resolve($id, 'i')")
+{
+	$got = $session->run("SELECT domowf_$call");
+	is($got->{sqlstate}, '55000', "... domowf_$call is refused");
+	like($got->{hint}, qr/ALTER EXTENSION domowf UPDATE/, '... with a hint');
+}
 $session->quit;
-is($got->{sqlstate}, '55000', '... enqueueing is refused');
-like($got->{hint}, qr/ALTER EXTENSION domowf UPDATE/, '... with a hint');
+is($domo->arrived('of 1.0'), 0, '... and nothing is sent');
 update('1.1', 'four');
+is(outcome($id, 'four'), 'done', '... until it is updated');
+is($domo->arrived('of 1.0'), 1, '... once');
 is(outcome(enqueue('of 1.1', 'four'), 'four'), 'done', '... updated: it sends');
 
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
