@@ -88,6 +88,8 @@ $session->value(q{INSERT INTO orders VALUES ('row')});
 $id{row} = value(q{SELECT request_id FROM domowf.key WHERE key = 'row'});
 is(value('SELECT count(*), count(*) FILTER (WHERE waiting) FROM domowf.queue'), '6|2',
 	'requests are stored, and wait behind those of their order key');
+is($session->value("SELECT state FROM domowf_wait($id{keyed}, '0')"), 'queued',
+	'... and can be waited for');
 value(q{UPDATE domowf.queue SET mine = 'kept ' || id; UPDATE domowf.workflow SET mine = name});
 ok( $node->poll_query_until('first',
 		q{SELECT state = 'paused' AND pause_reason ~ 'ALTER EXTENSION domowf UPDATE' FROM domowf.worker}),
