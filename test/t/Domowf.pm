@@ -182,12 +182,13 @@ sub set_test_point
 	return;
 }
 
-# Whether a database can be set to old strings, which end with version 18.
+# Whether standard_conforming_strings can be off and escape_string_warning is a
+# setting, which ends with version 18.
 sub has_old_strings
 {
-	my ($class, $node) = @_;
+	my ($version) = `pg_config --version` =~ /(\d+)/;
 
-	return $node->safe_psql('postgres', 'SHOW server_version_num') < 190000;
+	return $version < 19;
 }
 
 # A literal of SQL.
