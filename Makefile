@@ -14,6 +14,7 @@
 #   make format, format-check   lay the C out as pgindent does, or tell where not
 #   make rules                  house rules, one script each in test/ci/
 #   make matrix                 all tests on other builds of PostgreSQL (root)
+#   make deb, dist              Debian's package, PGXN's archive, in .build/
 #   make demo, bench            test/demo/run, test/bench/run
 #
 # PG_CONFIG chooses the PostgreSQL, PG_VERSION=17 one of Debian's; WERROR=1 is
@@ -52,7 +53,7 @@ export PG_CONFIG
 
 # Targets of our own do without PGXS, so that they also work where pg_config is
 # yet to be installed, and PGXS has a `check` of its own, which only says no.
-OWN = bench check demo deps format format-check fuzz matrix rules unit
+OWN = bench check deb demo deps dist format format-check fuzz matrix rules unit
 
 ifneq ($(filter $(OWN),$(MAKECMDGOALS)),)
 
@@ -80,6 +81,13 @@ install: uninstall-unsafe
 .PHONY: uninstall-unsafe
 uninstall-unsafe:
 	rm -f '$(DESTDIR)$(datadir)/$(datamoduledir)/domowf--1.0.sql'
+
+# What it needs is told before anything fails for want of it.
+installcheck: installcheck-server
+.PHONY: installcheck-server
+installcheck-server:
+	@'$(bindir)/psql' -Xqc 'SHOW domowf.base_url' postgres >/dev/null || { \
+		echo 'Set a server up for this: type test/run/standin' >&2; exit 1; }
 
 PROVE_FLAGS += -Itest/domo -Itest/t
 $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*/*.h) Makefile

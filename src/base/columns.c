@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "base/columns.h"
+#include "base/extension.h"
 
 #include "catalog/pg_type.h"
 
@@ -87,6 +88,8 @@ const DwfColumn dwf_key_columns[KEY_COLUMNS] = {
 	[KEY_SCOPE] = {"scope", TEXTOID, true},
 	[KEY_KEY] = {"key", TEXTOID, true},
 	[KEY_REQUEST_ID] = {"request_id", INT8OID, true},
+	[KEY_KEY_OWNER] = {"key_owner", OIDOID,.since = "1.1"},
+	[KEY_SOURCE_OID] = {"source_oid", OIDOID,.since = "1.1"},
 };
 
 const DwfColumn dwf_state_columns[STATE_COLUMNS] = {
@@ -124,3 +127,9 @@ const DwfColumn dwf_earlier_columns[EARLIER_COLUMNS] = {
 	[EARLIER_RELATION] = {"relation", REGCLASSOID, true},
 	[EARLIER_NAME] = {"name", NAMEOID, true},
 };
+
+bool
+dwf_columns_has(const DwfColumn *column)
+{
+	return column->since == NULL || dwf_extension_is_since(column->since);
+}

@@ -1,10 +1,10 @@
 /*
  * columns.h
- *	  The columns of domowf's tables, counted from 0 in the order in which the
- *	  extension's script makes them, and what each one is.
+ *	  The columns of domowf's tables that C code knows, and what each one is.
  *
- * A column that a later version adds stands at the end of both lists, the one
- * here and the one in columns.c, which says since when it is there.
+ * Where a column stands in its table is nobody's business but table.c's, which
+ * finds it by its name: after an update somebody's own may stand before it.
+ * columns.c says since when a column is there.
  */
 #ifndef DWF_COLUMNS_H
 #define DWF_COLUMNS_H
@@ -89,15 +89,17 @@ typedef enum DwfLogColumn
 
 #define LOG_COLUMNS		(LOG_ORDER_SPACE + 1)
 
-/* domowf.key; key.c finds its other columns by name */
+/* domowf.key */
 typedef enum DwfKeyColumn
 {
 	KEY_SCOPE,
 	KEY_KEY,
-	KEY_REQUEST_ID
+	KEY_REQUEST_ID,
+	KEY_KEY_OWNER,
+	KEY_SOURCE_OID
 } DwfKeyColumn;
 
-#define KEY_COLUMNS		(KEY_REQUEST_ID + 1)
+#define KEY_COLUMNS		(KEY_SOURCE_OID + 1)
 
 /* domowf.state */
 typedef enum DwfStateColumn
@@ -167,5 +169,8 @@ extern const DwfColumn dwf_state_columns[STATE_COLUMNS];
 extern const DwfColumn dwf_workflow_columns[WORKFLOW_COLUMNS];
 extern const DwfColumn dwf_input_columns[INPUT_COLUMNS];
 extern const DwfColumn dwf_earlier_columns[EARLIER_COLUMNS];
+
+/* Whether the installed version has such a column.  In a transaction. */
+extern bool dwf_columns_has(const DwfColumn *column);
 
 #endif							/* DWF_COLUMNS_H */

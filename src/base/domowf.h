@@ -17,9 +17,10 @@
 #define DWF_VERSION		"1.1.0"
 
 /*
- * The earliest version of the SQL that a worker serves, raised where C code
- * cannot do without what a later one adds.  1.1: lanes, by which the queue is
- * read.
+ * The earliest version of the SQL that a worker serves, and in which a person
+ * can change a request; raised where C code cannot do without what a later one
+ * adds.  1.1: lanes, by which the queue is read.  In an earlier one calls are
+ * made, and requests stored until the update.
  */
 #define DWF_OLDEST_SQL	"1.1"
 

@@ -82,8 +82,27 @@ dwf_extension_is_served(void)
 	const DwfExtension *extension = dwf_extension_find();
 
 	return extension == NULL ||
-		(dwf_version_serves(DWF_VERSION, extension->version) &&
+		dwf_version_serves(DWF_VERSION, extension->version);
+}
+
+bool
+dwf_extension_can_send(void)
+{
+	return dwf_extension_is_served() &&
+		(dwf_extension_find() == NULL ||
 		 dwf_extension_is_since(DWF_OLDEST_SQL));
+}
+
+void
+dwf_extension_require_update(void)
+{
+	const DwfExtension *extension = dwf_extension_find();
+
+	if (extension != NULL && !dwf_extension_is_since(DWF_OLDEST_SQL))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg_internal("%s", dwf_extension_describe_skew()),
+				 errhint("To mend it: %s.", dwf_extension_mend_skew())));
 }
 
 void

@@ -27,14 +27,24 @@ extern const DwfExtension *dwf_extension_find(void);
  */
 extern bool dwf_extension_is_served(void);
 
+/*
+ * Whether its worker can send what it holds, which takes the tables of
+ * DWF_OLDEST_SQL; as dwf_extension_is_served() in the rest.  Before that,
+ * calls are made and requests stored.
+ */
+extern bool dwf_extension_can_send(void);
+
 /* Makes both read the catalog again. */
 extern void dwf_extension_look_again(void);
 
 /* Whether the SQL that is installed is of this version or a later one. */
 extern bool dwf_extension_is_since(const char *version);
 
-/* Why it is not served, and what to do.  palloc'd; in a transaction. */
+/* Why it cannot, and what to do.  palloc'd; in a transaction. */
 extern char *dwf_extension_describe_skew(void);
 extern char *dwf_extension_mend_skew(void);
+
+/* Raises 55000 with both where an update is due before it can. */
+extern void dwf_extension_require_update(void);
 
 #endif							/* DWF_EXTENSION_H */

@@ -52,6 +52,7 @@ static bool is_usual(Form_pg_index form, int i, int column, Oid type,
 					 int16 option, Oid family, Oid input, Oid collation);
 static bool is_whole(Form_pg_index form, Oid method, HeapTuple tuple,
 					 int ncolumns);
+static bool has_columns(const Wanted *want, const DwfColumn *columns);
 static bool has_index(Oid table, const Wanted *want,
 					  const DwfColumn *columns);
 static bool fits(HeapTuple tuple, const Wanted *want,
@@ -68,12 +69,12 @@ dwf_index_serves(Relation index, Relation table, const int *columns,
 		return false;
 	for (int i = 0; i < ncolumns; i++)
 	{
-		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(table),
-												 columns[i]);
+		Form_pg_attribute column = columns[i] < 0 ? NULL :
+		TupleDescAttr(RelationGetDescr(table), columns[i]);
 
-		if (!is_usual(index->rd_index, i, columns[i], column->atttypid,
-					  index->rd_indoption[i], index->rd_opfamily[i],
-					  index->rd_opcintype[i], index->rd_indcollation[i]))
+		if (column == NULL || !is_usual(index->rd_index, i, columns[i], column->atttypid,
+										index->rd_indoption[i], index->rd_opfamily[i],
+										index->rd_opcintype[i], index->rd_indcollation[i]))
 			return false;
 	}
 	return true;
@@ -129,7 +130,8 @@ dwf_index_find_fault(Oid table, const char *name, const DwfColumn *columns,
 		const Wanted *want = &wanted[i];
 		char	   *list;
 
-		if (strcmp(want->table, name) != 0 || has_index(table, want, columns))
+		if (strcmp(want->table, name) != 0 || !has_columns(want, columns) ||
+			has_index(table, want, columns))
 			continue;
 		list = list_columns(want, columns);
 		*message = psprintf("table %s.%s has lost its %sindex on (%s)", SCHEMA,
@@ -140,6 +142,18 @@ dwf_index_find_fault(Oid table, const char *name, const DwfColumn *columns,
 		return true;
 	}
 	return false;
+}
+
+/* Whether the table of the installed version has what is to be indexed. */
+static bool
+has_columns(const Wanted *want, const DwfColumn *columns)
+{
+	for (int i = 0; i < want->ncolumns; i++)
+	{
+		if (!dwf_columns_has(&columns[want->columns[i]]))
+			return false;
+	}
+	return true;
 }
 
 static bool
@@ -188,7 +202,10 @@ fits(HeapTuple tuple, const Wanted *want, const DwfColumn *columns)
 															 &isnull));
 	for (int i = 0; i < want->ncolumns; i++)
 	{
-		if (!is_usual(form, i, want->columns[i],
+		AttrNumber	number = get_attnum(form->indrelid,
+										columns[want->columns[i]].name);
+
+		if (!is_usual(form, i, number - 1,
 					  columns[want->columns[i]].type, options->values[i],
 					  get_opclass_family(classes->values[i]),
 					  get_opclass_input_type(classes->values[i]),

@@ -17,7 +17,8 @@
 
 /*
  * Whether an index, which is open, can be read, has every row, and begins with
- * these columns of the table, each ascending in the usual order of its type.
+ * these columns of the table, counted from 0 as they stand in it, each ascending
+ * in the usual order of its type; -1: a column that is not there.
  */
 extern bool dwf_index_serves(Relation index, Relation table,
 							 const int *columns, int ncolumns);

@@ -66,7 +66,6 @@ typedef struct Object
 	const DwfColumn *columns;	/* a table's */
 	int			ncolumns;
 	const char *since;			/* version of the SQL; NULL: the first one */
-	int			nnamed;			/* more of the extension's, found by name */
 } Object;
 
 #define COLUMNS(columns)	(columns), lengthof(columns)
@@ -75,7 +74,7 @@ typedef struct Object
 static const Object objects[] = {
 	{SCHEMA, SCHEMA_ITSELF},
 	{"queue", TABLE, COLUMNS(dwf_queue_columns)},
-	{"key", TABLE, COLUMNS(dwf_key_columns),.nnamed = 2},
+	{"key", TABLE, COLUMNS(dwf_key_columns)},
 	{"log", TABLE, COLUMNS(dwf_log_columns)},
 	{"state", TABLE, COLUMNS(dwf_state_columns)},
 	{"workflow", TABLE, COLUMNS(dwf_workflow_columns)},
@@ -112,6 +111,9 @@ static bool find_wrong_kind(const Object *object, const char *name,
 							Form_pg_class form, DwfObjectFault *fault);
 static bool find_wrong_column(const Object *object, Oid table,
 							  DwfObjectFault *fault);
+static bool find_wrong_addition(const Object *object, Oid table,
+								DwfObjectFault *fault);
+static bool is_extensions(const Object *object, const char *column);
 static char *describe_column(const Object *object, const DwfColumn *expected,
 							 Form_pg_attribute column);
 static char *describe_added(const Object *object, Form_pg_attribute column);
@@ -181,6 +183,15 @@ dwf_objects_are_right(DwfObjectFault *fault)
 			return false;
 	}
 	return true;
+}
+
+const DwfColumn *
+dwf_object_columns(const char *name, int *count)
+{
+	const Object *object = &objects[find_entry(name)];
+
+	*count = object->ncolumns;
+	return object->columns;
 }
 
 static int
@@ -363,6 +374,7 @@ find_wrong_relation(const Object *object, const char *name, Known *found,
 	return is_wrong ||
 		(object->kind == TABLE &&
 		 (find_wrong_column(object, found->oid, fault) ||
+		  find_wrong_addition(object, found->oid, fault) ||
 		  dwf_index_find_fault(found->oid, object->name, object->columns,
 							   &fault->message, &fault->hint)));
 }
@@ -395,46 +407,72 @@ find_wrong_kind(const Object *object, const char *name, Form_pg_class form,
 		set_fault(fault, psprintf("%s %s", name, wrong), pstrdup(hint));
 }
 
-/*
- * The table must have its own columns as the script made them.  Others may be
- * added: they are null in what is written here, and stay as they are in what
- * is changed, so that they must demand nothing.
- */
+/* The table must have its own columns as the script made them, anywhere. */
 static bool
 find_wrong_column(const Object *object, Oid table, DwfObjectFault *fault)
 {
-	HeapTuple	relation = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-	int			natts = ((Form_pg_class) GETSTRUCT(relation))->relnatts;
 	char	   *wrong = NULL;
 
-	ReleaseSysCache(relation);
-	if (natts != object->ncolumns + object->nnamed &&
-		!dwf_extension_is_served())
-		return set_fault(fault, NULL, NULL);	/* look() has the words */
-	for (int i = 0; i < Max(natts, object->ncolumns) && wrong == NULL; i++)
+	for (int i = 0; i < object->ncolumns && wrong == NULL; i++)
 	{
-		const DwfColumn *expected = i < object->ncolumns ?
-		&object->columns[i] : NULL;
-		HeapTuple	tuple = i >= natts ? NULL :
-		SearchSysCache2(ATTNUM, ObjectIdGetDatum(table),
-						Int16GetDatum(i + 1));
-		Form_pg_attribute column = !HeapTupleIsValid(tuple) ? NULL :
-		(Form_pg_attribute) GETSTRUCT(tuple);
+		const DwfColumn *expected = &object->columns[i];
+		HeapTuple	tuple;
 
-		if (column != NULL && column->attisdropped)
-			column = NULL;
-		if (expected != NULL && expected->since != NULL &&
-			!dwf_extension_is_since(expected->since))
-			expected = NULL;
-		if (expected != NULL)
-			wrong = describe_column(object, expected, column);
-		else if (column != NULL)
-			wrong = describe_added(object, column);
+		if (!dwf_columns_has(expected))
+			continue;
+		tuple = SearchSysCacheAttName(table, expected->name);
+		wrong = describe_column(object, expected,
+								!HeapTupleIsValid(tuple) ? NULL :
+								(Form_pg_attribute) GETSTRUCT(tuple));
 		if (HeapTupleIsValid(tuple))
 			ReleaseSysCache(tuple);
 	}
 	return wrong != NULL &&
 		set_fault(fault, wrong, pstrdup("undo the change of the table"));
+}
+
+/*
+ * Others may be added: they are null in what is written here, and stay as they
+ * are in what is changed, so that they must demand nothing.  Those of a version
+ * that is not known may mean anything.
+ */
+static bool
+find_wrong_addition(const Object *object, Oid table, DwfObjectFault *fault)
+{
+	HeapTuple	relation = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	int			natts = ((Form_pg_class) GETSTRUCT(relation))->relnatts;
+	bool		is_known = dwf_extension_is_served();
+	char	   *wrong = NULL;
+
+	ReleaseSysCache(relation);
+	for (int attno = 1; attno <= natts && wrong == NULL; attno++)
+	{
+		HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(table),
+											Int16GetDatum(attno));
+		Form_pg_attribute column;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		column = (Form_pg_attribute) GETSTRUCT(tuple);
+		if (!column->attisdropped &&
+			!is_extensions(object, NameStr(column->attname)))
+			wrong = is_known ? describe_added(object, column) :
+				dwf_extension_describe_skew();
+		ReleaseSysCache(tuple);
+	}
+	return wrong != NULL &&
+		set_fault(fault, wrong, pstrdup("undo the change of the table"));
+}
+
+static bool
+is_extensions(const Object *object, const char *column)
+{
+	for (int i = 0; i < object->ncolumns; i++)
+	{
+		if (strcmp(object->columns[i].name, column) == 0)
+			return dwf_columns_has(&object->columns[i]);
+	}
+	return false;
 }
 
 /* What is wrong with one of the extension's own columns; NULL: nothing. */
@@ -444,8 +482,7 @@ describe_column(const Object *object, const DwfColumn *expected,
 {
 	const char *wrong = NULL;
 
-	if (column == NULL ||
-		strcmp(NameStr(column->attname), expected->name) != 0)
+	if (column == NULL)
 		return psprintf("table %s.%s has lost its column \"%s\"", SCHEMA,
 						object->name, expected->name);
 	if (column->atttypid != expected->type || column->atttypmod != -1)

@@ -12,6 +12,8 @@
 #ifndef DWF_OBJECTS_H
 #define DWF_OBJECTS_H
 
+#include "base/columns.h"
+
 /* What is wrong with an object, and what to do; palloc'd, no sentences. */
 typedef struct DwfObjectFault
 {
@@ -36,6 +38,12 @@ extern Oid	dwf_object_require(const char *name, Oid *owner);
 
 /* Whether it is right; otherwise why it is not. */
 extern bool dwf_object_is_right(const char *name, DwfObjectFault *fault);
+
+/*
+ * What the newest script makes of a table's columns, in the order of
+ * columns.h, `count` of them.
+ */
+extern const DwfColumn *dwf_object_columns(const char *name, int *count);
 
 /* Both for all of them. */
 extern void dwf_objects_require(void);

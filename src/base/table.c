@@ -43,10 +43,12 @@ typedef struct Caller
 	int			security;
 } Caller;
 
-static TupleTableSlot *make_row(DwfTable *table, int ncolumns);
+static void find_places(DwfTable *table, const char *name);
+static int	find_place(TupleDesc desc, const char *column, int guess);
+static bool is_at(TupleDesc desc, int place, const char *column);
 static void act_as_owner(const DwfTable *table, Caller *caller);
 static void act_as_caller(const Caller *caller);
-static void store_row(DwfTable *table);
+static void store_row(DwfTable *table, TupleTableSlot *others);
 static void insert_appended(DwfTable *table);
 static bool take_conflicting(DwfTable *table, ItemPointer tid);
 static TM_Result lock_found(DwfTable *table, LockTupleMode mode,
@@ -88,24 +90,52 @@ dwf_table_open(DwfTable *table, const char *name, int ncolumns,
 	InitResultRelInfo(table->target, table->rel, 0, NULL, 0);
 	ExecOpenIndices(table->target, takes_new);
 	act_as_caller(&caller);
-	table->row = make_row(table, ncolumns);
+	table->row = MakeSingleTupleTableSlot(RelationGetDescr(table->rel),
+										  &TTSOpsVirtual);
+	find_places(table, name);
+	Assert(table->ncolumns == ncolumns);
 	dwf_table_clear(table);
 }
 
-/*
- * The slot of the row at hand.  `values` and `nulls` have a place for each
- * column that C code knows, also where the table is an earlier version's and
- * lacks the last ones: they are null, and what is set there is not written.
- */
-static TupleTableSlot *
-make_row(DwfTable *table, int ncolumns)
+/* Each column by its name, mostly where the script has put it. */
+static void
+find_places(DwfTable *table, const char *name)
 {
+	const DwfColumn *columns = dwf_object_columns(name, &table->ncolumns);
 	TupleDesc	desc = RelationGetDescr(table->rel);
 
-	table->ncolumns = Max(ncolumns, desc->natts);
 	table->values = palloc0(sizeof(Datum) * table->ncolumns);
 	table->nulls = palloc(sizeof(bool) * table->ncolumns);
-	return MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	table->places = palloc(sizeof(int) * table->ncolumns);
+	for (int i = 0; i < table->ncolumns; i++)
+		table->places[i] = dwf_columns_has(&columns[i]) ?
+			find_place(desc, columns[i].name, i) : -1;
+}
+
+static int
+find_place(TupleDesc desc, const char *column, int guess)
+{
+	if (is_at(desc, guess, column))
+		return guess;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (is_at(desc, i, column))
+			return i;
+	}
+	return -1;
+}
+
+static bool
+is_at(TupleDesc desc, int place, const char *column)
+{
+	return place < desc->natts && !TupleDescAttr(desc, place)->attisdropped &&
+		strcmp(NameStr(TupleDescAttr(desc, place)->attname), column) == 0;
+}
+
+bool
+dwf_table_has(const DwfTable *table, int column)
+{
+	return table->places[column] >= 0;
 }
 
 /*
@@ -160,6 +190,7 @@ dwf_table_close(DwfTable *table)
 	ExecDropSingleTupleTableSlot(table->row);
 	pfree(table->values);
 	pfree(table->nulls);
+	pfree(table->places);
 	ExecCloseIndices(table->target);
 	FreeExecutorState(table->estate);
 	table_close(table->rel, NoLock);
@@ -199,17 +230,33 @@ dwf_table_clear(DwfTable *table)
 	memset(table->nulls, true, table->ncolumns * sizeof(bool));
 }
 
-/* Makes the row at hand a tuple; per-row memory begins anew. */
+/*
+ * Makes the row at hand a tuple; per-row memory begins anew.  Columns that are
+ * not the extension's are as in `others`, or null.
+ */
 static void
-store_row(DwfTable *table)
+store_row(DwfTable *table, TupleTableSlot *others)
 {
+	TupleTableSlot *row = table->row;
 	int			natts = RelationGetDescr(table->rel)->natts;
 
 	ResetPerTupleExprContext(table->estate);
-	ExecClearTuple(table->row);
-	memcpy(table->row->tts_values, table->values, natts * sizeof(Datum));
-	memcpy(table->row->tts_isnull, table->nulls, natts * sizeof(bool));
-	ExecStoreVirtualTuple(table->row);
+	ExecClearTuple(row);
+	memset(row->tts_isnull, true, natts * sizeof(bool));
+	if (others != NULL)
+	{
+		slot_getallattrs(others);
+		memcpy(row->tts_values, others->tts_values, natts * sizeof(Datum));
+		memcpy(row->tts_isnull, others->tts_isnull, natts * sizeof(bool));
+	}
+	for (int i = 0; i < table->ncolumns; i++)
+	{
+		if (table->places[i] < 0)
+			continue;
+		row->tts_values[table->places[i]] = table->values[i];
+		row->tts_isnull[table->places[i]] = table->nulls[i];
+	}
+	ExecStoreVirtualTuple(row);
 }
 
 void
@@ -217,7 +264,7 @@ dwf_table_insert(DwfTable *table, bool checked)
 {
 	Caller		caller;
 
-	store_row(table);
+	store_row(table, NULL);
 	act_as_owner(table, &caller);
 	if (checked && RelationGetDescr(table->rel)->constr != NULL)
 		ExecConstraints(table->target, table->row, table->estate);
@@ -242,8 +289,8 @@ dwf_table_append(DwfTable *table)
 	slot = &table->appended[table->nappended];
 	if (*slot == NULL)
 		*slot = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
-	ExecStoreHeapTuple(heap_form_tuple(desc, table->values, table->nulls),
-					   *slot, true);
+	store_row(table, NULL);
+	ExecStoreHeapTuple(ExecCopySlotHeapTuple(table->row), *slot, true);
 	MemoryContextSwitchTo(old);
 	dwf_table_clear(table);
 	if (++table->nappended == MAX_APPENDED)
@@ -296,7 +343,7 @@ dwf_table_insert_new(DwfTable *table)
 		CHECK_FOR_INTERRUPTS();
 
 		/* afresh: a try leaves the slot's own copies in it */
-		store_row(table);
+		store_row(table, NULL);
 		if (!dwf_check_index_constraints(table->target, table->row,
 										 table->estate, &tid))
 		{
@@ -357,12 +404,15 @@ take_conflicting(DwfTable *table, ItemPointer tid)
 void
 dwf_table_take_found(DwfTable *table)
 {
-	int			natts = RelationGetDescr(table->rel)->natts;
-
 	slot_getallattrs(table->found);
 	dwf_table_clear(table);
-	memcpy(table->values, table->found->tts_values, natts * sizeof(Datum));
-	memcpy(table->nulls, table->found->tts_isnull, natts * sizeof(bool));
+	for (int i = 0; i < table->ncolumns; i++)
+	{
+		if (table->places[i] < 0)
+			continue;
+		table->values[i] = table->found->tts_values[table->places[i]];
+		table->nulls[i] = table->found->tts_isnull[table->places[i]];
+	}
 }
 
 bool
@@ -377,7 +427,7 @@ dwf_table_update(DwfTable *table, bool wait)
 	if (!wait &&
 		lock_found(table, LockTupleNoKeyExclusive, LockWaitSkip) != TM_Ok)
 		return false;
-	store_row(table);
+	store_row(table, table->found);
 	act_as_owner(table, &caller);
 	if (RelationGetDescr(table->rel)->constr != NULL)
 		ExecConstraints(table->target, table->row, table->estate);

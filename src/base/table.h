@@ -13,7 +13,9 @@
 /*
  * A table of schema domowf, open with its indexes, and the row at hand: one
  * that was found, or one to be written.  `values` and `nulls` are in the order
- * of columns.h; what they point to must last until the row is written.  Lives
+ * of columns.h, wherever in the table a column stands; what they point to must
+ * last until the row is written.  A column that the table of an earlier version
+ * lacks is null in what is found, and not written.  Lives
  * in the memory context in which it was opened; closed in the same
  * transaction, or by its end after an error.
  */
@@ -24,7 +26,8 @@ typedef struct DwfTable
 	bool	   *nulls;
 
 	/* table.c's own */
-	int			ncolumns;		/* that values and nulls have room for */
+	int			ncolumns;		/* of columns.h */
+	int		   *places;			/* of each in the table; -1: it has none */
 	MemoryContext context;
 	TupleTableSlot **appended;	/* NULL: none was ever */
 	int			nappended;
@@ -47,6 +50,9 @@ typedef struct DwfTable
 extern void dwf_table_open(DwfTable *table, const char *name, int ncolumns,
 						   bool takes_new);
 extern void dwf_table_close(DwfTable *table);
+
+/* Whether the table has a column, which one of an earlier version may lack. */
+extern bool dwf_table_has(const DwfTable *table, int column);
 
 /* Raises what opening it would raise, a lock (55P03) among that. */
 extern void dwf_table_check(const char *name);

@@ -22,6 +22,9 @@
 
 #define SCHEMA	"domowf"
 
+/* Columns that a scan may ask an index to begin with. */
+#define MAX_SCANNED	4
+
 static void start_reading(DwfTable *table);
 static void start_scan(DwfTable *table, const int *columns, int ncolumns,
 					   int nkeys);
@@ -59,7 +62,7 @@ equal_key(const DwfTable *table, ScanKey key, int attno, int column,
 		  Datum value)
 {
 	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(table->rel),
-												column);
+												table->places[column]);
 
 	ScanKeyEntryInitialize(key, 0, attno, BTEqualStrategyNumber, InvalidOid,
 						   attribute->attcollation,
@@ -89,11 +92,11 @@ dwf_table_seek_next_pair(DwfTable *table, const int *columns, int ncolumns,
 	start_scan(table, columns, ncolumns, 1);
 	ScanKeyEntryInitialize(&table->place[0], SK_ROW_MEMBER, 1,
 						   BTGreaterStrategyNumber, InvalidOid,
-						   TupleDescAttr(desc, columns[0])->attcollation,
+						   TupleDescAttr(desc, table->places[columns[0]])->attcollation,
 						   F_BTTEXTCMP, first);
 	ScanKeyEntryInitialize(&table->place[1], SK_ROW_MEMBER | SK_ROW_END, 2,
 						   BTGreaterStrategyNumber, InvalidOid,
-						   TupleDescAttr(desc, columns[1])->attcollation,
+						   TupleDescAttr(desc, table->places[columns[1]])->attcollation,
 						   F_BTTEXTCMP, second);
 	rows_key(table, &key, 1);
 	index_rescan(table->scan, &key, 1, NULL, 0);
@@ -172,16 +175,19 @@ static void
 start_scan(DwfTable *table, const int *columns, int ncolumns, int nkeys)
 {
 	Relation	index = NULL;
+	int			places[MAX_SCANNED];
 
 	start_reading(table);
 	if (table->scan != NULL && table->scanned == columns[0] &&
 		table->scan->numberOfKeys == nkeys)
 		return;
+	for (int i = 0; i < ncolumns; i++)
+		places[i] = table->places[columns[i]];
 	for (int i = 0; i < table->target->ri_NumIndices && index == NULL; i++)
 	{
 		Relation	candidate = table->target->ri_IndexRelationDescs[i];
 
-		if (dwf_index_serves(candidate, table->rel, columns, ncolumns))
+		if (dwf_index_serves(candidate, table->rel, places, ncolumns))
 			index = candidate;
 	}
 	if (index == NULL)

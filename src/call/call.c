@@ -74,6 +74,7 @@ static WaitEventSet *choose_wait_set(void);
 static bool wait_for_network(void);
 static void take_interrupts(Run *run);
 static void explain_interruption(void *arg);
+static char *describe_doubt(Run *run);
 static void visit_pending(const DwfExchange *exchange, void *arg);
 static char *list_doubt(Doubt *doubt);
 static int	compare_ints(const void *a, const void *b);
@@ -283,24 +284,42 @@ take_interrupts(Run *run)
 static void
 explain_interruption(void *arg)
 {
-	Doubt		doubt = {.run = arg};
-	const Run  *run = arg;
+	Run		   *run = arg;
 	int			code = geterrcode();
+	MemoryContext caller;
+	ErrorData  *error;
+	char	   *detail;
 
 	/* a message of lower level that happens to be sent meanwhile */
 	if (code == ERRCODE_SUCCESSFUL_COMPLETION ||
 		ERRCODE_TO_CATEGORY(code) == ERRCODE_WARNING)
 		return;
 
+	/* an error is built where it must not be copied to */
+	caller = MemoryContextSwitchTo(CurTransactionContext);
+	detail = describe_doubt(run);
+	error = CopyErrorData();
+	MemoryContextSwitchTo(caller);
+	errdetail_internal("%s", detail);
+	/* since 19 the log has another detail: who has sent the signal */
+	if (error->detail_log != NULL)
+		errdetail_log("%s %s", error->detail_log, detail);
+}
+
+/* What had been sent.  palloc'd. */
+static char *
+describe_doubt(Run *run)
+{
+	Doubt		doubt = {.run = run};
+
 	dwf_http_each_pending(engine, visit_pending, &doubt);
 	if (doubt.count == 0)
-		errdetail("No request that was still open had been sent to Domo.");
-	else if (run->numbers == NULL)
-		errdetail("The %s had been sent: it is in doubt whether Domo has executed it.",
-				  dwf_report_subject(&run->requests[0]));
-	else
-		errdetail("It is in doubt whether Domo has executed %d requests that had been sent: number %s.",
-				  doubt.count, list_doubt(&doubt));
+		return pstrdup("No request that was still open had been sent to Domo.");
+	if (run->numbers == NULL)
+		return psprintf("The %s had been sent: it is in doubt whether Domo has executed it.",
+						dwf_report_subject(&run->requests[0]));
+	return psprintf("It is in doubt whether Domo has executed %d requests that had been sent: number %s.",
+					doubt.count, list_doubt(&doubt));
 }
 
 static void

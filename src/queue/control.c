@@ -13,6 +13,7 @@
 
 #include "base/columns.h"
 #include "base/commit.h"
+#include "base/extension.h"
 #include "base/guc.h"
 #include "base/owner.h"
 #include "base/quota.h"
@@ -250,10 +251,12 @@ domowf_resolve(PG_FUNCTION_ARGS)
 								  false));
 }
 
+/* Of a request that can be changed: statements here know DWF_OLDEST_SQL. */
 static int64
 get_id(FunctionCallInfo fcinfo)
 {
 	dwf_argument_not_null(fcinfo, 0, "request_id");
+	dwf_extension_require_update();
 	return PG_GETARG_INT64(0);
 }
 

@@ -18,9 +18,6 @@
  * or is now (source_oid: the table has got another owner since).  A row of
  * version 1.0, or one that was taken again by domowf_retry(), has neither, and
  * goes by the name of the request's table.
- *
- * These two columns are found by name: a library serves the tables of earlier
- * versions, and a table that was updated may have somebody's own before them.
  */
 #include "postgres.h"
 
@@ -55,9 +52,8 @@ typedef struct Holder
 } Holder;
 
 static const char *scope_of(const DwfEnqueue *request);
-static void set_oid(DwfTable *key, const char *column, Oid value);
-static Oid	get_oid(const DwfTable *key, const char *column);
-static int	find_oid_column(const DwfTable *key, const char *column);
+static void set_oid(DwfTable *key, int column, Oid value);
+static Oid	get_oid(const DwfTable *key, int column);
 static bool may_have(const DwfEnqueue *request, Holder *holder);
 static void read_holder(Holder *holder);
 static bool read_holder_in(Holder *holder, const char *name, int ncolumns,
@@ -76,14 +72,14 @@ dwf_key_take(const DwfEnqueue *request, int64 id)
 	dwf_table_set_text(&key, KEY_SCOPE, scope_of(request));
 	dwf_table_set_text(&key, KEY_KEY, request->key);
 	dwf_table_set(&key, KEY_REQUEST_ID, Int64GetDatum(id));
-	set_oid(&key, "key_owner", request->key_owner);
-	set_oid(&key, "source_oid", request->source_oid);
+	set_oid(&key, KEY_KEY_OWNER, request->key_owner);
+	set_oid(&key, KEY_SOURCE_OID, request->source_oid);
 	is_new = dwf_table_insert_new(&key);
 	if (!is_new)
 	{
 		holder.id = DatumGetInt64(key.values[KEY_REQUEST_ID]);
-		holder.key_owner = get_oid(&key, "key_owner");
-		holder.source_oid = get_oid(&key, "source_oid");
+		holder.key_owner = get_oid(&key, KEY_KEY_OWNER);
+		holder.source_oid = get_oid(&key, KEY_SOURCE_OID);
 	}
 	dwf_table_close(&key);
 	if (!is_new && !may_have(request, &holder))
@@ -98,35 +94,20 @@ scope_of(const DwfEnqueue *request)
 		dwf_operation_name(request->operation);
 }
 
-/* Sets a column, where there is such a one; InvalidOid: leaves it null. */
+/* InvalidOid: leaves it null. */
 static void
-set_oid(DwfTable *key, const char *column, Oid value)
+set_oid(DwfTable *key, int column, Oid value)
 {
-	int			number = OidIsValid(value) ? find_oid_column(key, column) : -1;
-
-	if (number >= 0)
-		dwf_table_set(key, number, ObjectIdGetDatum(value));
+	if (OidIsValid(value))
+		dwf_table_set(key, column, ObjectIdGetDatum(value));
 }
 
-/* Of the row at hand; InvalidOid: null, or no such column. */
+/* Of the row at hand; InvalidOid: null. */
 static Oid
-get_oid(const DwfTable *key, const char *column)
+get_oid(const DwfTable *key, int column)
 {
-	int			number = find_oid_column(key, column);
-
-	return number < 0 || key->nulls[number] ? InvalidOid :
-		DatumGetObjectId(key->values[number]);
-}
-
-static int
-find_oid_column(const DwfTable *key, const char *column)
-{
-	AttrNumber	number = get_attnum(RelationGetRelid(key->rel), column);
-
-	if (number <= 0 ||
-		TupleDescAttr(RelationGetDescr(key->rel), number - 1)->atttypid != OIDOID)
-		return -1;
-	return number - 1;
+	return key->nulls[column] ? InvalidOid :
+		DatumGetObjectId(key->values[column]);
 }
 
 static bool

@@ -32,6 +32,9 @@
  * To let go needs no lock: where a request waits, whoever enqueues sees it and
  * will wait, too, so that two cannot go.
  *
+ * In a queue of version 1.0, keys have no space, which a NULL stands for: all
+ * that are spelled alike are one key.
+ *
  * The lock is of LOCKTAG_USERLOCK, which no SQL function can take, and is kept
  * by a prepared transaction as any other.
  */
@@ -128,8 +131,9 @@ set_tag(LOCKTAG *tag, const char *space, const char *key)
 
 	if (hash == NULL ||
 		pg_cryptohash_init(hash) < 0 ||
-		pg_cryptohash_update(hash, (const uint8 *) space,
-							 strlen(space) + 1) < 0 ||
+		(space != NULL &&
+		 pg_cryptohash_update(hash, (const uint8 *) space,
+							  strlen(space) + 1) < 0) ||
 		pg_cryptohash_update(hash, (const uint8 *) key, strlen(key)) < 0 ||
 		pg_cryptohash_final(hash, digest, sizeof(digest)) < 0)
 		elog(ERROR, "could not hash an order key: %s",
@@ -146,6 +150,9 @@ set_tag(LOCKTAG *tag, const char *space, const char *key)
 bool
 dwf_order_is_taken(DwfTable *queue, const char *space, const char *key)
 {
+	if (space == NULL)
+		return dwf_table_find(queue, QUEUE_ORDER_KEY,
+							  CStringGetTextDatum(key));
 	return dwf_table_find_first(queue, by_order, lengthof(by_order),
 								CStringGetTextDatum(space),
 								CStringGetTextDatum(key));

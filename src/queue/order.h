@@ -18,7 +18,8 @@ typedef enum DwfOrderLook
 
 /*
  * Whose order key a request has, palloc'd: keys of different spaces are
- * different keys, however they are spelled.
+ * different keys, however they are spelled.  Below, NULL is the one space of a
+ * queue of version 1.0.
  */
 extern char *dwf_order_space(const DwfEnqueue *request);
 

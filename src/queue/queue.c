@@ -36,10 +36,13 @@ dwf_queue_enqueue(const DwfEnqueue *request)
 	bool		waiting = false;
 	DwfTable	queue;
 
+	/* from here on no update changes what it is */
+	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
 	/* the lock first: within one order key, ids follow the commits */
 	if (request->order_key != NULL)
 	{
-		space = dwf_order_space(request);
+		space = dwf_table_has(&queue, QUEUE_ORDER_SPACE) ?
+			dwf_order_space(request) : NULL;
 		dwf_order_lock(space, request->order_key);
 	}
 	id = nextval_internal(sequence, false);
@@ -48,12 +51,14 @@ dwf_queue_enqueue(const DwfEnqueue *request)
 		int64		holder = dwf_key_take(request, id);
 
 		if (holder != id)
+		{
+			dwf_table_close(&queue);
 			return holder;
+		}
 	}
 	/* now, since who asks again for what is there needs no room */
 	dwf_quota_check(request->requested_by);
 
-	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
 	if (request->order_key != NULL)
 		waiting = dwf_order_is_taken(&queue, space, request->order_key);
 	insert_request(&queue, request, id, space, waiting);

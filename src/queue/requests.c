@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "base/extension.h"
 #include "base/guc.h"
 #include "base/owner.h"
 #include "base/waiters.h"
@@ -29,6 +30,22 @@
 PG_FUNCTION_INFO_V1(domowf_enqueue);
 PG_FUNCTION_INFO_V1(domowf_enqueue_call);
 PG_FUNCTION_INFO_V1(domowf_wait);
+
+/* A request, %s, that the caller, $2, may see. */
+static const char request_query[] =
+"SELECT %s, r.state NOT IN ('queued', 'sending'), "
+"coalesce(r.batch = pg_current_xact_id_if_assigned(), false) "
+"FROM domowf.request r WHERE r.id = $1 AND EXISTS ("
+"SELECT FROM (SELECT requested_by_oid AS o FROM domowf.queue WHERE id = $1 "
+"UNION ALL SELECT requested_by_oid FROM domowf.log WHERE id = $1) s "
+"WHERE domowf.may_see($2, s.o))";
+
+/* since 1.1: an id that the caller may not see is not told */
+static const char request_row[] =
+"CASE WHEN r.waits_for IS NULL OR EXISTS ("
+"SELECT FROM domowf.queue f WHERE f.id = r.waits_for "
+"AND domowf.may_see($2, f.requested_by_oid)) THEN r "
+"ELSE jsonb_populate_record(r, '{\"waits_for\": null}') END";
 
 static DwfOperation read_operation(const char *name);
 static void read_options(FunctionCallInfo fcinfo, int first,
@@ -237,7 +254,8 @@ domowf_wait(PG_FUNCTION_ARGS)
 static bool
 look_at_request(int64 id, Datum *row, bool *is_own)
 {
-	static SPIPlanPtr plan = NULL;
+	static SPIPlanPtr plans[2] = {NULL};
+	bool		is_first;
 	MemoryContext context = CurrentMemoryContext;
 	Datum		values[] = {Int64GetDatum(id),
 	ObjectIdGetDatum(GetUserId())};
@@ -248,27 +266,17 @@ look_at_request(int64 id, Datum *row, bool *is_own)
 
 	dwf_owner_enter(&scope);
 	SPI_connect();
-	if (plan == NULL)
+	is_first = !dwf_extension_is_since("1.1");
+	if (plans[is_first] == NULL)
 	{
 		Oid			types[] = {INT8OID, OIDOID};
 
-		/* an id that the caller may not see is not told */
-		plan = SPI_prepare("SELECT CASE WHEN r.waits_for IS NULL OR EXISTS ("
-						   "SELECT FROM domowf.queue f WHERE f.id = r.waits_for "
-						   "AND domowf.may_see($2, f.requested_by_oid)) THEN r "
-						   "ELSE jsonb_populate_record(r, "
-						   "'{\"waits_for\": null}') END, "
-						   "r.state NOT IN ('queued', 'sending'), "
-						   "coalesce(r.batch = pg_current_xact_id_if_assigned(), false) "
-						   "FROM domowf.request r WHERE r.id = $1 AND EXISTS ("
-						   "SELECT FROM (SELECT requested_by_oid AS o "
-						   "FROM domowf.queue WHERE id = $1 UNION ALL "
-						   "SELECT requested_by_oid FROM domowf.log "
-						   "WHERE id = $1) s WHERE domowf.may_see($2, s.o))",
-						   2, types);
-		SPI_keepplan(plan);
+		plans[is_first] = SPI_prepare(psprintf(request_query, is_first ?
+											   "r" : request_row), 2, types);
+		SPI_keepplan(plans[is_first]);
 	}
-	if (SPI_execute_plan(plan, values, NULL, false, 1) != SPI_OK_SELECT)
+	if (SPI_execute_plan(plans[is_first], values, NULL, false,
+						 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read domowf.request");
 	dwf_owner_stay();
 	if (SPI_processed == 0)

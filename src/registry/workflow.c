@@ -24,6 +24,7 @@
  */
 #include "postgres.h"
 
+#include "base/extension.h"
 #include "base/lease.h"
 #include "base/owner.h"
 #include "base/table.h"
@@ -76,6 +77,15 @@ enum
 	COLUMN_INPUT_IS_LIST,
 	COLUMN_INPUT_REQUIRED
 };
+
+/* Whether and to whom it is granted, which version 1.0 knows by name alone. */
+static const char granted[] =
+"w.granted_to IS NOT NULL OR w.granted_oid IS NOT NULL, "
+"CASE WHEN " DWF_GRANTED_IS_KEPT
+" OR pg_get_userbyid(w.granted_oid) = w.granted_to THEN w.granted_oid END";
+static const char first_granted[] =
+"w.granted_to IS NOT NULL, "
+"(SELECT oid FROM pg_roles WHERE rolname = w.granted_to)";
 
 static HTAB *entries;			/* of Slot */
 static uint64 entries_generation;	/* they were read in */
@@ -249,28 +259,30 @@ load(const char *name)
 static void
 read_rows(const char *name)
 {
-	static SPIPlanPtr plan = NULL;
+	static SPIPlanPtr plans[2] = {NULL};
+	bool		is_first = !dwf_extension_is_since("1.1");
 	Datum		values[] = {CStringGetTextDatum(name)};
 
-	if (plan == NULL)
+	if (plans[is_first] == NULL)
 	{
 		Oid			types[] = {TEXTOID};
+		char	   *query = psprintf("SELECT w.model_id, w.version, "
+									 "w.message_name, %s, "
+									 "w.on_doubt = 'retry', w.max_attempts, "
+									 "w.expire_after, %s, "
+									 "i.name, i.type, i.is_list, i.required "
+									 "FROM domowf.workflow w "
+									 "LEFT JOIN domowf.workflow_input i "
+									 "ON i.workflow = w.name "
+									 "WHERE w.name = $1 "
+									 "ORDER BY i.name COLLATE \"C\"",
+									 is_first ? first_granted : granted,
+									 is_first ? "NULL::text" : "w.order_scope");
 
-		plan = SPI_prepare("SELECT w.model_id, w.version, w.message_name, "
-						   "w.granted_to IS NOT NULL "
-						   "OR w.granted_oid IS NOT NULL, "
-						   "CASE WHEN " DWF_GRANTED_IS_KEPT
-						   " OR pg_get_userbyid(w.granted_oid) = w.granted_to "
-						   "THEN w.granted_oid END, w.on_doubt = 'retry', "
-						   "w.max_attempts, w.expire_after, w.order_scope, "
-						   "i.name, i.type, i.is_list, i.required "
-						   "FROM domowf.workflow w "
-						   "LEFT JOIN domowf.workflow_input i "
-						   "ON i.workflow = w.name WHERE w.name = $1 "
-						   "ORDER BY i.name COLLATE \"C\"", 1, types);
-		SPI_keepplan(plan);
+		plans[is_first] = SPI_prepare(query, 1, types);
+		SPI_keepplan(plans[is_first]);
 	}
-	if (SPI_execute_snapshot(plan, values, NULL, GetLatestSnapshot(),
+	if (SPI_execute_snapshot(plans[is_first], values, NULL, GetLatestSnapshot(),
 							 InvalidSnapshot, true, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read domowf.workflow");
 	dwf_owner_stay_registry();

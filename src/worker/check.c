@@ -168,7 +168,7 @@ check_triggers(ReturnSetInfo *result)
 	}
 	if (wrong == NULL)
 		wrong = dwf_makers_find_fault();
-	else if (!dwf_extension_is_served())
+	else if (!dwf_extension_can_send())
 		wrong = dwf_extension_describe_skew();
 	emit_check(result, "triggers", wrong == NULL, wrong == NULL ?
 			   "the triggers of the tables fire always" : wrong);
@@ -203,7 +203,7 @@ check_version(ReturnSetInfo *result)
 
 	if (extension == NULL)
 		emit_check(result, "version", false, "the extension is not installed");
-	else if (!dwf_extension_is_served())
+	else if (!dwf_extension_can_send())
 		emit_check(result, "version", false, dwf_extension_describe_skew());
 	else
 		emit_check(result, "version", true,

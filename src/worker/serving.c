@@ -46,7 +46,7 @@ dwf_serving_look(Oid queue, DwfSender *sender, char *fault, Size size)
 	found = dwf_object_oid("queue");
 	if (dwf_extension_find() == NULL || (OidIsValid(found) && found != queue))
 		leave_dropped(sender);
-	if (!dwf_extension_is_served())
+	if (!dwf_extension_can_send())
 		leave_outdated(sender);
 	if (!dwf_serving_finds_tables(&wrong))
 		dwf_text_cut(fault, size,

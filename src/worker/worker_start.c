@@ -173,7 +173,7 @@ find_queue(Oid *queue)
 	StartTransactionCommand();
 	if (dwf_extension_find() == NULL)
 		leave_absent();
-	if (!dwf_extension_is_served())
+	if (!dwf_extension_can_send())
 		reason = dwf_extension_describe_skew();
 	else if (!dwf_serving_finds_tables(&fault))
 		reason = psprintf("%s: %s", fault.message, fault.hint);

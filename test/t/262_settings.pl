@@ -89,6 +89,8 @@ wal_writer_flush_after = 0
 synchronous_commit = off
 restart_after_crash = on
 END
+delete $hostile{standard_conforming_strings}
+  unless Domowf->has_old_strings;
 my $session = Domowf->session($node);
 my ($id, @ids, $got);
 my $hour = q{now() + interval '1 hour'};

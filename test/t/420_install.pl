@@ -19,7 +19,8 @@ use Traps;
 
 my $node = Domowf->start_node(
 	'main', undef,
-	conf => Domowf->own_installation . "escape_string_warning = off\n");
+	conf => Domowf->own_installation
+	  . (Domowf->has_old_strings ? "escape_string_warning = off\n" : ''));
 my ($offset, $session, $got);
 my $scripts = join "\n",
   map { Domowf->script($_) } '../sql/domowf--1.1.sql',
@@ -36,6 +37,7 @@ my %settings = (
 	IntervalStyle => 'sql_standard',
 	check_function_bodies => 'off',
 	'plpgsql.extra_errors' => 'all');
+delete $settings{standard_conforming_strings} unless Domowf->has_old_strings;
 
 # A database of mallory's, with these traps or without.
 sub create_database

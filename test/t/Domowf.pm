@@ -39,6 +39,30 @@ domowf.retry_base = '10ms'
 domowf.retry_cap = '50ms'
 END
 
+# What `make installcheck` cannot run is skipped, with the reason: it has the
+# installation of a system, which is not to be added to, and in an ordinary
+# build no test points.
+sub import
+{
+	return if $ENV{TEMP_CONFIG};
+
+	my $test = slurp_file($0);
+	my $reason;
+
+	$reason = 'an installation of its own' if $test =~ /own_installation/;
+	$reason = 'test points' if $test =~ /test_point/ && !has_test_points();
+	Test::Builder->new->plan(skip_all => "needs $reason: make check") if $reason;
+	return;
+}
+
+sub has_test_points
+{
+	my $dir = `pg_config --pkglibdir`;
+
+	chomp $dir;
+	return slurp_file("$dir/domowf.so") =~ /domowf\.test_point/;
+}
+
 # What the servers' logs may hold although ServerLog.pm looks for it.
 my @expected_in_log;
 
@@ -156,6 +180,15 @@ sub set_test_point
 		"domowf.test_point = '$setting'\n");
 	$node->reload if $node->{_pid};
 	return;
+}
+
+# Whether standard_conforming_strings can be off and escape_string_warning is a
+# setting, which ends with version 18.
+sub has_old_strings
+{
+	my ($version) = `pg_config --version` =~ /(\d+)/;
+
+	return $version < 19;
 }
 
 # A literal of SQL.
