@@ -13,9 +13,9 @@
 #include "instance.h"
 #include "log.h"
 #include "queue.h"
+#include "sequence.h"
 
 #include "access/xact.h"
-#include "commands/sequence.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -48,7 +48,7 @@ dwf_log_call(DwfCallLog *log, const DwfRequest *request,
 		return;
 	namestrcpy(&role, GetUserNameFromId(GetUserId(), false));
 	dwf_table_set(table, LOG_ID,
-				  Int64GetDatum(nextval_internal(log->sequence, false)));
+				  Int64GetDatum(dwf_sequence_next(log->sequence)));
 	dwf_table_set_text(table, LOG_OPERATION,
 					   dwf_domo_operation_name(request->operation));
 	dwf_log_set_utf8(table, LOG_WORKFLOW, request->workflow);

@@ -14,11 +14,11 @@
 #include "order.h"
 #include "queue.h"
 #include "quota.h"
+#include "sequence.h"
 #include "table.h"
 #include "xact.h"
 
 #include "access/xact.h"
-#include "commands/sequence.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -149,7 +149,7 @@ dwf_queue_enqueue(const DwfEnqueue *request)
 		space = dwf_order_space(request);
 		dwf_order_lock(space, request->order_key);
 	}
-	id = nextval_internal(sequence, false);
+	id = dwf_sequence_next(sequence);
 	if (request->key != NULL)
 	{
 		int64		holder = dwf_key_take(request, id);
