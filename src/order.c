@@ -32,6 +32,14 @@
  * To let go needs no lock: where a request waits, whoever enqueues sees it and
  * will wait, too, so that two cannot go.
  *
+ * Who loads a million rows has as many keys, and the table of locks, which all
+ * sessions share, has no room for them.  So each space has a lock of its own,
+ * too, which whoever locks a key of it shares, and which a transaction that has
+ * locked very many keys takes for itself, in place of further ones: the others
+ * wait with that space's keys until it ends.  Of two such loads into the same
+ * space one may wait for the other, and that one for it: 40P01, as with keys in
+ * opposite orders.
+ *
  * The lock is of LOCKTAG_USERLOCK, which no SQL function can take, and is kept
  * by a prepared transaction as any other.
  */
@@ -50,7 +58,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* Order keys that one transaction may lock. */
+/* Order keys that one transaction locks by themselves. */
 #define MAX_ORDER_KEYS	1000
 
 /* The index by which requests of a key are found, the one that goes first. */
@@ -80,20 +88,22 @@ dwf_order_lock(const char *space, const char *key)
 	static int	count = 0;
 	LOCKTAG		tag;
 
-	set_tag(&tag, space, key);
 	if (counted_for != dwf_my_lxid())
 	{
 		counted_for = dwf_my_lxid();
 		count = 0;
 	}
-	if (LockAcquire(&tag, ExclusiveLock, false, false) ==
-		LOCKACQUIRE_ALREADY_HELD)
+	set_tag(&tag, space, NULL);
+	if (count >= MAX_ORDER_KEYS)
+	{
+		(void) LockAcquire(&tag, ExclusiveLock, false, false);
 		return;
-	if (++count > MAX_ORDER_KEYS)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("one transaction can use at most %d order keys",
-						MAX_ORDER_KEYS)));
+	}
+	(void) LockAcquire(&tag, RowShareLock, false, false);
+	set_tag(&tag, space, key);
+	if (LockAcquire(&tag, ExclusiveLock, false, false) !=
+		LOCKACQUIRE_ALREADY_HELD)
+		count++;
 }
 
 bool
@@ -101,9 +111,15 @@ dwf_order_try_lock(const char *space, const char *key)
 {
 	LOCKTAG		tag;
 
+	set_tag(&tag, space, NULL);
+	if (LockAcquire(&tag, RowShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
 	set_tag(&tag, space, key);
-	return LockAcquire(&tag, ExclusiveLock, false, true) !=
-		LOCKACQUIRE_NOT_AVAIL;
+	if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	set_tag(&tag, space, NULL);
+	(void) LockRelease(&tag, RowShareLock, false);
+	return false;
 }
 
 void
@@ -113,9 +129,11 @@ dwf_order_unlock(const char *space, const char *key)
 
 	set_tag(&tag, space, key);
 	(void) LockRelease(&tag, ExclusiveLock, false);
+	set_tag(&tag, space, NULL);
+	(void) LockRelease(&tag, RowShareLock, false);
 }
 
-/* Keys that meet in a hash wait for each other once in a while, no more. */
+/* `key` NULL: of the space itself.  Keys that meet in a hash wait for each other once in a while, no more. */
 static void
 set_tag(LOCKTAG *tag, const char *space, const char *key)
 {
@@ -123,12 +141,13 @@ set_tag(LOCKTAG *tag, const char *space, const char *key)
 
 	hash = DatumGetUInt64(hash_any_extended((const unsigned char *) space,
 											strlen(space), 0));
-	hash = DatumGetUInt64(hash_any_extended((const unsigned char *) key,
-											strlen(key), hash));
+	if (key != NULL)
+		hash = DatumGetUInt64(hash_any_extended((const unsigned char *) key,
+												strlen(key), hash));
 	tag->locktag_field1 = MyDatabaseId;
 	tag->locktag_field2 = (uint32) (hash >> 32);
 	tag->locktag_field3 = (uint32) hash;
-	tag->locktag_field4 = 0;
+	tag->locktag_field4 = key == NULL ? 1 : 0;
 	tag->locktag_type = LOCKTAG_USERLOCK;
 	tag->locktag_lockmethodid = USER_LOCKMETHOD;
 }
