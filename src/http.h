@@ -15,6 +15,9 @@
 
 typedef struct DwfEngine DwfEngine;
 
+/* CURLE_PEER_FAILED_VERIFICATION, for who does not know libcurl. */
+#define DWF_CURL_BAD_CERTIFICATE	60
+
 /*
  * How far an exchange came, which is the evidence for what may be said about
  * it.  An exchange only ever moves downwards in this list.
