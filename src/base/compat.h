@@ -16,6 +16,10 @@
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
+#include "commands/sequence.h"
+#if PG_VERSION_NUM >= 190000
+#include "commands/sequence_xlog.h"
+#endif
 
 /* A setting's `extra` belongs to the GUC machinery, which frees it so. */
 #if PG_VERSION_NUM >= 160000
@@ -134,6 +138,15 @@ typedef struct JsonbParseState *DwfJsonbState;
 #else
 #define dwf_shmem_init_hash(name, nelems, control, flags) \
 	ShmemInitHash((name), (nelems), (nelems), (control), (flags))
+#endif
+
+/* Which file a sequence's WAL record is about. */
+#if PG_VERSION_NUM >= 160000
+#define dwf_set_sequence_place(record, rel) \
+	((record)->locator = (rel)->rd_locator)
+#else
+#define dwf_set_sequence_place(record, rel) \
+	((record)->node = (rel)->rd_node)
 #endif
 
 /* A wait event set that lives as long as the process. */

@@ -122,7 +122,14 @@ dwf_instance_text(const char *text, Datum *value)
 {
 	Conversion	conversion = {.text = text,.len = strlen(text)};
 
-	/* domo_reply.c has checked the encoding: nothing can fail */
+	/* domo_reply.c has checked the encoding: nothing else can fail */
+	if (!dwf_json_is_whole(text))
+	{
+		ereport(WARNING,
+				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+				 errmsg("part of Domo's reply cannot be stored in this database: it has \\u0000 or half of a surrogate pair")));
+		return false;
+	}
 	if (GetDatabaseEncoding() == PG_UTF8)
 	{
 		*value = PointerGetDatum(cstring_to_text_with_len(text,
@@ -183,7 +190,8 @@ convert_text(Conversion *conversion)
 /*
  * The short way to a jsonb, which costs a third of parsing the text once more.
  * False where it does not lead there: to the parser a number is a double, not
- * what Domo wrote, and other encodings have to be converted.
+ * what Domo wrote, other encodings have to be converted, and what no text can
+ * hold is told of by the long way.
  */
 static bool
 convert_tree(Conversion *conversion)
@@ -202,7 +210,7 @@ convert_tree(Conversion *conversion)
 
 /*
  * Pushes an array or object with all that is in it, but for its end; false
- * where there is a number.  domo_reply.c has bounded how deep it is.
+ * where there is a number, or a string that is not whole.  domo_reply.c has bounded how deep it is.
  */
 static bool
 begin_container(DwfJsonbState *state, const DwfJsonNode *container)
@@ -217,6 +225,8 @@ begin_container(DwfJsonbState *state, const DwfJsonNode *container)
 	{
 		if (is_object)
 		{
+			if (!dwf_json_is_whole(dwf_json_key(node)))
+				return false;
 			set_string(&value, dwf_json_key(node));
 			pushJsonbValue(state, WJB_KEY, &value);
 		}
@@ -231,6 +241,8 @@ begin_container(DwfJsonbState *state, const DwfJsonNode *container)
 				pushJsonbValue(state, end_of(node), NULL);
 				continue;
 			case DWF_JSON_STRING:
+				if (!dwf_json_is_whole(dwf_json_string(node)))
+					return false;
 				set_string(&value, dwf_json_string(node));
 				break;
 			case DWF_JSON_BOOLEAN:

@@ -12,11 +12,11 @@
 #include "base/extension.h"
 #include "base/guc.h"
 #include "base/objects.h"
+#include "base/sequence.h"
 #include "call/instance.h"
 #include "call/log.h"
 
 #include "access/xact.h"
-#include "commands/sequence.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -50,7 +50,7 @@ dwf_log_call(DwfCallLog *log, const DwfRequest *request,
 		return;
 	namestrcpy(&role, GetUserNameFromId(GetUserId(), false));
 	dwf_table_set(table, LOG_ID,
-				  Int64GetDatum(nextval_internal(log->sequence, false)));
+				  Int64GetDatum(dwf_sequence_next(log->sequence)));
 	dwf_table_set_text(table, LOG_OPERATION,
 					   dwf_operation_name(request->operation));
 	set_utf8(table, LOG_WORKFLOW, request->workflow);

@@ -30,8 +30,10 @@ static void describe_reply(const DwfExchange *exchange,
 						   const DwfReply *reply, StringInfo out);
 static void describe_timings(const DwfTimings *timings, StringInfo out);
 static const char *describe_doubt(const DwfExchange *exchange);
-static const char *hint_for_refusal(const DwfExchange *exchange,
+static const char *hint_for_refusal(DwfOperation operation,
+									const DwfExchange *exchange,
 									const DwfReply *reply);
+static const char *hint_for_unsent(const DwfExchange *exchange);
 static const char *hint_for_doubt(DwfOperation operation,
 								  const DwfReply *reply);
 static char *shown(const char *text);
@@ -86,13 +88,14 @@ dwf_report_describe(const DwfRequest *request, const DwfExchange *exchange,
 										shown(exchange->curl_error));
 			appendStringInfoString(&detail,
 								   "Nothing of the request was sent.");
+			hint = hint_for_unsent(exchange);
 			break;
 		case DWF_THROTTLED:
 		case DWF_UNAUTHORIZED:
 		case DWF_REJECTED:
 			failure->message = psprintf("Domo refused %s: HTTP status %d",
 										subject, exchange->http_status);
-			hint = hint_for_refusal(exchange, reply);
+			hint = hint_for_refusal(request->operation, exchange, reply);
 			break;
 		case DWF_IN_DOUBT:
 			/* 38U03 is an answer, though a senseless one */
@@ -174,7 +177,16 @@ describe_timings(const DwfTimings *timings, StringInfo out)
 }
 
 static const char *
-hint_for_refusal(const DwfExchange *exchange, const DwfReply *reply)
+hint_for_unsent(const DwfExchange *exchange)
+{
+	if (exchange->curl_code == DWF_CURL_BAD_CERTIFICATE)
+		return "Where a certificate authority of your own has signed it, set domowf.ca_file to the file with that authority's certificate.";
+	return NULL;
+}
+
+static const char *
+hint_for_refusal(DwfOperation operation, const DwfExchange *exchange,
+				 const DwfReply *reply)
 {
 	if (reply->blocked)
 		return "Domo blocks the address that this server connects from. An administrator of the Domo instance can add it to the allow list.";
@@ -185,6 +197,8 @@ hint_for_refusal(const DwfExchange *exchange, const DwfReply *reply)
 		case 403:
 			return "The owner of the token lacks a right that this needs.";
 		case 404:
+			if (dwf_operation(operation)->asks == DWF_ASKS_START)
+				return "The workflow does not exist, or the owner of the token cannot see it, or it has no such version that is deployed and active, or its Start shape has another title than messageName.";
 			return "It does not exist, or the owner of the token cannot see it.";
 		case 429:
 			return "Domo limits the rate of requests. It was not executed and can be repeated later.";

@@ -179,7 +179,8 @@ read_success(DwfOperation operation, const DwfExchange *exchange,
 	if (is_html(exchange))
 		return "it is an HTML page";
 
-	reply->root = dwf_json_parse(exchange->body, exchange->body_len, &fault);
+	reply->root = dwf_json_parse_foreign(exchange->body, exchange->body_len,
+										 &fault);
 	if (reply->root == NULL || promises == DWF_PROMISES_NOTHING)
 		return fault;
 	return dwf_domo_read_instance(reply->root, &reply->instance);
@@ -194,7 +195,8 @@ dwf_domo_read_instance(const DwfJsonNode *node, DwfInstance *instance)
 	if (dwf_json_type(node) != DWF_JSON_OBJECT)
 		return "it is not an object";
 	id = dwf_json_string(dwf_json_get(node, "id"));
-	if (id == NULL || *id == '\0' || strcmp(id, "null") == 0)
+	if (id == NULL || *id == '\0' || strcmp(id, "null") == 0 ||
+		!dwf_json_is_whole(id))
 		return "it has no instance id";
 
 	instance->id = id;
@@ -284,8 +286,8 @@ read_error(const DwfExchange *exchange, DwfReply *reply)
 		return;
 	}
 	if (reply->root == NULL)
-		reply->root = dwf_json_parse(exchange->body, exchange->body_len,
-									 &fault);
+		reply->root = dwf_json_parse_foreign(exchange->body,
+											 exchange->body_len, &fault);
 	if (dwf_json_type(reply->root) == DWF_JSON_OBJECT)
 		read_error_object(reply->root, reply);
 

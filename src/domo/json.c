@@ -20,6 +20,9 @@
 
 #include <cjson/cJSON.h>
 
+/* Stands for the backslash of an escape of no character: a byte of no UTF-8. */
+#define MARK	'\xFF'
+
 /* An object of so few members is small. */
 #define MAX_SMALL_OBJECT	16
 
@@ -30,6 +33,12 @@ static size_t check_string(const char *text, size_t len, size_t at,
 static size_t skip_digits(const char *text, size_t len, size_t at);
 static size_t check_number(const char *text, size_t len, size_t at,
 						   const char **fault);
+static DwfJsonNode *parse_checked(const char *text, size_t len,
+								  const char **fault);
+static bool put_marks(char *copy, const char *text, size_t len, char mark);
+static long read_escape(const char *escape, const char *end);
+static size_t escape_length(const char *escape, const char *end,
+							bool *is_bad);
 static bool has_double_key(const cJSON *object, bool *out_of_memory);
 static bool has_equal_keys(const cJSON *object);
 static const char *check_keys(const cJSON *root);
@@ -39,13 +48,18 @@ static bool add_member(cJSON *object, const DwfJsonMember *member);
 DwfJsonNode *
 dwf_json_parse(const char *text, size_t len, const char **fault)
 {
+	*fault = check_text(text, len);
+	return *fault != NULL ? NULL : parse_checked(text, len, fault);
+}
+
+/* The rest of it, for what has passed check_text(). */
+static DwfJsonNode *
+parse_checked(const char *text, size_t len, const char **fault)
+{
 	cJSON	   *root;
 	const char *end = NULL;
 
-	*fault = check_text(text, len);
-	if (*fault != NULL)
-		return NULL;
-
+	*fault = NULL;
 	root = cJSON_ParseWithLengthOpts(text, len, &end, false);
 	if (root == NULL)
 	{
@@ -67,6 +81,86 @@ dwf_json_parse(const char *text, size_t len, const char **fault)
 		return NULL;
 	}
 	return root;
+}
+
+/*
+ * A mark in place of the backslash of each bad escape leaves all else as it was,
+ * and two keys as different as they were.
+ */
+DwfJsonNode *
+dwf_json_parse_foreign(const char *text, size_t len, const char **fault)
+{
+	DwfJsonNode *root = dwf_json_parse(text, len, fault);
+	char	   *copy = root != NULL ? NULL : malloc(len + 1);
+
+	if (copy == NULL)
+		return root;
+	memcpy(copy, text, len);
+	if (put_marks(copy, text, len, '?'))
+	{
+		*fault = check_text(copy, len);
+		(void) put_marks(copy, text, len, MARK);
+		if (*fault == NULL)
+			root = parse_checked(copy, len, fault);
+	}
+	free(copy);
+	return root;
+}
+
+/* Whether there was any escape to be marked. */
+static bool
+put_marks(char *copy, const char *text, size_t len, char mark)
+{
+	bool		found = false;
+	size_t		step;
+
+	for (size_t at = 0; at < len; at += step)
+	{
+		bool		is_bad = false;
+
+		step = text[at] == '\\' ?
+			escape_length(text + at, text + len, &is_bad) : 1;
+		if (is_bad)
+			copy[at] = mark;
+		found |= is_bad;
+	}
+	return found;
+}
+
+/* The length of an escape, or pair of them; *is_bad where it is half of one. */
+static size_t
+escape_length(const char *escape, const char *end, bool *is_bad)
+{
+	long		code = read_escape(escape, end);
+	long		next;
+
+	if (code < 0)
+		return 2;
+	*is_bad = code == 0 || (code >= 0xDC00 && code <= 0xDFFF);
+	if (code < 0xD800 || code > 0xDBFF)
+		return 6;
+	next = read_escape(escape + 6, end);
+	*is_bad = next < 0xDC00 || next > 0xDFFF;
+	return *is_bad ? 6 : 12;
+}
+
+/* The value of \uXXXX; -1 where there is something else. */
+static long
+read_escape(const char *escape, const char *end)
+{
+	char		digits[5] = {0};
+
+	if (end - escape < 6 || escape[0] != '\\' || escape[1] != 'u')
+		return -1;
+	memcpy(digits, escape + 2, 4);
+	return strspn(digits, "0123456789abcdefABCDEF") == 4 ?
+		strtol(digits, NULL, 16) : -1;
+}
+
+bool
+dwf_json_is_whole(const char *string)
+{
+	return strchr(string, MARK) == NULL;
 }
 
 void

@@ -49,6 +49,17 @@ typedef struct DwfJsonMember
 extern DwfJsonNode *dwf_json_parse(const char *text, size_t len,
 								   const char **fault);
 
+/*
+ * The same for what others wrote, where one string that no database can hold is
+ * to cost that string only: an escaped NUL, or half of a surrogate pair.  Such a
+ * string is none that dwf_json_is_whole(); a key that has one matches no other.
+ */
+extern DwfJsonNode *dwf_json_parse_foreign(const char *text, size_t len,
+										   const char **fault);
+
+/* Whether a string, or a key, is all that was written. */
+extern bool dwf_json_is_whole(const char *string);
+
 /* Frees a root and all its nodes; NULL is fine. */
 extern void dwf_json_free(DwfJsonNode *root);
 

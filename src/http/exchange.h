@@ -60,6 +60,9 @@ typedef struct DwfTimings
 	int64_t		receive;
 } DwfTimings;
 
+/* CURLE_PEER_FAILED_VERIFICATION, for who does not know libcurl. */
+#define DWF_CURL_BAD_CERTIFICATE	60
+
 /*
  * What came of a request.  Owned by the engine, valid until
  * dwf_http_release().  The body is not terminated.  All that came from outside

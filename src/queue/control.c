@@ -19,6 +19,7 @@
 #include "base/quota.h"
 #include "base/sight.h"
 #include "call/argument.h"
+#include "call/report.h"
 #include "queue/archive.h"
 #include "queue/lane.h"
 #include "queue/notice.h"
@@ -245,8 +246,15 @@ domowf_discard(PG_FUNCTION_ARGS)
 Datum
 domowf_resolve(PG_FUNCTION_ARGS)
 {
+	DwfRequest	cancel;
+	DwfFault	fault;
+
 	PreventCommandIfReadOnly("domowf_resolve()");
 	dwf_argument_not_null(fcinfo, 1, "instance_id");
+	/* what could be cancelled: an id as everywhere */
+	if (!dwf_argument_read_cancel(text_to_cstring(PG_GETARG_TEXT_PP(1)),
+								  &cancel, &fault))
+		dwf_report_fault(&fault);
 	PG_RETURN_BOOL(settle_by_hand(get_id(fcinfo), "done", PG_GETARG_DATUM(1),
 								  false));
 }

@@ -10,15 +10,15 @@
 #include "postgres.h"
 
 #include "base/guc.h"
+#include "base/moment.h"
 #include "base/shared.h"
 #include "queue/enqueue.h"
 #include "queue/queue.h"
 
 #include "miscadmin.h"
-#include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
-static void set_expiry(DwfEnqueue *enqueue, TimestampTz expires_at);
+static void set_expiry(DwfEnqueue *enqueue, const Interval *after);
 static void warn_no_worker(void);
 
 void
@@ -57,32 +57,31 @@ dwf_enqueue_set_workflow(DwfEnqueue *enqueue, const DwfWorkflow *workflow)
 	if (workflow->max_attempts > 0)
 		enqueue->max_attempts = workflow->max_attempts;
 	if (workflow->has_expire_after)
-	{
-		Datum		now = TimestampTzGetDatum(GetCurrentTimestamp());
-		Datum		after = IntervalPGetDatum(&workflow->expire_after);
-
-		set_expiry(enqueue,
-				   DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-														   now, after)));
-	}
+		set_expiry(enqueue, &workflow->expire_after);
 }
 
-/* What was asked for goes first, then the workflow, then the setting. */
+/*
+ * What was asked for goes first, then the workflow, then the setting.  A wait
+ * begins when it may be sent: one that may be sent in an hour does not expire
+ * before.
+ */
 static void
-set_expiry(DwfEnqueue *enqueue, TimestampTz expires_at)
+set_expiry(DwfEnqueue *enqueue, const Interval *after)
 {
 	if (enqueue->has_expires_at)
 		return;
+	enqueue->expires_at =
+		dwf_moment_add(Max(enqueue->run_at, GetCurrentTimestamp()), after);
 	enqueue->has_expires_at = true;
-	enqueue->expires_at = expires_at;
 }
 
 int64
 dwf_enqueue_put(DwfEnqueue *enqueue)
 {
+	Interval	after = {.time = dwf_expire_after * USECS_PER_SEC};
+
 	if (dwf_expire_after > 0)
-		set_expiry(enqueue,
-				   GetCurrentTimestamp() + dwf_expire_after * USECS_PER_SEC);
+		set_expiry(enqueue, &after);
 	if (!dwf_shared_exists())
 		warn_no_worker();
 	return dwf_queue_enqueue(enqueue);

@@ -32,6 +32,14 @@
  * To let go needs no lock: where a request waits, whoever enqueues sees it and
  * will wait, too, so that two cannot go.
  *
+ * Who loads a million rows has as many keys, and the table of locks, which all
+ * sessions share, has no room for them.  So each space has a lock of its own,
+ * too, which whoever locks a key of it shares, and which a transaction that has
+ * locked very many keys takes for itself, in place of further ones: the others
+ * wait with that space's keys until it ends.  Of two such loads into the same
+ * space one may wait for the other, and that one for it: 40P01, as with keys in
+ * opposite orders.
+ *
  * In a queue of version 1.0, keys have no space, which a NULL stands for: all
  * that are spelled alike are one key.
  *
@@ -54,7 +62,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* Order keys that one transaction may lock. */
+/* Order keys that one transaction locks by themselves. */
 #define MAX_ORDER_KEYS	1000
 
 /* The index by which requests of a key are found, the one that goes first. */
@@ -84,20 +92,22 @@ dwf_order_lock(const char *space, const char *key)
 	static int	count = 0;
 	LOCKTAG		tag;
 
-	set_tag(&tag, space, key);
 	if (counted_for != dwf_my_lxid())
 	{
 		counted_for = dwf_my_lxid();
 		count = 0;
 	}
-	if (LockAcquire(&tag, ExclusiveLock, false, false) ==
-		LOCKACQUIRE_ALREADY_HELD)
+	set_tag(&tag, space, NULL);
+	if (count >= MAX_ORDER_KEYS)
+	{
+		(void) LockAcquire(&tag, ExclusiveLock, false, false);
 		return;
-	if (++count > MAX_ORDER_KEYS)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("one transaction can use at most %d order keys",
-						MAX_ORDER_KEYS)));
+	}
+	(void) LockAcquire(&tag, RowShareLock, false, false);
+	set_tag(&tag, space, key);
+	if (LockAcquire(&tag, ExclusiveLock, false, false) !=
+		LOCKACQUIRE_ALREADY_HELD)
+		count++;
 }
 
 bool
@@ -105,9 +115,15 @@ dwf_order_try_lock(const char *space, const char *key)
 {
 	LOCKTAG		tag;
 
+	set_tag(&tag, space, NULL);
+	if (LockAcquire(&tag, RowShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
 	set_tag(&tag, space, key);
-	return LockAcquire(&tag, ExclusiveLock, false, true) !=
-		LOCKACQUIRE_NOT_AVAIL;
+	if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	set_tag(&tag, space, NULL);
+	(void) LockRelease(&tag, RowShareLock, false);
+	return false;
 }
 
 void
@@ -117,11 +133,13 @@ dwf_order_unlock(const char *space, const char *key)
 
 	set_tag(&tag, space, key);
 	(void) LockRelease(&tag, ExclusiveLock, false);
+	set_tag(&tag, space, NULL);
+	(void) LockRelease(&tag, RowShareLock, false);
 }
 
 /*
- * Keys that meet in a hash would wait for each other: it is one for which nobody
- * can make a key that meets another one's.
+ * `key` NULL: of the space itself.  Keys that meet in a hash would wait for each
+ * other: it is one for which nobody can make a key that meets another one's.
  */
 static void
 set_tag(LOCKTAG *tag, const char *space, const char *key)
@@ -134,7 +152,8 @@ set_tag(LOCKTAG *tag, const char *space, const char *key)
 		(space != NULL &&
 		 pg_cryptohash_update(hash, (const uint8 *) space,
 							  strlen(space) + 1) < 0) ||
-		pg_cryptohash_update(hash, (const uint8 *) key, strlen(key)) < 0 ||
+		(key != NULL &&
+		 pg_cryptohash_update(hash, (const uint8 *) key, strlen(key)) < 0) ||
 		pg_cryptohash_final(hash, digest, sizeof(digest)) < 0)
 		elog(ERROR, "could not hash an order key: %s",
 			 pg_cryptohash_error(hash));

@@ -25,8 +25,8 @@ extern char *dwf_order_space(const DwfEnqueue *request);
 
 /*
  * Locks an order key until the transaction ends, so that whoever enqueues or
- * retries a request of it comes before or after this one.  54000 where the
- * transaction has locked too many.
+ * retries a request of it comes before or after this one.  A transaction that
+ * has locked very many locks the whole space.
  */
 extern void dwf_order_lock(const char *space, const char *key);
 

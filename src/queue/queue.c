@@ -11,6 +11,7 @@
 #include "base/domowf.h"
 #include "base/objects.h"
 #include "base/quota.h"
+#include "base/sequence.h"
 #include "base/table.h"
 #include "queue/key.h"
 #include "queue/lane.h"
@@ -18,7 +19,6 @@
 #include "queue/queue.h"
 
 #include "access/xact.h"
-#include "commands/sequence.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -45,7 +45,7 @@ dwf_queue_enqueue(const DwfEnqueue *request)
 			dwf_order_space(request) : NULL;
 		dwf_order_lock(space, request->order_key);
 	}
-	id = nextval_internal(sequence, false);
+	id = dwf_sequence_next(sequence);
 	if (request->key != NULL)
 	{
 		int64		holder = dwf_key_take(request, id);

@@ -9,6 +9,7 @@
 
 #include "base/extension.h"
 #include "base/guc.h"
+#include "base/moment.h"
 #include "base/owner.h"
 #include "base/waiters.h"
 #include "call/argument.h"
@@ -23,7 +24,6 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -220,9 +220,7 @@ domowf_wait(PG_FUNCTION_ARGS)
 				 errmsg("domowf_wait() cannot be used above isolation level READ COMMITTED"),
 				 errdetail("The transaction would never see the request settled.")));
 	id = PG_GETARG_INT64(0);
-	until = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-													TimestampTzGetDatum(GetCurrentTimestamp()),
-													PG_GETARG_DATUM(1)));
+	until = dwf_moment_add(GetCurrentTimestamp(), PG_GETARG_INTERVAL_P(1));
 	for (;;)
 	{
 		long		left;

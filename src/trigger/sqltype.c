@@ -9,9 +9,10 @@
  * where a value would only now and then fit: double precision is no number,
  * date no dateTime.
  *
- * Numbers go into jsonb as numeric, digit for digit.  No setting is of effect,
- * but that a timestamp without time zone is read in TimeZone (iso.h), and that
- * lc_monetary says what money is.
+ * Numbers go into jsonb as numeric, digit for digit.  No setting of a session is
+ * of effect, but that a timestamp without time zone is read in TimeZone (iso.h).
+ * What money is, its digits included, only lc_monetary says: the one that the
+ * session began with.
  */
 #include "postgres.h"
 
@@ -75,6 +76,7 @@ static DwfSqlKind find_kind_of_other(DwfSqlType *type);
 static bool find_cast(DwfSqlType *type, Oid target);
 static bool needs_pinning(Oid oid);
 static char *output_pinned(FmgrInfo *output, Datum value);
+static int	pin_settings(bool pins_path);
 static void form_json(const DwfSqlType *type, Datum value, JsonbValue *out);
 static const char *form_numeric(Numeric value, bool as_integer,
 								JsonbValue *out);
@@ -234,24 +236,42 @@ dwf_sqltype_show(const DwfSqlType *type, Datum value)
 static char *
 output_pinned(FmgrInfo *output, Datum value)
 {
+	int			level = pin_settings(true);
+	char	   *text = OutputFunctionCall(output, value);
+
+	AtEOXact_GUC(false, level);
+	return text;
+}
+
+/*
+ * Sets all that the form of a value may depend on; AtEOXact_GUC() undoes it.
+ * The search_path is left to a function of somebody's own, which may need it to
+ * find what it uses.
+ */
+static int
+pin_settings(bool pins_path)
+{
 	static const char *const settings[][2] = {
 		{"DateStyle", "ISO, YMD"},
 		{"IntervalStyle", "postgres"},
 		{"TimeZone", "UTC"},
 		{"bytea_output", "hex"},
 		{"extra_float_digits", "1"},
-		{"search_path", "pg_catalog"},
+		{"quote_all_identifiers", "off"},
+		{"search_path", "pg_catalog, pg_temp"},
 	};
 	int			level = NewGUCNestLevel();
-	char	   *text;
+	int			count = lengthof(settings) - !pins_path;
 
-	for (int i = 0; i < lengthof(settings); i++)
+	for (int i = 0; i < count; i++)
 		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 								 false);
-	text = OutputFunctionCall(output, value);
-	AtEOXact_GUC(false, level);
-	return text;
+	(void) set_config_option("lc_monetary",
+							 GetConfigOptionResetString("lc_monetary"),
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+							 0, false);
+	return level;
 }
 
 const char *
@@ -305,7 +325,10 @@ form_json(const DwfSqlType *type, Datum value, JsonbValue *out)
 
 	if (type->kind == DWF_SQL_CAST)
 	{
+		int			level = pin_settings(false);
+
 		value = FunctionCall1(unconstify(FmgrInfo *, &type->cast), value);
+		AtEOXact_GUC(false, level);
 		is_text = type->cast_to == JSONOID;
 	}
 	if (is_text)

@@ -162,6 +162,16 @@ _reply("lone-surrogate-id")(_replaced_id(rb'"a\ud800b"'))
 _reply("invalid-utf8-id")(_replaced_id(b'"a\xffb"'))
 
 
+
+def _replaced_name(text):
+    """The same for the name of the model."""
+    return lambda x: dumps(x.instance() | {"modelName": "@"}).replace(b'"@"', text, 1)
+
+
+_reply("nul-escape-name")(_replaced_name(rb'"a\u0000b"'))
+_reply("lone-surrogate-name")(_replaced_name(rb'"a\udc00b"'))
+
+
 @_reply("duplicate-id")
 def _duplicate_id(x):
     return dumps(x.instance())[:-1] + b', "id": "another-one"}'

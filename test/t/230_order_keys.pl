@@ -340,10 +340,7 @@ $one->run('BEGIN');
 is($one->run(sprintf $many, 1000)->{out}, 1000, '1000 order keys are accepted');
 is($one->run(sprintf $many, 1000)->{out},
 	1000, '... and the same again in the same transaction');
-is($one->run(sprintf $many, 1001)->{sqlstate}, '54000', '1001 are not');
 $one->run('ROLLBACK');
-is($one->run(sprintf $many, 1001)->{sqlstate},
-	'54000', '... nor in one statement');
 
 $one->run('BEGIN');
 $two->run('BEGIN');

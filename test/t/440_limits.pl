@@ -265,15 +265,6 @@ succeeds('clerk2', q{UPDATE archive SET note = 'x' WHERE id = 't4'},
 $id = $session->value(q{SELECT id FROM domowf.request WHERE key = 't4'});
 is_refused(as_role('bob', q{INSERT INTO of_bob VALUES ('t4')}),
 	'... is not for everybody');
-$session->value('ALTER TABLE domowf.key RENAME key_owner TO mine');
-$session->value('ALTER TABLE domowf.key RENAME source_oid TO mine2');
-succeeds('clerk1', q{INSERT INTO archive VALUES ('t5')},
-	'a table of version 1.0');
-succeeds('clerk2', q{UPDATE archive SET note = 'x' WHERE id = 't5'},
-	'... does as well');
-$session->value('ALTER TABLE domowf.key RENAME mine TO key_owner');
-$session->value('ALTER TABLE domowf.key RENAME mine2 TO source_oid');
-is(of_key('t5'), 'clerk1', '... once');
 
 # ---- the length of the queue: within a transaction
 

@@ -231,7 +231,7 @@ static const NonsenseCase nonsense_cases[] = {
 	{TEXT("{\"id\":\"i1"), "cut off in a string", "cut off in a string"},
 	{TEXT("{\"id\":\"i\n1\"}"), "a control character in a string",
 	"a control character in a string"},
-	{TEXT("{\"id\":\"i\\u00001\"}"), "a NUL character", "a NUL character"},
+	{TEXT("{\"id\":\"i\\u00001\"}"), "it has no instance id", NULL},
 	{TEXT("{\"id\":\"i\\uXYZW1\"}"), "not JSON", "not JSON"},
 	{TEXT("{\"id\":\"\xFF\"}"), "invalid UTF-8", "invalid UTF-8"},
 	{TEXT("{\"id\":\"i1\",\"n\":01}"), "not a JSON number",

@@ -1,0 +1,130 @@
+
+# An id of domowf's is taken without a trace in the session: lastval() is what
+# it was, which drivers and object mappers read after an INSERT to learn the id
+# of their row.  And nobody gets the same id twice, whoever else takes some, and
+# whatever becomes of the server meanwhile.  Exists because PostgreSQL has no way
+# to put lastval() back, so domowf reads the sequence's page itself.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin, "$FindBin::RealBin/../domo";
+
+use Domo;
+use Domowf;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+Domowf->expect_in_log(qr/could not send end-of-streaming message/);
+
+my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
+my $node = Domowf->start_node(
+	'main', $domo,
+	preload => 1,
+	streaming => 1,
+	conf => "domowf.worker = off\n");
+my $session = Domowf->session($node);
+my ($got, $id, @ids);
+
+$session->value(<<'END');
+INSERT INTO domowf.workflow (name, model_id, version, message_name)
+VALUES ('it', 'model', '1.0.0', 'Start it');
+CREATE ROLE app LOGIN;
+CREATE TABLE orders (id serial PRIMARY KEY, n int);
+CREATE TRIGGER it AFTER INSERT ON orders FOR EACH ROW
+	EXECUTE FUNCTION domowf_trigger('it', 'id');
+GRANT INSERT ON orders TO app;
+GRANT USAGE ON orders_id_seq TO app;
+ALTER SEQUENCE orders_id_seq RESTART 7000;
+SELECT domowf_enqueue('it')
+END
+
+# ---- lastval()
+
+my $app = Domowf->session($node, user => 'app');
+
+foreach my $n (0 .. 2)
+{
+	$got = $app->run("INSERT INTO orders (n) VALUES ($n); SELECT lastval()");
+	is($got->{sqlstate}, '', 'lastval() can be read after an INSERT with a trigger');
+	is($got->{out}, 7000 + $n, '... and is of the table');
+}
+my %other = (
+	'a request' => q{SELECT domowf_enqueue('it') > 0},
+	'a call' => Domowf->start_sql('model'),
+	'many calls' => q{SELECT count(*) FROM domowf_start_all(ARRAY['{"workflow": "it", "data": {}}'::jsonb])},
+	'a call that is repeated' => Domowf->permissions_sql('model'));
+foreach my $what (sort keys %other)
+{
+	$session->value('INSERT INTO orders (n) VALUES (9)');
+	my $before = $session->value('SELECT max(id) FROM orders');
+	$session->value($other{$what});
+	is($session->value('SELECT lastval()'), $before, "$what leaves it as it was");
+}
+$got = Domowf->session($node)->run(q{SELECT domowf_enqueue('it'); SELECT lastval()});
+is($got->{sqlstate}, '55000', 'who has used no sequence has no lastval()');
+
+# ---- no id twice
+
+sub next_id
+{
+	return $session->value(q{SELECT domowf_enqueue('it')});
+}
+
+my $many = 500;
+my @sessions = map { Domowf->session($node) } 1 .. 4;
+$_->send("SELECT domowf_enqueue('it') FROM generate_series(1, $many)") foreach @sessions;
+$session->value("SELECT nextval('domowf.request_id') FROM generate_series(1, 100)");
+@ids = map { split /\n/, $_->wait->{out} } @sessions;
+my %seen = map { $_ => 1 } @ids;
+is(scalar keys %seen, 4 * $many, 'at the same time, nobody gets the same');
+
+$id = next_id();
+is($session->value("SELECT nextval('domowf.request_id')"),
+	$id + 1, 'nextval() goes on from there');
+is(next_id(), $id + 2, '... and domowf from that');
+$session->value(q{SELECT setval('domowf.request_id', 10000)});
+is(next_id(), 10001, '... and from setval()');
+$session->value(q{SELECT setval('domowf.request_id', 20000, false)});
+is(next_id(), 20000, '... of one that is not taken yet');
+$session->value('ALTER SEQUENCE domowf.request_id INCREMENT BY 10');
+is(next_id(), 20010, 'another increment is kept to');
+$session->value('ALTER SEQUENCE domowf.request_id MAXVALUE 20020 CYCLE');
+is(next_id(), 20020, 'up to the last value');
+is($session->run(q{SELECT domowf_enqueue('it')})->{sqlstate},
+	'2200H', '... and not beyond, though it would cycle');
+$session->value('ALTER SEQUENCE domowf.request_id INCREMENT BY 1 NO MAXVALUE NO CYCLE');
+
+# a standby and what is left after a crash go on behind what was taken, and one
+# that was taken just after a checkpoint is no less safe
+$node->backup('copy');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'copy', has_streaming => 1);
+$standby->start;
+next_id() foreach 1 .. 3;
+$session->value('CHECKPOINT');
+$id = next_id();
+$_->quit foreach $session, $app, @sessions;
+$node->wait_for_catchup($standby);
+$node->stop('immediate');
+$node->start;
+$session = Domowf->session($node);
+my $after = next_id();
+ok($after > $id && $after <= $id + 33, 'after a crash no id comes again');
+$session->value('BEGIN');
+$id = next_id();
+$session->value('ROLLBACK');
+ok(next_id() > $id, 'nor after a rollback');
+$id = next_id();
+$node->wait_for_catchup($standby);
+$session->quit;
+$node->stop('fast');
+$standby->promote;
+$session = Domowf->session($standby);
+$after = next_id();
+ok($after > $id && $after <= $id + 33, 'nor on a standby that was promoted');
+$session->quit;
+
+done_testing();
