@@ -22,6 +22,7 @@
 #include "base/shared.h"
 #include "base/testpoint.h"
 #include "worker/launcher.h"
+#include "worker/worker_settings.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -90,7 +91,7 @@ domowf_launcher_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	dwf_worker_settings_connect_launcher();
 	dwf_roster_open();
 
 	if (RecoveryInProgress())

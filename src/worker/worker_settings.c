@@ -1,6 +1,6 @@
 /*
  * worker_settings.c
- *	  Whose settings the worker of a database has.
+ *	  Whose settings the worker of a database has, and the launcher.
  *
  * Its settings are the configuration's.  Whoever owns a database may set most
  * of them for it, and a short domowf.timeout alone would put every start in
@@ -33,11 +33,47 @@ typedef struct Raised
 	GucSource	reset_source;	/* ... that of what RESET would give */
 } Raised;
 
-static void fix_own(void);
+/* One that is set to this, whoever else sets it. */
+typedef struct Fixed
+{
+	const char *name;
+	const char *value;
+} Fixed;
+
+static void fix(const Fixed *settings, int count);
 static Raised *raise_all(int *count);
 static void lower_all(Raised *raised, int count);
 static void forget_others(void);
 static bool is_personal(GucSource source);
+
+/*
+ * What the worker's statements rest on.  A person may lock its rows for long:
+ * it does not wait for him, but tries again (worker.c).
+ */
+static const Fixed of_worker[] = {
+	{"application_name", "domowf worker"},
+	{"default_transaction_deferrable", "off"},
+	{"default_transaction_isolation", "read committed"},
+	{"default_transaction_read_only", "off"},
+	/* plans are kept, and a queue that was empty then may be long now */
+	{"enable_seqscan", "off"},
+	{"idle_in_transaction_session_timeout", "0"},
+	{"jit", "off"},
+	{"lock_timeout", "100ms"},
+	/* it would connect with the configuration's timeouts, and fail for both */
+	{"max_parallel_workers_per_gather", "0"},
+	{"row_security", "on"},
+	{"search_path", "pg_catalog, pg_temp"},
+	{"session_replication_role", "replica"},
+	{"statement_timeout", "0"},
+	{"transaction_timeout", "0"},
+};
+
+/* Even to connect is a transaction, with its locks. */
+static const Fixed of_launcher[] = {
+	{"lock_timeout", "0"},
+	{"transaction_timeout", "0"},
+};
 
 void
 dwf_worker_settings_connect(Oid database)
@@ -45,7 +81,7 @@ dwf_worker_settings_connect(Oid database)
 	Raised	   *raised;
 	int			count;
 
-	fix_own();
+	fix(of_worker, lengthof(of_worker));
 	raised = raise_all(&count);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	lower_all(raised, count);
@@ -56,36 +92,20 @@ dwf_worker_settings_connect(Oid database)
 					PGC_S_DYNAMIC_DEFAULT);
 }
 
+void
+dwf_worker_settings_connect_launcher(void)
+{
+	fix(of_launcher, lengthof(of_launcher));
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+}
+
 /*
- * Sets what the worker's statements rest on, in a way that no reload changes.
- * A person may lock its rows for long: it does not wait for him, but tries
- * again (worker.c).
+ * Sets these in a way that no reload changes.
  */
 static void
-fix_own(void)
+fix(const Fixed *settings, int count)
 {
-	static const struct
-	{
-		const char *name;
-		const char *value;
-	}			settings[] = {
-		{"application_name", "domowf worker"},
-		{"default_transaction_deferrable", "off"},
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		/* plans are kept, and a queue that was empty then may be long now */
-		{"enable_seqscan", "off"},
-		{"idle_in_transaction_session_timeout", "0"},
-		{"jit", "off"},
-		{"lock_timeout", "100ms"},
-		{"row_security", "on"},
-		{"search_path", "pg_catalog, pg_temp"},
-		{"session_replication_role", "replica"},
-		{"statement_timeout", "0"},
-		{"transaction_timeout", "0"},
-	};
-
-	for (int i = 0; i < lengthof(settings); i++)
+	for (int i = 0; i < count; i++)
 	{
 		/* one that this PostgreSQL does not have is none to fear */
 		if (GetConfigOption(settings[i].name, true, false) != NULL)

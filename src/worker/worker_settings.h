@@ -1,6 +1,6 @@
 /*
  * worker_settings.h
- *	  Whose settings the worker of a database has.
+ *	  Whose settings the worker of a database has, and the launcher.
  */
 #ifndef DWF_WORKER_SETTINGS_H
 #define DWF_WORKER_SETTINGS_H
@@ -12,5 +12,11 @@
  * called once, in no transaction, and before the configuration is read again.
  */
 extern void dwf_worker_settings_connect(Oid database);
+
+/*
+ * Connects the launcher, to no database.  It has the configuration's settings,
+ * but for timeouts that would end it while it connects or looks.
+ */
+extern void dwf_worker_settings_connect_launcher(void);
 
 #endif							/* DWF_WORKER_SETTINGS_H */

@@ -27,6 +27,7 @@ my %hostile = (
 	constraint_exclusion => 'on',
 	cursor_tuple_fraction => '0.5',
 	datestyle => 'SQL, DMY',
+	debug_parallel_query => 'on',
 	default_transaction_deferrable => 'on',
 	default_transaction_isolation => 'serializable',
 	default_transaction_read_only => 'on',
@@ -63,7 +64,6 @@ my %hostile = (
 	statement_timeout => '1ms',
 	synchronous_commit => 'off',
 	timezone => 'Asia/Kathmandu',
-	transaction_timeout => '1ms',
 	transform_null_equals => 'on',
 	work_mem => '64kB',
 	xmloption => 'document');
@@ -84,6 +84,7 @@ domowf.poll_interval = '500ms'
 fsync = on
 wal_level = minimal
 max_wal_senders = 0
+max_logical_replication_workers = 0
 wal_writer_delay = 10s
 wal_writer_flush_after = 0
 synchronous_commit = off
@@ -196,7 +197,6 @@ foreach my $name (@known)
 }
 $session->quit;
 $node->restart;
-$sane .= ' -c transaction_timeout=0' if grep { $_ eq 'transaction_timeout' } @known;
 $session = Domowf->session($node, options => $sane);
 is($session->value('SHOW search_path') . $session->value('SHOW row_security'),
 	'evil, pg_catalog, publicoff', 'a session has these settings');
@@ -283,6 +283,30 @@ is($got->{sqlstate}, '', '... which is no conflict') or diag $got->{err};
 is($serializable->run('COMMIT')->{sqlstate}, '', '... at its end, too');
 $serializable->quit;
 is($session->outcome($got->{out}), 'done', '... and it is done');
+
+# ---- to connect is a transaction, too: with this timeout nobody else gets on
+
+SKIP:
+{
+	skip 'no transaction_timeout in this PostgreSQL', 2
+	  if " $known " !~ / transaction_timeout /;
+
+	$session->value('SET search_path = public; SET transaction_timeout = 0;'
+		  . ' SET max_parallel_workers_per_gather = 0');
+	$session->configure(transaction_timeout => '1ms');
+	poll(q{SELECT reset_val = '1' FROM pg_settings WHERE name = 'transaction_timeout'});
+	my $offset = Domowf->log_size($node);
+	my $launcher = q{pg_stat_activity WHERE backend_type = 'domowf launcher'};
+	my $pid = $session->value("SELECT pid FROM $launcher");
+
+	$session->value('SELECT pg_terminate_backend(pid, 100000)'
+		  . q{ FROM pg_stat_activity WHERE backend_type LIKE 'domowf %'});
+	poll("SELECT count(*) = 1 FROM $launcher AND pid <> $pid");
+	is($session->outcome(enqueue('soon', order_key => q{'o'})),
+		'done', 'launcher and worker connect, and a request is done');
+	unlike(Domowf->log_since($node, $offset),
+		qr/due to transaction timeout/, '... at once');
+}
 unlike(Domowf->log_since($node), qr/\Q@{[Domowf::TOKEN]}\E/,
 	'the token is not in the log');
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');

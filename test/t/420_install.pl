@@ -27,6 +27,7 @@ my $scripts = join "\n",
   '../sql/domowf--1.0--1.1.sql', 'update/domowf--1.0.sql';
 
 $node->safe_psql('postgres', 'CREATE ROLE mallory LOGIN; CREATE ROLE anon');
+my $superuser = $node->safe_psql('postgres', 'SELECT current_user');
 
 # What a database may be set to by its owner.
 my %settings = (
@@ -99,7 +100,7 @@ foreach my $where (sort keys %schema_of)
 	$node->psql('trapped', "CREATE EXTENSION domowf $where VERSION '1.0'");
 	cmp_ok(scalar(split /\n/, leaves('trapped')),
 		'>=', 8, "1.0 $where depends on traps");
-	ok( (grep { /ran as postgres/ } Traps->sprung($node, $offset)),
+	ok( (grep { /ran as \Q$superuser\E$/ } Traps->sprung($node, $offset)),
 		'... which run as superuser');
 	$node->psql('trapped', 'DROP EXTENSION domowf CASCADE');
 }
@@ -170,7 +171,7 @@ foreach my $kind (@kinds)
 		"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON $kind TO anon, PUBLIC")
 	  unless $kind eq 'SCHEMAS';
 	$node->safe_psql('taken_away',
-		"ALTER DEFAULT PRIVILEGES REVOKE ALL ON $kind FROM postgres, PUBLIC");
+		"ALTER DEFAULT PRIVILEGES REVOKE ALL ON $kind FROM CURRENT_USER, PUBLIC");
 }
 foreach my $database (qw(given taken_away))
 {

@@ -91,7 +91,7 @@ WITH RECURSIVE member AS (
 		a.attgenerated, a.attstorage, a.attcompression, a.attstattarget,
 		a.attcollation::regcollation,
 		-- pg_attver is PostgreSQL's own: what it knows a column by
-		(SELECT array_agg(o) FROM unnest(a.attoptions) o WHERE o NOT LIKE 'pg\_attver=%'),
+		(SELECT array_agg(o) FROM unnest(a.attoptions) o WHERE NOT starts_with(o, 'pg_attver=')),
 		a.attfdwoptions,
 		a.attislocal, a.attinhcount)
 	FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid
