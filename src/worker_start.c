@@ -86,7 +86,7 @@ dwf_worker_take_interrupts(void)
 		ProcessConfigFile(PGC_SIGHUP);
 		reloaded = true;
 	}
-	if (dwf_shared_is_evicted() || !dwf_worker_enabled)
+	if (dwf_shared_is_evicted())
 		proc_exit(0);
 	return reloaded;
 }
@@ -193,6 +193,8 @@ wait_for_change(void)
 					 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 dwf_poll_interval, PG_WAIT_EXTENSION);
 	(void) dwf_worker_take_interrupts();
+	if (!dwf_worker_enabled)
+		proc_exit(0);
 	dwf_extension_look_again();
 }
 
