@@ -40,6 +40,7 @@ int			dwf_after_promotion;
 char	   *dwf_base_url;
 char	   *dwf_ca_file;
 int			dwf_connect_timeout;
+int			dwf_drain_timeout;
 int			dwf_expire_after;
 char	   *dwf_instance;
 bool		dwf_log_calls;
@@ -119,6 +120,11 @@ define_a_to_l(void)
 							"Resolving the name and the TLS handshake included.",
 							&dwf_connect_timeout, 5000, 1, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("domowf.drain_timeout",
+							"How long a worker that is told to end waits for replies.",
+							"At a stop of the server, among others.  0: not at all.",
+							&dwf_drain_timeout, 1000, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("domowf.expire_after",
 							"How long a request may wait to be sent.",
 							"0: for ever.",

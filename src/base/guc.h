@@ -16,6 +16,7 @@ extern int	dwf_after_promotion;
 extern char *dwf_base_url;
 extern char *dwf_ca_file;
 extern int	dwf_connect_timeout;	/* milliseconds */
+extern int	dwf_drain_timeout;	/* milliseconds */
 extern int	dwf_expire_after;	/* seconds, 0: never */
 extern char *dwf_instance;
 extern bool dwf_log_calls;

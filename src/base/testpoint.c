@@ -61,6 +61,10 @@ dwf_testpoint_reach(const char *name)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1,
 						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
+
+		/* a worker that was told to end, and has waited */
+		if (ProcDiePending)
+			InterruptPending = true;
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{

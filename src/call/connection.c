@@ -51,6 +51,7 @@ static void refuse_diversion(const char *what);
 static const char *read_token_file(void);
 static void forget_token(void);
 static int	open_token_file(const char *path);
+static void examine_token_file(int fd);
 static void check_token_text(char *text, size_t len);
 
 void
@@ -229,9 +230,15 @@ read_token_file(void)
 		   (got = read(fd, text + len, sizeof(text) - len)) != 0)
 	{
 		if (got < 0 && errno != EINTR)
+		{
+			int			why = errno;
+
+			CloseTransientFile(fd);
+			errno = why;
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("could not read domowf.token_file: %m")));
+		}
 		len += Max(got, 0);
 	}
 	CloseTransientFile(fd);
@@ -268,7 +275,6 @@ forget_token(void)
 static int
 open_token_file(const char *path)
 {
-	struct stat st;
 	int			fd;
 
 	/* not blocking: a fifo would hang here, before it can be refused */
@@ -277,7 +283,27 @@ open_token_file(const char *path)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("could not open domowf.token_file: %m")));
-	if (fstat(fd, &st) != 0)
+	examine_token_file(fd);
+	return fd;
+}
+
+/*
+ * Closes the file where it raises an error: the worker goes on with its
+ * transaction after one.
+ */
+static void
+examine_token_file(int fd)
+{
+	struct stat st;
+	bool		is_known = fstat(fd, &st) == 0;
+	int			why = errno;
+
+	if (is_known && S_ISREG(st.st_mode) &&
+		(st.st_mode & (S_IRWXG | S_IRWXO)) == 0)
+		return;
+	CloseTransientFile(fd);
+	errno = why;
+	if (!is_known)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("could not examine domowf.token_file: %m")));
@@ -285,12 +311,10 @@ open_token_file(const char *path)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("domowf.token_file is not a regular file")));
-	if (st.st_mode & (S_IRWXG | S_IRWXO))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("domowf.token_file can be opened by others than its owner"),
-				 errhint("Give it the permissions 0600.")));
-	return fd;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("domowf.token_file can be opened by others than its owner"),
+			 errhint("Give it the permissions 0600.")));
 }
 
 /*

@@ -9,7 +9,9 @@
 #include "base/objects.h"
 #include "base/shared.h"
 #include "base/text.h"
+#include "worker/drain.h"
 #include "worker/serving.h"
+#include "worker/worker_status.h"
 
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -19,6 +21,7 @@
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
 #include "storage/lwlock.h"
+#include "storage/pmsignal.h"
 #include "utils/guc.h"
 
 /* What a worker's transactions need. */
@@ -30,6 +33,7 @@ static bool was_asked;
 static int	asked_mode;
 
 static void require_tables(void);
+static bool is_safe(void);
 static bool are_standbys_asked(void);
 static int	mode_of_commit(void);
 static void leave_dropped(DwfSender *sender) pg_attribute_noreturn();
@@ -101,13 +105,19 @@ leave_outdated(DwfSender *sender)
  * The transaction's commit waits for the disk and for the standbys that commits
  * of this server may have to wait for, whatever synchronous_commit is by now:
  * of a claim that a failover loses, the request would be sent twice.  A user
- * who asks standbys for less or more than `on` does is obeyed.
+ * who asks standbys for less or more than `on` does is obeyed.  Where nothing
+ * was claimed they need not have it: a result that is lost with a failover leaves
+ * its request in doubt.
  */
 void
-dwf_serving_commit_safely(void)
+dwf_serving_commit_safely(bool on_standbys)
 {
 	ForceSyncCommit();
-	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_WRITE)
+	if (!on_standbys)
+		(void) set_config_option("synchronous_commit", "local", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+								 false);
+	else if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_WRITE)
 		(void) set_config_option("synchronous_commit", "on", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 								 false);
@@ -115,23 +125,48 @@ dwf_serving_commit_safely(void)
 	asked_mode = mode_of_commit();
 }
 
-/*
- * PostgreSQL tells nobody who may rest on it that a wait for standbys ended
- * before they had the commit: because the server dies, because the process is
- * told to end, because the names were taken away meanwhile.  But it keeps how
- * far they are.  Asked before the commit or after it, for that may change.
- */
 bool
-dwf_serving_is_safe(void)
+dwf_serving_hold_back(DwfSender *sender)
 {
-	bool		is_safe;
+	/* the death of the server ends a wait for standbys just so */
+	if (!PostmasterIsAlive() || (ProcDiePending && !dwf_drain_is_over()))
+		proc_exit(1);
+	CHECK_FOR_INTERRUPTS();
+	if (sender->claimed == NIL)
+		return false;
+	if (dwf_drain_is_under_way())
+		dwf_sender_hold_back(sender,
+							 "it was not sent, because the worker was told to end");
+	else if (!is_safe())
+	{
+		if (dwf_worker_status_may_say("held back"))
+			ereport(LOG,
+					(errmsg("domowf: %d requests are claimed again before they are sent, because the wait for a synchronous standby has ended early",
+							list_length(sender->claimed))));
+		dwf_sender_hold_back(sender,
+							 "it was not sent, because its claim was not known to be on a synchronous standby");
+	}
+	return sender->claimed == NIL;
+}
+
+/*
+ * Whether the last transaction is as safe as was asked.  PostgreSQL tells
+ * nobody who may rest on it that a wait for standbys ended before they had the
+ * commit: because the server dies, because the process is told to end, because
+ * the names were taken away meanwhile.  But it keeps how far they are.  Asked
+ * before the commit or after it, for that may change.
+ */
+static bool
+is_safe(void)
+{
+	bool		is_reached;
 
 	if (!was_asked && !are_standbys_asked())
 		return true;
 	LWLockAcquire(SyncRepLock, LW_SHARED);
-	is_safe = WalSndCtl->lsn[asked_mode] >= XactLastCommitEnd;
+	is_reached = WalSndCtl->lsn[asked_mode] >= XactLastCommitEnd;
 	LWLockRelease(SyncRepLock);
-	return is_safe;
+	return is_reached;
 }
 
 /*

@@ -24,14 +24,19 @@ extern void dwf_serving_look(Oid queue, DwfSender *sender, char *fault,
  */
 extern bool dwf_serving_finds_tables(DwfObjectFault *fault);
 
-/* Makes this transaction's commit one that what is sent can rest on. */
-extern void dwf_serving_commit_safely(void);
+/*
+ * Makes this transaction's commit one that what is sent can rest on; or, where
+ * nothing will be, one that waits for no standby.
+ */
+extern void dwf_serving_commit_safely(bool on_standbys);
 
 /*
- * Whether the last transaction, which was one of that kind and has written, is
- * known to be as safe as was asked: on the standbys that its commit had to wait
- * for.  Where it is not, what it has claimed must not be sent.
+ * After such a transaction: keeps what it has claimed from being sent where it
+ * is not known to be as safe as was asked, on the standbys that the commit had
+ * to wait for, since one that takes over would send it, too; and where the
+ * worker was told to end meanwhile.  Returns whether it did.  Ends the process
+ * where the server is dead.
  */
-extern bool dwf_serving_is_safe(void);
+extern bool dwf_serving_hold_back(DwfSender *sender);
 
 #endif							/* DWF_SERVING_H */

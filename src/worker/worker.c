@@ -41,17 +41,18 @@
 #include "queue/upkeep.h"
 #include "queue/watch.h"
 #include "worker/care.h"
+#include "worker/drain.h"
 #include "worker/sender.h"
 #include "worker/serving.h"
 #include "worker/worker.h"
 #include "worker/worker_start.h"
+#include "worker/worker_status.h"
 
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
-#include "storage/pmsignal.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -73,6 +74,8 @@ typedef struct Worker
 	bool		read_state;		/* look into domowf.state again */
 	bool		told;			/* by domowf_pause() or domowf_resume() */
 	bool		leaves;			/* when nothing is in flight any more */
+	bool		drains;			/* it claims no more, and will end */
+	bool		is_last;		/* what is written now is its last */
 	bool		paused;			/* by a person, or as a copy */
 	char		pause_reason[256];
 	char		fault[256];		/* of the tables; '': none */
@@ -92,10 +95,10 @@ typedef struct Worker
 static void recover(Worker *worker);
 static void recover_orphans(Worker *worker);
 static void take_interrupts(Worker *worker);
+static void leave(Worker *worker);
 static void take_wakeup(Worker *worker);
 static bool has_to_write(Worker *worker, TimestampTz now);
 static void write_turn(Worker *worker);
-static void hold_back(Worker *worker);
 static bool in_transaction(void (*work) (Worker *), Worker *worker);
 static void note_failure(Worker *worker);
 static void write_all(Worker *worker);
@@ -129,6 +132,7 @@ domowf_worker_main(Datum arg)
 		proc_exit(1);			/* the launcher starts another one */
 	dwf_roster_set_told();
 	dwf_shared_set_presence(DWF_RUNNING);
+	dwf_drain_prepare();
 	for (;;)
 	{
 		take_interrupts(worker);
@@ -172,9 +176,25 @@ take_interrupts(Worker *worker)
 		worker->read_state = true;
 		worker->next_care = 0;	/* poll_interval may be shorter now */
 	}
+	worker->drains = dwf_drain_look();
 	if (worker->leaves && dwf_sender_is_idle(&worker->sender))
 		proc_exit(0);
+	if (worker->drains && (dwf_sender_is_idle(&worker->sender) || dwf_drain_is_over()))
+		leave(worker);
 	take_wakeup(worker);
+}
+
+/* Writes what has ended, and says what has not. */
+static void
+leave(Worker *worker)
+{
+	dwf_drain_begin_last();
+	worker->is_last = true;
+	if (dwf_sender_has_fresh(&worker->sender) &&
+		in_transaction(write_all, worker))
+		dwf_sender_committed(&worker->sender);
+	dwf_sender_report_lost(&worker->sender, "its worker ended");
+	dwf_drain_leave();
 }
 
 /* Takes note of what was committed since the last turn. */
@@ -206,7 +226,7 @@ has_to_write(Worker *worker, TimestampTz now)
 	if (worker->read_state || dwf_sender_has_fresh(&worker->sender) ||
 		dwf_sender_must_reopen(&worker->sender))
 		return true;
-	if (worker->paused || now < worker->claim_again ||
+	if (worker->paused || worker->drains || now < worker->claim_again ||
 		dwf_sender_room(&worker->sender, now) <= 0)
 		return false;
 	return dwf_agenda_next(&worker->sender.agenda, now) <= now;
@@ -236,7 +256,9 @@ write_turn(Worker *worker)
 	{
 		dwf_sender_committed(&worker->sender);
 		dwf_agenda_committed(&worker->sender.agenda, now);
-		hold_back(worker);
+		if (dwf_serving_hold_back(&worker->sender))
+			worker->claim_again = TimestampTzPlusMilliseconds(now,
+															  HELD_BACK_WAIT);
 	}
 	else
 	{
@@ -244,31 +266,6 @@ write_turn(Worker *worker)
 		dwf_agenda_aborted(&worker->sender.agenda, now);
 		worker->claim_again = TimestampTzPlusMilliseconds(now, 1000);
 	}
-}
-
-/*
- * Keeps what was claimed from being sent where its claim is not known to be as
- * safe as was asked: a standby that takes over would send it, too.
- */
-static void
-hold_back(Worker *worker)
-{
-	/* who waits for standbys when the server dies is not interrupted */
-	if (ProcDiePending)
-		InterruptPending = true;
-	CHECK_FOR_INTERRUPTS();
-	if (!PostmasterIsAlive())
-		proc_exit(1);
-	if (worker->sender.claimed == NIL || dwf_serving_is_safe())
-		return;
-	if (dwf_worker_may_say("held back"))
-		ereport(LOG,
-				(errmsg("domowf: %d requests are claimed again before they are sent, because the wait for a synchronous standby has ended early",
-						list_length(worker->sender.claimed))));
-	dwf_sender_hold_back(&worker->sender,
-						 "it was not sent, because its claim was not known to be on a synchronous standby");
-	worker->claim_again = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													  HELD_BACK_WAIT);
 }
 
 /*
@@ -300,7 +297,7 @@ in_transaction(void (*work) (Worker *), Worker *worker)
 		PopActiveSnapshot();
 		/* what code on the tables has SET would stay, in what comes then */
 		AtEOXact_GUC(false, settings);
-		dwf_serving_commit_safely();
+		dwf_serving_commit_safely(!worker->is_last);
 		DWF_TESTPOINT("before-commit");
 		CommitTransactionCommand();
 		dwf_owner_leave(&scope);
@@ -340,7 +337,7 @@ note_failure(Worker *worker)
 	worker->locked_out = geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE;
 	if (worker->locked_out && now < worker->tell_lock)
 		return;
-	if (worker->fault[0] != '\0' && !dwf_worker_may_say(worker->fault))
+	if (worker->fault[0] != '\0' && !dwf_worker_status_may_say(worker->fault))
 		return;
 	EmitErrorReport();
 	if (worker->locked_out)
@@ -358,7 +355,7 @@ write_all(Worker *worker)
 		read_state(worker);
 	if (dwf_sender_has_fresh(&worker->sender))
 		settle_fresh(worker, now);
-	if (!worker->paused && now >= worker->claim_again)
+	if (!worker->paused && !worker->drains && now >= worker->claim_again)
 		claim(worker, now);
 }
 
@@ -448,6 +445,8 @@ look_after(Worker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
+	if (worker->drains)
+		return;
 	look_at_order_keys(worker, now);
 	if (now < worker->next_care)
 		return;
@@ -505,26 +504,9 @@ look_after_all(Worker *worker)
 static void
 publish(Worker *worker)
 {
-	const DwfSender *sender = &worker->sender;
-	DwfWorkerStatus status = {0};
-	const char *reason = "";
-
-	dwf_sender_fill_status(sender, &status);
-	if (worker->fault[0] != '\0')
-	{
-		status.paused_until = DT_NOEND;
-		reason = worker->fault;
-	}
-	else if (worker->paused)
-	{
-		status.paused_until = DT_NOEND;
-		reason = worker->pause_reason;
-	}
-	else
-		status.paused_until = dwf_sender_paused_until(sender, &reason,
-													  &status.is_reason_private);
-	strlcpy(status.pause_reason, reason, sizeof(status.pause_reason));
-	dwf_shared_publish(&status);
+	dwf_worker_status_publish(&worker->sender,
+							  worker->fault[0] != '\0' ? worker->fault :
+							  worker->paused ? worker->pause_reason : NULL);
 }
 
 /*
@@ -537,6 +519,7 @@ wait_for_work(Worker *worker)
 	TimestampTz now = GetCurrentTimestamp();
 
 	worker->has_news = has_to_write(worker, now) ||
+		(worker->drains && dwf_sender_is_idle(&worker->sender)) ||
 		dwf_sender_wait(&worker->sender, find_timeout(worker, now));
 }
 
@@ -549,6 +532,8 @@ find_timeout(const Worker *worker, TimestampTz now)
 
 	sooner(&timeout, now, Max(dwf_sender_write_at(sender),
 							  worker->write_again));
+	if (worker->drains)
+		return timeout;			/* a signal tells when it is over */
 	sooner(&timeout, now, worker->next_care);
 	if (worker->may_strand || dwf_watch_is_urgent())
 		sooner(&timeout, now, worker->next_watch);

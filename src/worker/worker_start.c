@@ -18,6 +18,7 @@
 #include "worker/serving.h"
 #include "worker/worker_settings.h"
 #include "worker/worker_start.h"
+#include "worker/worker_status.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -82,7 +83,7 @@ dwf_worker_take_interrupts(void)
 		ProcessConfigFile(PGC_SIGHUP);
 		reloaded = true;
 	}
-	if (dwf_shared_is_evicted() || !dwf_worker_enabled)
+	if (dwf_shared_is_evicted())
 		proc_exit(0);
 	return reloaded;
 }
@@ -155,6 +156,8 @@ wait_for_change(void)
 					 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 dwf_poll_interval, PG_WAIT_EXTENSION);
 	(void) dwf_worker_take_interrupts();
+	if (!dwf_worker_enabled)
+		proc_exit(0);
 	dwf_extension_look_again();
 }
 
@@ -205,22 +208,8 @@ say_unserved(const char *reason)
 	dwf_text_cut(status.pause_reason, sizeof(status.pause_reason), reason);
 	dwf_shared_publish(&status);
 	dwf_shared_set_presence(DWF_RUNNING);
-	if (dwf_worker_may_say(reason))
+	if (dwf_worker_status_may_say(reason))
 		ereport(LOG,
 				(errmsg("domowf: nothing is sent from this database: %s",
 						reason)));
-}
-
-bool
-dwf_worker_may_say(const char *what)
-{
-	static char said[512] = "";
-	static TimestampTz again = 0;
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (now < again && strncmp(what, said, sizeof(said) - 1) == 0)
-		return false;
-	strlcpy(said, what, sizeof(said));
-	again = TimestampTzPlusMilliseconds(now, 60000);
-	return true;
 }

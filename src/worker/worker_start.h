@@ -27,10 +27,4 @@ extern bool dwf_worker_take_interrupts(void);
  */
 extern bool dwf_worker_is_wanted(char *reason, Size size);
 
-/*
- * Whether something that goes on may be said in the server's log: each minute,
- * or where it is not what was said last.
- */
-extern bool dwf_worker_may_say(const char *what);
-
 #endif							/* DWF_WORKER_START_H */

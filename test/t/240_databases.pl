@@ -255,7 +255,9 @@ SKIP:
 
 $id = hang('postgres', 'switched off');
 $admin->configure('domowf.worker', 'off');
-ok(until_workers('postgres', 0), 'domowf.worker = off: the worker goes');
+$domo->close_all;
+ok(until_workers('postgres', 0),
+	'domowf.worker = off: the worker goes, when nothing is in flight');
 $admin->configure('domowf.worker', 'on');
 ok(until_workers('postgres', 1), '... on: it comes back, whom nobody has called');
 $admin->configure('domowf.worker', 'off');

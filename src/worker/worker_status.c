@@ -1,0 +1,40 @@
+/*
+ * worker_status.c
+ *	  What a worker says of itself.
+ */
+#include "postgres.h"
+
+#include "base/shared.h"
+#include "worker/worker_status.h"
+
+#include "utils/timestamp.h"
+
+void
+dwf_worker_status_publish(const DwfSender *sender, const char *why)
+{
+	DwfWorkerStatus status = {0};
+	const char *reason = why;
+
+	dwf_sender_fill_status(sender, &status);
+	if (why != NULL)
+		status.paused_until = DT_NOEND;
+	else
+		status.paused_until = dwf_sender_paused_until(sender, &reason,
+													  &status.is_reason_private);
+	strlcpy(status.pause_reason, reason, sizeof(status.pause_reason));
+	dwf_shared_publish(&status);
+}
+
+bool
+dwf_worker_status_may_say(const char *what)
+{
+	static char said[512] = "";
+	static TimestampTz again = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (now < again && strncmp(what, said, sizeof(said) - 1) == 0)
+		return false;
+	strlcpy(said, what, sizeof(said));
+	again = TimestampTzPlusMilliseconds(now, 60000);
+	return true;
+}
