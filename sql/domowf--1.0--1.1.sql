@@ -570,3 +570,9 @@ BEGIN
 	END IF;
 END $$;
 DROP TABLE domowf.of_1_0;
+
+-- A database of 1.0 is dormant (src/base/dormancy.c): its worker comes back when
+-- this commits.
+COMMENT ON FUNCTION domowf.created() IS
+	'wakes the launcher when CREATE EXTENSION, or an update of it, commits';
+SELECT domowf.created();

@@ -816,7 +816,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'domowf_created'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION domowf.created() IS
-	'wakes the launcher when CREATE EXTENSION commits';
+	'wakes the launcher when CREATE EXTENSION, or an update of it, commits';
 
 --
 -- Who makes triggers
