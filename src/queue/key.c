@@ -29,6 +29,7 @@
 #include "base/sight.h"
 #include "base/table.h"
 #include "queue/key.h"
+#include "queue/scope.h"
 #include "queue/source.h"
 
 #include "access/htup_details.h"
@@ -54,7 +55,6 @@ typedef struct Holder
 	char	   *source;			/* NULL: no trigger */
 } Holder;
 
-static const char *scope_of(const DwfEnqueue *request);
 static void set_oid(DwfTable *key, const char *column, Oid value);
 static Oid	get_oid(const DwfTable *key, const char *column);
 static int	find_oid_column(const DwfTable *key, const char *column);
@@ -73,7 +73,9 @@ dwf_key_take(const DwfEnqueue *request, int64 id)
 	bool		is_new;
 
 	dwf_table_open(&key, "key", KEY_COLUMNS, true);
-	dwf_table_set_text(&key, KEY_SCOPE, scope_of(request));
+	dwf_table_set_text(&key, KEY_SCOPE,
+					   dwf_scope_of(dwf_operation_name(request->operation),
+									request->workflow));
 	dwf_table_set_text(&key, KEY_KEY, request->key);
 	dwf_table_set(&key, KEY_REQUEST_ID, Int64GetDatum(id));
 	set_oid(&key, "key_owner", request->key_owner);
@@ -89,13 +91,6 @@ dwf_key_take(const DwfEnqueue *request, int64 id)
 	if (!is_new && !may_have(request, &holder))
 		refuse(request);
 	return holder.id;
-}
-
-static const char *
-scope_of(const DwfEnqueue *request)
-{
-	return request->workflow != NULL ? request->workflow :
-		dwf_operation_name(request->operation);
 }
 
 /* Sets a column, where there is such a one; InvalidOid: leaves it null. */
@@ -193,7 +188,8 @@ refuse(const DwfEnqueue *request)
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("key \"%s\" of %s \"%s\" is in use", request->key,
 					request->workflow != NULL ? "workflow" : "operation",
-					scope_of(request)),
+					request->workflow != NULL ? request->workflow :
+					dwf_operation_name(request->operation)),
 			 OidIsValid(request->key_owner) ?
 			 errdetail("The owner of %s may not see the request that holds it.",
 					   request->source) :

@@ -152,9 +152,14 @@ $offset = Domowf->log_size($node);
 Domowf->set_test_point($node, 'before-dormancy=wait');
 value('copy3', 'SELECT domowf_pause()');
 $node->wait_for_log(qr/test point "before-dormancy" waits/, $offset);
+my $waits = q{FROM pg_stat_activity WHERE backend_type = 'domowf worker'
+	AND datname = 'copy3' AND wait_event = 'Extension'};
+$node->poll_query_until('postgres', "SELECT count(*) = 1 $waits");
+my $pid = value('postgres', "SELECT pid $waits");
 value('copy3', 'SELECT domowf_resume()');
 Domowf->set_test_point($node, '');
 works('copy3', 'domowf_resume() while a worker is about to leave');
+is(value('copy3', 'SELECT pid FROM domowf.worker'), $pid, '... which stays');
 value('postgres', 'DROP DATABASE copy3');
 
 # ---- in nobody's way
