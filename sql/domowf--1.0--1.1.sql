@@ -252,6 +252,40 @@ COMMENT ON COLUMN domowf.key.key_owner IS
 COMMENT ON COLUMN domowf.key.source_oid IS
 	'table whose trigger took it, whose owner of today may have it, too';
 
+COMMENT ON COLUMN domowf.key.scope IS
+	'registered workflow, or operation; before the name of a workflow that is called like an operation stands "workflow "';
+
+CREATE FUNCTION domowf.key_scope(operation text, workflow text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'domowf_key_scope'
+LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION domowf.key_scope(text, text) IS
+	'the scope of a workflow''s keys, or of an operation''s where that is NULL';
+
+-- Keys of workflows that are called like an operation, which shared them in 1.0.
+-- By rewriting the table, so that one scope may be what another one was.
+CREATE FUNCTION domowf.new_scope(scope text, id bigint)
+RETURNS text STABLE
+RETURN CASE
+	WHEN EXISTS (SELECT FROM domowf.queue q
+				 WHERE q.id = new_scope.id AND q.workflow = new_scope.scope)
+		OR EXISTS (SELECT FROM domowf.log l
+				   WHERE l.id = new_scope.id AND l.workflow = new_scope.scope)
+	THEN domowf.key_scope(NULL, scope)
+	ELSE scope END;
+COMMENT ON FUNCTION domowf.new_scope(text, bigint) IS
+	'for this script: the scope of a key of 1.0';
+DO LANGUAGE plpgsql $$
+BEGIN
+	IF EXISTS (SELECT FROM domowf.key
+			   WHERE domowf.key_scope(NULL, scope) <> scope) THEN
+		ALTER TABLE domowf.key ALTER COLUMN scope TYPE text USING
+			CASE WHEN domowf.key_scope(NULL, scope) = scope THEN scope
+				 ELSE domowf.new_scope(scope, request_id) END;
+	END IF;
+END $$;
+DROP FUNCTION domowf.new_scope(text, bigint);
+
 --
 -- Lanes and order keys
 --
@@ -570,3 +604,9 @@ BEGIN
 	END IF;
 END $$;
 DROP TABLE domowf.of_1_0;
+
+-- A database of 1.0 is dormant (src/base/dormancy.c): its worker comes back when
+-- this commits.
+COMMENT ON FUNCTION domowf.created() IS
+	'wakes the launcher when CREATE EXTENSION, or an update of it, commits';
+SELECT domowf.created();

@@ -425,7 +425,8 @@ CREATE TABLE domowf.key (
 );
 COMMENT ON TABLE domowf.key IS
 	'keys in use, from enqueue until the request''s log row is removed';
-COMMENT ON COLUMN domowf.key.scope IS 'registered workflow, or operation';
+COMMENT ON COLUMN domowf.key.scope IS
+	'registered workflow, or operation; before the name of a workflow that is called like an operation stands "workflow "';
 COMMENT ON COLUMN domowf.key.key IS 'the key';
 COMMENT ON COLUMN domowf.key.request_id IS 'request that holds it';
 COMMENT ON COLUMN domowf.key.key_owner IS
@@ -727,6 +728,13 @@ RETURN role = requested_by
 COMMENT ON FUNCTION domowf.may_see(oid, oid) IS
 	'whether a role sees what another one asked for';
 
+CREATE FUNCTION domowf.key_scope(operation text, workflow text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'domowf_key_scope'
+LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION domowf.key_scope(text, text) IS
+	'the scope of a workflow''s keys, or of an operation''s where that is NULL';
+
 CREATE FUNCTION @extschema@.domowf_enqueue(
 	workflow text,
 	data jsonb DEFAULT '{}',
@@ -816,7 +824,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'domowf_created'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION domowf.created() IS
-	'wakes the launcher when CREATE EXTENSION commits';
+	'wakes the launcher when CREATE EXTENSION, or an update of it, commits';
 
 --
 -- Who makes triggers

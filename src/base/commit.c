@@ -114,7 +114,7 @@ tell_others(void)
 	}
 	dwf_shared_tell(MyDatabaseId, &news);
 
-	/* a CREATE EXTENSION that was prepared has told nobody */
+	/* a CREATE EXTENSION that was prepared has told nobody; a resumed copy */
 	if (has_enqueued &&
 		!dwf_shared_wake(MyDatabaseId, earliest, dwf_tally_count(InvalidOid),
 						 has_waiting))

@@ -66,6 +66,8 @@ typedef struct Object
 	const DwfColumn *columns;	/* a table's */
 	int			ncolumns;
 	const char *since;			/* version of the SQL; NULL: the first one */
+	Oid			args[2];		/* a function's */
+	Oid			result;
 } Object;
 
 #define COLUMNS(columns)	(columns), lengthof(columns)
@@ -82,11 +84,9 @@ static const Object objects[] = {
 	{"earlier_trigger", TABLE, COLUMNS(dwf_earlier_columns), "1.1"},
 	{"request_id", SEQUENCE},
 	{"request", VIEW},
-	{"may_see", FUNCTION},
+	{"may_see", FUNCTION,.args = {OIDOID, OIDOID},.result = BOOLOID},
+	{"key_scope", FUNCTION,.since = "1.1",.args = {TEXTOID, TEXTOID},.result = TEXTOID},
 };
-
-/* The arguments of every function among them. */
-static const Oid function_args[] = {OIDOID, OIDOID};
 
 /* An object that was found right; oid InvalidOid: none is known to be. */
 typedef struct Known
@@ -117,8 +117,8 @@ static bool is_extensions(const Object *object, const char *column);
 static char *describe_column(const Object *object, const DwfColumn *expected,
 							 Form_pg_attribute column);
 static char *describe_added(const Object *object, Form_pg_attribute column);
-static bool find_wrong_function(const char *name, Known *found,
-								DwfObjectFault *fault);
+static bool find_wrong_function(const Object *object, const char *name,
+								Known *found, DwfObjectFault *fault);
 static Oid	owner_of_schema(Oid schema);
 static bool set_fault(DwfObjectFault *fault, char *message, char *hint);
 static void refuse(const DwfObjectFault *fault);
@@ -252,8 +252,8 @@ find_oid(const Object *object, Oid schema)
 		case FUNCTION:
 			return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
 								   CStringGetDatum(object->name),
-								   PointerGetDatum(buildoidvector(function_args,
-																  lengthof(function_args))),
+								   PointerGetDatum(buildoidvector(object->args,
+																  lengthof(object->args))),
 								   ObjectIdGetDatum(schema));
 	}
 	return InvalidOid;
@@ -306,7 +306,7 @@ find_fault(const Object *object, Known *found, DwfObjectFault *fault)
 				return true;
 			break;
 		case FUNCTION:
-			if (find_wrong_function(name, found, fault))
+			if (find_wrong_function(object, name, found, fault))
 				return true;
 			break;
 	}
@@ -520,7 +520,8 @@ describe_added(const Object *object, Form_pg_attribute column)
 
 /* Sets the owner of what is found. */
 static bool
-find_wrong_function(const char *name, Known *found, DwfObjectFault *fault)
+find_wrong_function(const Object *object, const char *name, Known *found,
+					DwfObjectFault *fault)
 {
 	HeapTuple	tuple;
 	Form_pg_proc form;
@@ -534,7 +535,7 @@ find_wrong_function(const char *name, Known *found, DwfObjectFault *fault)
 	form = (Form_pg_proc) GETSTRUCT(tuple);
 	found->owner = form->proowner;
 	is_wrong = form->prokind != PROKIND_FUNCTION || form->proretset ||
-		form->prorettype != BOOLOID;
+		form->prorettype != object->result;
 	ReleaseSysCache(tuple);
 	return is_wrong &&
 		set_fault(fault, psprintf("%s is another function", name),

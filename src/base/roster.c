@@ -27,7 +27,10 @@ dwf_roster_open(void)
 	for (int i = 0; i < DWF_MAX_DATABASES; i++)
 	{
 		if (dwf_shared->entries[i].presence == DWF_STARTING)
+		{
 			dwf_shared->entries[i].presence = DWF_UNKNOWN;
+			dwf_shared->entries[i].is_visit = false;
+		}
 	}
 	LWLockRelease(dwf_shared->lock);
 	on_shmem_exit(detach_launcher, 0);
@@ -68,10 +71,15 @@ dwf_roster_probe(Oid database)
 		return;
 	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
 	entry = dwf_shared_find(database, true);
-	if (entry != NULL && entry->presence == DWF_ABSENT)
+	if (entry != NULL && (entry->presence == DWF_ABSENT ||
+						  entry->presence == DWF_DORMANT))
 		entry->presence = DWF_UNKNOWN;
 	if (entry != NULL)
+	{
 		entry->retry_at = 0;
+		entry->visits = 0;
+		entry->is_probed = true;
+	}
 	else
 		dwf_shared->overflow = true;
 
@@ -82,13 +90,14 @@ dwf_roster_probe(Oid database)
 }
 
 bool
-dwf_roster_begin_start(Oid database, TimestampTz now)
+dwf_roster_begin_start(Oid database, TimestampTz now, bool make_room)
 {
 	DwfSharedEntry *entry;
 	bool		start;
 
 	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
-	entry = dwf_shared_find(database, true);
+	entry = dwf_shared_find(database, make_room ||
+							dwf_shared_find(InvalidOid, false) != NULL);
 	start = entry != NULL && entry->presence == DWF_UNKNOWN &&
 		entry->retry_at <= now && entry->status.pid == 0 &&
 		!dwf_shared_entry_is_evicted(entry);
@@ -108,7 +117,9 @@ dwf_roster_next_start(TimestampTz now)
 	{
 		DwfSharedEntry *entry = &dwf_shared->entries[i];
 
-		if (OidIsValid(entry->database) && entry->presence == DWF_UNKNOWN &&
+		if (OidIsValid(entry->database) &&
+			(entry->presence == DWF_UNKNOWN ||
+			 entry->presence == DWF_DORMANT) &&
 			entry->status.pid == 0 && entry->retry_at > now)
 			next = Min(next, entry->retry_at);
 	}
@@ -126,7 +137,8 @@ dwf_roster_fail_start(Oid database, TimestampTz retry_at)
 	if (entry != NULL && entry->presence == DWF_STARTING &&
 		entry->status.pid == 0)
 	{
-		entry->presence = DWF_UNKNOWN;
+		entry->presence = entry->is_visit ? DWF_DORMANT : DWF_UNKNOWN;
+		entry->is_visit = false;
 		entry->retry_at = retry_at;
 	}
 	LWLockRelease(dwf_shared->lock);

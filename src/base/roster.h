@@ -22,16 +22,24 @@ extern bool dwf_roster_was_promoted(void);
 /* Says that this database's queue has been paused for it. */
 extern void dwf_roster_set_told(void);
 
-/* Wakes the launcher: a database is new, or has the extension now. */
+/*
+ * Wakes the launcher: a database is new, or has the extension now, or is not to
+ * be dormant any more.
+ */
 extern void dwf_roster_probe(Oid database);
 
 /*
  * Marks a database as starting where it is unknown, due and not evicted.
- * Returns false where there is nothing to start.
+ * Returns false where there is nothing to start.  One without an entry gets one,
+ * where there is room, or a dormant one makes room, if it is to.
  */
-extern bool dwf_roster_begin_start(Oid database, TimestampTz now);
+extern bool dwf_roster_begin_start(Oid database, TimestampTz now,
+								   bool make_room);
 
-/* When a worker that ended may be started again; DT_NOEND: there is none. */
+/*
+ * When a worker that ended may be started again, or a dormant database visited;
+ * DT_NOEND: there is none.
+ */
 extern TimestampTz dwf_roster_next_start(TimestampTz now);
 
 /* Takes that back: no worker could be registered; again at `retry_at`. */

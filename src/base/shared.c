@@ -44,6 +44,7 @@ static shmem_startup_hook_type next_startup_hook;
 
 static void request_memory(void);
 static void start_memory(void);
+static void clear_status(DwfSharedEntry *entry);
 static void detach_worker(int code, Datum arg);
 
 void
@@ -112,6 +113,7 @@ DwfSharedEntry *
 dwf_shared_find(Oid database, bool make)
 {
 	DwfSharedEntry *spare = NULL;
+	DwfSharedEntry *dormant = NULL;
 
 	for (int i = 0; i < DWF_MAX_DATABASES; i++)
 	{
@@ -121,7 +123,12 @@ dwf_shared_find(Oid database, bool make)
 			return entry;
 		if (spare == NULL && !OidIsValid(entry->database))
 			spare = entry;
+		if (make && dwf_shared_entry_sleeps(entry) &&
+			(dormant == NULL || entry->retry_at > dormant->retry_at))
+			dormant = entry;
 	}
+	if (spare == NULL)
+		spare = dormant;
 	if (!make || spare == NULL)
 		return NULL;
 	spare->database = database;
@@ -129,7 +136,9 @@ dwf_shared_find(Oid database, bool make)
 	spare->retry_at = 0;
 	spare->failures = 0;
 	spare->evictor = 0;
-	spare->is_told = false;
+	spare->is_told = spare->is_probed = spare->is_visit = false;
+	spare->visits = 0;
+	spare->say_again = 0;
 	spare->latch = NULL;
 	pg_atomic_write_u64(&spare->earliest, DT_NOEND);
 	pg_atomic_write_u32(&spare->waiting, 0);
@@ -167,7 +176,8 @@ dwf_shared_wake(Oid database, TimestampTz run_at, int64 count,
 			pg_atomic_write_u32(&entry->waiting, 1);
 		if (run_at != DT_NOEND || stands_behind)
 			latch = entry->latch;
-		is_known = entry->presence != DWF_ABSENT;
+		is_known = entry->presence != DWF_ABSENT &&
+			(entry->presence != DWF_DORMANT || run_at != DT_NOBEGIN);
 	}
 	LWLockRelease(dwf_shared->lock);
 	if (latch != NULL)
@@ -263,6 +273,8 @@ dwf_shared_status(Oid database, DwfWorkerStatus *status)
 	if (entry != NULL)
 	{
 		*status = entry->status;
+		status->is_dormant = status->pid == 0 &&
+			(entry->presence == DWF_DORMANT || entry->is_visit);
 		status->in_flight = (int) pg_atomic_read_u64(&entry->in_flight);
 		status->sent = (int64) pg_atomic_read_u64(&entry->sent);
 		status->failed = (int64) pg_atomic_read_u64(&entry->failed);
@@ -282,7 +294,11 @@ dwf_shared_attach(Oid database)
 	welcome = entry != NULL && entry->status.pid == 0 && !dwf_shared_entry_is_evicted(entry);
 	if (welcome)
 	{
-		memset(&entry->status, 0, sizeof(entry->status));
+		clear_status(entry);
+
+		/* what was told before is seen by whoever comes now */
+		entry->is_probed = false;
+		pg_atomic_write_u64(&entry->earliest, DT_NOEND);
 		pg_atomic_write_u64(&entry->in_flight, 0);
 		pg_atomic_write_u64(&entry->sent, 0);
 		pg_atomic_write_u64(&entry->failed, 0);
@@ -293,13 +309,30 @@ dwf_shared_attach(Oid database)
 	}
 	else if (entry != NULL && entry->presence == DWF_STARTING &&
 			 entry->status.pid == 0)
+	{
 		entry->presence = DWF_UNKNOWN;
+		entry->is_visit = false;
+	}
 	LWLockRelease(dwf_shared->lock);
 	if (welcome)
 		on_shmem_exit(detach_worker, 0);
 	else
 		ConditionVariableBroadcast(&dwf_shared->left);
 	return welcome;
+}
+
+/* A visit says anew why it is paused; until then that stays to be read. */
+static void
+clear_status(DwfSharedEntry *entry)
+{
+	DwfWorkerStatus before = entry->status;
+
+	memset(&entry->status, 0, sizeof(entry->status));
+	if (!entry->is_visit)
+		return;
+	entry->status.paused_until = before.paused_until;
+	strlcpy(entry->status.pause_reason, before.pause_reason,
+			sizeof(entry->status.pause_reason));
 }
 
 /* At the exit of a worker, in whatever way: must not fail. */
@@ -309,7 +342,9 @@ detach_worker(int code, Datum arg)
 	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
 	dwf_shared_mine->status.pid = 0;
 	dwf_shared_mine->latch = NULL;
-	if (dwf_shared_mine->presence != DWF_ABSENT)
+	dwf_shared_mine->is_visit = false;
+	if (dwf_shared_mine->presence != DWF_ABSENT &&
+		dwf_shared_mine->presence != DWF_DORMANT)
 	{
 		/* ended by force: not again at once, and later where it never works */
 		if (code == 0 || dwf_shared_mine->presence == DWF_RUNNING)
@@ -319,6 +354,7 @@ detach_worker(int code, Datum arg)
 										Min(MAX_START_WAIT,
 											1000 << Min(dwf_shared_mine->failures, 10)));
 		dwf_shared_mine->failures += code != 0;
+		dwf_shared_mine->visits = 0;
 		dwf_shared_mine->presence = DWF_UNKNOWN;
 	}
 	if (dwf_shared->launcher != NULL)
@@ -333,6 +369,13 @@ dwf_shared_set_presence(DwfPresence presence)
 	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
 	dwf_shared_mine->presence = presence;
 	LWLockRelease(dwf_shared->lock);
+}
+
+bool
+dwf_shared_entry_sleeps(DwfSharedEntry *entry)
+{
+	return entry->presence == DWF_DORMANT && entry->status.pid == 0 &&
+		!dwf_shared_entry_is_evicted(entry);
 }
 
 bool

@@ -23,23 +23,28 @@
  * What is known of a database.
  *
  *		DWF_UNKNOWN   -> STARTING
- *		DWF_STARTING  -> RUNNING (it has the extension), ABSENT, UNKNOWN
- *		DWF_RUNNING   -> UNKNOWN (it ended), ABSENT (extension dropped)
+ *		DWF_STARTING  -> RUNNING (it has the extension), ABSENT, DORMANT,
+ *						 UNKNOWN
+ *		DWF_RUNNING   -> UNKNOWN (it ended), ABSENT (extension dropped), DORMANT
  *		DWF_ABSENT    -> UNKNOWN (CREATE EXTENSION was committed); or its entry
  *						 is freed, for the launcher remembers it
+ *		DWF_DORMANT   -> STARTING (a visit is due), UNKNOWN (domowf_resume());
+ *						 or its entry is freed, where another database needs it
  */
 typedef enum DwfPresence
 {
 	DWF_UNKNOWN,				/* to be probed, not before retry_at */
 	DWF_STARTING,				/* a worker is registered, not yet there */
 	DWF_RUNNING,				/* a worker serves it */
-	DWF_ABSENT					/* it does not have the extension */
+	DWF_ABSENT,					/* it does not have the extension */
+	DWF_DORMANT					/* a worker has nothing to do (dormancy.c) */
 } DwfPresence;
 
 /* One database, as the `worker` view shows it. */
 typedef struct DwfWorkerStatus
 {
 	int			pid;			/* 0: none */
+	bool		is_dormant;		/* and none is needed */
 	int			in_flight;
 	int64		sent;			/* attempts that ended, since its start */
 	int64		failed;			/* of these: not done */
@@ -75,7 +80,8 @@ extern bool dwf_shared_exists(void);
  * is, of itself), a request stands behind another one of its order key, so
  * that the worker looks whether that one is still there.  Wakes it where one
  * of the last two is so.  Cheap and without errors, fit for a commit callback.
- * False where nobody knows that the database has the extension.
+ * False where nobody knows that the database has the extension, or nobody is
+ * there to hear that it was resumed (DT_NOBEGIN): see dwf_roster_probe().
  */
 extern bool dwf_shared_wake(Oid database, TimestampTz run_at, int64 count,
 							bool stands_behind);

@@ -1,6 +1,7 @@
 /*
  * shared_entry.h
- *	  What shared memory looks like; for shared.c, roster.c and evict.c only.
+ *	  What shared memory looks like; for shared.c, roster.c, dormancy.c and
+ *	  evict.c only.
  */
 #ifndef DWF_SHARED_ENTRY_H
 #define DWF_SHARED_ENTRY_H
@@ -17,10 +18,15 @@ typedef struct DwfSharedEntry
 {
 	Oid			database;		/* InvalidOid: free */
 	DwfPresence presence;
-	TimestampTz retry_at;		/* DWF_UNKNOWN: not started before this */
+	TimestampTz retry_at;		/* DWF_UNKNOWN: not started before this;
+								 * DWF_DORMANT: not visited */
 	int			failures;		/* starts that led to nothing, in a row */
 	int			evictor;		/* pid, 0: none */
 	bool		is_told;		/* that the server was promoted */
+	bool		is_probed;		/* dwf_roster_probe(), while there is a worker */
+	bool		is_visit;		/* of a dormant database: what its worker is */
+	int			visits;			/* since it is dormant */
+	TimestampTz say_again;		/* why it is paused: not before, in the log */
 	Latch	   *latch;			/* of the worker; NULL: none */
 	pg_atomic_uint64 earliest;	/* TimestampTz of the earliest new run_at */
 	pg_atomic_uint32 waiting;	/* a request that stands behind is new */
@@ -50,8 +56,14 @@ extern DwfShared *dwf_shared;
 /* The entry of the worker that this process is; NULL: it is none. */
 extern DwfSharedEntry *dwf_shared_mine;
 
-/* The entry of a database; NULL: none, or no room.  Lock held. */
+/*
+ * The entry of a database; NULL: none, or no room.  Where it is to be made, one
+ * that is dormant makes room.  Lock held.
+ */
 extern DwfSharedEntry *dwf_shared_find(Oid database, bool make);
+
+/* Whether a database is dormant and in nobody's hands.  Lock held. */
+extern bool dwf_shared_entry_sleeps(DwfSharedEntry *entry);
 
 /* Whether a worker is not wanted.  Lock held; takes out who is gone. */
 extern bool dwf_shared_entry_is_evicted(DwfSharedEntry *entry);

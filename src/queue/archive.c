@@ -9,6 +9,7 @@
 
 #include "base/columns.h"
 #include "queue/archive.h"
+#include "queue/scope.h"
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -53,8 +54,12 @@ dwf_archive_copy(const DwfTable *queue, DwfTable *log)
 Datum
 dwf_archive_scope(const DwfTable *queue)
 {
-	return queue->values[queue->nulls[QUEUE_WORKFLOW] ? QUEUE_OPERATION :
-						 QUEUE_WORKFLOW];
+	const char *operation =
+	TextDatumGetCString(queue->values[QUEUE_OPERATION]);
+	const char *workflow = queue->nulls[QUEUE_WORKFLOW] ? NULL :
+	TextDatumGetCString(queue->values[QUEUE_WORKFLOW]);
+
+	return CStringGetTextDatum(dwf_scope_of(operation, workflow));
 }
 
 void

@@ -62,8 +62,9 @@
 	"SELECT " DWF_SQL_KEPT "error, 'queued', 0, 0, 0, " request ", " waiting \
 	", now(), " due ", " order_space ", " lane " FROM d "
 
-/* The scope of a request's key. */
-#define DWF_SQL_SCOPE(row)	"coalesce(" row ".workflow, " row ".operation)"
+/* The scope of a request's key (scope.c). */
+#define DWF_SQL_SCOPE(row) \
+	"domowf.key_scope(" row ".operation, " row ".workflow)"
 
 /* Gives back the keys of the rows of `d`, and takes them again. */
 #define DWF_SQL_GIVE_BACK_KEY \

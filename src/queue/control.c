@@ -349,8 +349,8 @@ tell_change(int64 id, HeapTuple row, TupleDesc desc)
 }
 
 /*
- * domowf.created() returns void: called by the installation script, so that
- * the launcher starts a worker when CREATE EXTENSION commits.
+ * domowf.created() returns void: called by the scripts of a version and of an
+ * update to it, so that the launcher starts a worker when they commit.
  */
 Datum
 domowf_created(PG_FUNCTION_ARGS)

@@ -26,6 +26,7 @@
 #include "base/sight.h"
 #include "base/table.h"
 #include "queue/key.h"
+#include "queue/scope.h"
 #include "queue/source.h"
 
 #include "access/htup_details.h"
@@ -51,7 +52,7 @@ typedef struct Holder
 	char	   *source;			/* NULL: no trigger */
 } Holder;
 
-static const char *scope_of(const DwfEnqueue *request);
+static const char *scope_of(const DwfEnqueue *request, const DwfTable *key);
 static void set_oid(DwfTable *key, int column, Oid value);
 static Oid	get_oid(const DwfTable *key, int column);
 static bool may_have(const DwfEnqueue *request, Holder *holder);
@@ -69,7 +70,7 @@ dwf_key_take(const DwfEnqueue *request, int64 id)
 	bool		is_new;
 
 	dwf_table_open(&key, "key", KEY_COLUMNS, true);
-	dwf_table_set_text(&key, KEY_SCOPE, scope_of(request));
+	dwf_table_set_text(&key, KEY_SCOPE, scope_of(request, &key));
 	dwf_table_set_text(&key, KEY_KEY, request->key);
 	dwf_table_set(&key, KEY_REQUEST_ID, Int64GetDatum(id));
 	set_oid(&key, KEY_KEY_OWNER, request->key_owner);
@@ -87,11 +88,15 @@ dwf_key_take(const DwfEnqueue *request, int64 id)
 	return holder.id;
 }
 
+/* Version 1.0 has shared ones, until the update. */
 static const char *
-scope_of(const DwfEnqueue *request)
+scope_of(const DwfEnqueue *request, const DwfTable *key)
 {
-	return request->workflow != NULL ? request->workflow :
-		dwf_operation_name(request->operation);
+	const char *operation = dwf_operation_name(request->operation);
+
+	if (!dwf_table_has(key, KEY_KEY_OWNER))
+		return request->workflow != NULL ? request->workflow : operation;
+	return dwf_scope_of(operation, request->workflow);
 }
 
 /* InvalidOid: leaves it null. */
@@ -174,7 +179,8 @@ refuse(const DwfEnqueue *request)
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("key \"%s\" of %s \"%s\" is in use", request->key,
 					request->workflow != NULL ? "workflow" : "operation",
-					scope_of(request)),
+					request->workflow != NULL ? request->workflow :
+					dwf_operation_name(request->operation)),
 			 OidIsValid(request->key_owner) ?
 			 errdetail("The owner of %s may not see the request that holds it.",
 					   request->source) :

@@ -27,7 +27,7 @@ PG_FUNCTION_INFO_V1(domowf_resume);
 static void set_paused(bool paused, Datum reason, bool no_reason);
 
 bool
-dwf_pause_is_set(char *reason, Size size)
+dwf_pause_is_set(char *reason, Size size, bool *is_copy)
 {
 	HeapTuple	row;
 	TupleDesc	desc;
@@ -39,6 +39,7 @@ dwf_pause_is_set(char *reason, Size size)
 					true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read domowf.state");
 	(void) dwf_object_require("state", NULL);	/* still so, now locked */
+	*is_copy = false;
 	if (SPI_processed == 0)
 		return false;
 	row = SPI_tuptable->vals[0];
@@ -51,7 +52,7 @@ dwf_pause_is_set(char *reason, Size size)
 		MyDatabaseId)
 	{
 		strlcpy(reason, "this database is a copy of another one", size);
-		paused = true;
+		*is_copy = paused = true;
 	}
 	return paused;
 }

@@ -7,9 +7,10 @@
 
 /*
  * Reads whether a person has paused the queue, or it belongs to another
- * database; why goes into `reason`.  In a transaction, with SPI connected.
+ * database, of which this one is a copy; why goes into `reason`.  In a
+ * transaction, with SPI connected.
  */
-extern bool dwf_pause_is_set(char *reason, Size size);
+extern bool dwf_pause_is_set(char *reason, Size size, bool *is_copy);
 
 /* Pauses the queue of a server that was promoted.  Likewise. */
 extern void dwf_pause_promoted(void);

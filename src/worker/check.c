@@ -217,20 +217,23 @@ check_worker(ReturnSetInfo *result)
 	DwfWorkerStatus status;
 	const char *reason;
 	const char *detail;
+	const char *who;
 	bool		ok = false;
 
 	if (RecoveryInProgress())
 		detail = "a standby sends nothing";
 	else if (!dwf_worker_enabled)
 		detail = "domowf.worker is off";
-	else if (!dwf_shared_status(MyDatabaseId, &status) || status.pid == 0)
+	else if (!dwf_shared_status(MyDatabaseId, &status) ||
+			 (status.pid == 0 && !status.is_dormant))
 		detail = "no worker runs: see the server's log, and max_worker_processes";
 	else if (status.paused_until != 0)
 	{
 		reason = dwf_worker_view_reason(&status);
-		detail = *reason == '\0' ?
-			psprintf("process %d is paused", status.pid) :
-			psprintf("process %d is paused: %s", status.pid, reason);
+		who = status.pid == 0 ? "the worker" :
+			psprintf("process %d", status.pid);
+		detail = *reason == '\0' ? psprintf("%s is paused", who) :
+			psprintf("%s is paused: %s", who, reason);
 	}
 	else
 	{

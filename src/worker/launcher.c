@@ -8,7 +8,8 @@
  * and ends where it does not (shared.h has the states).  After that CREATE
  * EXTENSION itself tells, at its commit, that there is something to start.
  * Shared memory has room for the databases that have the extension; the others,
- * of which there may be more, are remembered here.
+ * of which there may be more, are remembered here.  So are copies of databases
+ * and their like, which are dormant (dormancy.c), where others need the room.
  *
  * The launcher is connected to no database, so it keeps none from being
  * dropped.  It starts on a standby already, to see a promotion; it starts
@@ -17,6 +18,7 @@
 #include "postgres.h"
 
 #include "base/compat.h"
+#include "base/dormancy.h"
 #include "base/guc.h"
 #include "base/roster.h"
 #include "base/shared.h"
@@ -56,8 +58,15 @@
 #define LOOK_INTERVAL	10000
 #define STANDBY_INTERVAL	500
 
-/* Databases in which no extension was found, in TopMemoryContext. */
+/* How long to wait for a visit to end before the next one, milliseconds. */
+#define VISIT_PATIENCE	10000
+
+/*
+ * Databases in which no extension was found, and dormant ones, as long as they
+ * have no entry; in TopMemoryContext.
+ */
 static List *absent;
+static List *dormant;
 
 static void take_interrupts(void);
 static long look_again(void);
@@ -66,6 +75,8 @@ static int	list_databases(Oid **databases);
 static void start_workers(void);
 static void remember_absent(const Oid *databases, int count);
 static bool is_absent(Oid database);
+static void remember_dormant(const Oid *databases, int count);
+static void visit_next(void);
 static bool begin_start(Oid database, TimestampTz now);
 static bool start_worker(Oid database);
 
@@ -201,13 +212,15 @@ start_workers(void)
 	static int	refusals = 0;
 	Oid		   *databases;
 	int			count;
+	bool		refused = false;
 
 	if (GetCurrentTimestamp() < no_slot_until)
 		return;
 	count = list_databases(&databases);
 	dwf_roster_forget(databases, count);
 	remember_absent(databases, count);
-	for (int i = 0; i < count; i++)
+	remember_dormant(databases, count);
+	for (int i = 0; i < count && !refused; i++)
 	{
 		TimestampTz now = GetCurrentTimestamp();
 
@@ -230,9 +243,11 @@ start_workers(void)
 					(errmsg("domowf: no background worker is free for database %u",
 							databases[i]),
 					 errhint("Increase max_worker_processes. It is tried again each minute.")));
-		break;
+		refused = true;
 	}
 	pfree(databases);
+	if (!refused)
+		visit_next();
 }
 
 /*
@@ -276,15 +291,58 @@ is_absent(Oid database)
 	return false;
 }
 
+/*
+ * Takes over which databases are dormant: another one may need their entries,
+ * and they are not to need them back by themselves.
+ */
+static void
+remember_dormant(const Oid *databases, int count)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	List	   *known = NIL;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (dwf_roster_knows(databases[i]) ? dwf_dormancy_holds(databases[i]) :
+			list_member_oid(dormant, databases[i]))
+			known = lappend_oid(known, databases[i]);
+	}
+	list_free(dormant);
+	dormant = known;
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Starts a worker for a look at a dormant database, one after the other; where
+ * there is no slot it does not matter.
+ */
+static void
+visit_next(void)
+{
+	static Oid	visited = InvalidOid;
+	static TimestampTz patient_until = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (OidIsValid(visited) && now < patient_until &&
+		dwf_dormancy_is_visited(visited))
+		return;
+	visited = dwf_dormancy_take_visit(now);
+	patient_until = TimestampTzPlusMilliseconds(now, VISIT_PATIENCE);
+	if (OidIsValid(visited) && !start_worker(visited))
+		dwf_roster_fail_start(visited, patient_until);
+}
+
 /* Whether to start a worker for a database, which then counts as starting. */
 static bool
 begin_start(Oid database, TimestampTz now)
 {
 	static bool told = false;
 
-	if (dwf_roster_begin_start(database, now))
+	bool		is_dormant = list_member_oid(dormant, database);
+
+	if (dwf_roster_begin_start(database, now, !is_dormant))
 		return true;
-	if (!dwf_roster_knows(database) && !told)
+	if (!dwf_roster_knows(database) && !is_dormant && !told)
 	{
 		ereport(LOG,
 				(errmsg("domowf: there is no room for the worker of database %u",

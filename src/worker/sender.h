@@ -98,8 +98,16 @@ extern DwfAttempt *dwf_sender_find_failed(const DwfSender *sender,
  * DT_NOEND where there is none.
  */
 extern bool dwf_sender_has_fresh(const DwfSender *sender);
-extern List *dwf_sender_list_fresh(const DwfSender *sender);
 extern TimestampTz dwf_sender_write_at(const DwfSender *sender);
+
+/*
+ * In a transaction: settles what has ended and not been tried to be written, as
+ * what `owner` has claimed; or what dwf_sender_find_failed() finds, alone.
+ */
+extern void dwf_sender_write_fresh(DwfSender *sender, int64 owner,
+								   TimestampTz now);
+extern void dwf_sender_write_failed(DwfSender *sender, int64 owner,
+									TimestampTz now);
 
 /*
  * Tells how the transaction ended that wrote `written` results and took the

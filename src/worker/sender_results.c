@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include "base/testpoint.h"
+#include "queue/settlement.h"
 #include "worker/sender.h"
 
 #include "utils/memutils.h"
@@ -16,6 +18,8 @@
 /* The longest waits between two tries to write a result, milliseconds. */
 #define MAX_WRITE_WAIT	60000
 #define MAX_LOCK_WAIT	5000
+
+static void settle(DwfSettlement *settlement, DwfAttempt *attempt);
 
 DwfAttempt *
 dwf_sender_find_failed(const DwfSender *sender, TimestampTz now)
@@ -93,18 +97,45 @@ dwf_sender_aborted(DwfSender *sender, TimestampTz now, bool locked_out)
 	}
 }
 
-List *
-dwf_sender_list_fresh(const DwfSender *sender)
+void
+dwf_sender_write_fresh(DwfSender *sender, int64 owner, TimestampTz now)
 {
-	List	   *fresh = NIL;
+	DwfSettlement settlement;
 	ListCell   *cell;
 
+	dwf_settlement_begin(&settlement, owner, now);
 	foreach(cell, sender->ended)
 	{
-		if (((DwfAttempt *) lfirst(cell))->tries == 0)
-			fresh = lappend(fresh, lfirst(cell));
+		DwfAttempt *attempt = lfirst(cell);
+
+		if (attempt->tries == 0)
+			settle(&settlement, attempt);
 	}
-	return fresh;
+	dwf_settlement_end(&settlement);
+}
+
+void
+dwf_sender_write_failed(DwfSender *sender, int64 owner, TimestampTz now)
+{
+	DwfSettlement settlement;
+
+	dwf_settlement_begin(&settlement, owner, now);
+	settle(&settlement, dwf_sender_find_failed(sender, now));
+	dwf_settlement_end(&settlement);
+}
+
+static void
+settle(DwfSettlement *settlement, DwfAttempt *attempt)
+{
+	attempt->written = true;
+	DWF_TESTPOINT("before-settle");
+	if (!dwf_settlement_write(settlement, &attempt->result))
+		ereport(LOG,
+				(errmsg("domowf: request " INT64_FORMAT " is no longer what was sent; its outcome is dropped: %s",
+						attempt->result.id,
+						attempt->result.error ? attempt->result.error :
+						attempt->result.instance ? attempt->result.instance->id :
+						"done")));
 }
 
 TimestampTz

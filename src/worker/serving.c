@@ -24,8 +24,10 @@
 #include "storage/pmsignal.h"
 #include "utils/guc.h"
 
-/* What a worker's transactions need. */
-static const char *const tables[] = {"queue", "key", "log", "state"};
+/* What a worker's transactions need; but the last one, tables. */
+static const char *const tables[] = {
+	"queue", "key", "log", "state", "key_scope"
+};
 
 
 /* What the last commit was to wait for. */

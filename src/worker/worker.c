@@ -10,6 +10,7 @@
  *		send					what was claimed
  *		harvest					drive the engine, turn replies into results
  *		look after				at times: expiry, retention, lost rows
+ *		leave					where nothing is to be done until somebody acts
  *		wait					network, latch, or the next time that matters
  *
  * A claim is on disk before its first byte leaves, and no transaction is open
@@ -27,6 +28,7 @@
 
 #include "base/commit.h"
 #include "base/compat.h"
+#include "base/dormancy.h"
 #include "base/extension.h"
 #include "base/guc.h"
 #include "base/news.h"
@@ -37,7 +39,6 @@
 #include "queue/claim.h"
 #include "queue/pause.h"
 #include "queue/recount.h"
-#include "queue/settlement.h"
 #include "queue/upkeep.h"
 #include "queue/watch.h"
 #include "worker/care.h"
@@ -64,6 +65,9 @@
 /* Where a wait for a standby has ended early, no claim for so long, ms. */
 #define HELD_BACK_WAIT	100
 
+/* How long tables may be wrong before no process is kept for them, ms. */
+#define FAULT_PATIENCE	60000
+
 typedef struct Worker
 {
 	int64		owner;			/* random: guards settlements */
@@ -77,12 +81,15 @@ typedef struct Worker
 	bool		drains;			/* it claims no more, and will end */
 	bool		is_last;		/* what is written now is its last */
 	bool		paused;			/* by a person, or as a copy */
+	bool		is_copy;		/* of another database */
 	char		pause_reason[256];
 	char		fault[256];		/* of the tables; '': none */
+	TimestampTz fault_until;	/* not patient with it any longer; 0: none */
 	bool		began;			/* the last transaction came to its work */
 	TimestampTz write_again;	/* no transaction before, where it did not */
 
 	TimestampTz next_care;
+	bool		is_cared;		/* all that there was to do, once */
 	bool		may_strand;		/* a request may stand behind nobody */
 	TimestampTz next_watch;		/* no look at that before */
 	DwfCare		care;			/* what is done then, at its own intervals */
@@ -102,9 +109,7 @@ static void write_turn(Worker *worker);
 static bool in_transaction(void (*work) (Worker *), Worker *worker);
 static void note_failure(Worker *worker);
 static void write_all(Worker *worker);
-static void settle_fresh(Worker *worker, TimestampTz now);
 static void write_one(Worker *worker);
-static void settle(DwfSettlement *settlement, DwfAttempt *attempt);
 static void read_state(Worker *worker);
 static void claim(Worker *worker, TimestampTz now);
 static void look_after(Worker *worker);
@@ -112,6 +117,7 @@ static void look_at_order_keys(Worker *worker, TimestampTz now);
 static void watch(Worker *worker);
 static void look_after_all(Worker *worker);
 static void publish(Worker *worker);
+static void leave_dormant(Worker *worker);
 static void wait_for_work(Worker *worker);
 static long find_timeout(const Worker *worker, TimestampTz now);
 static void sooner(long *timeout, TimestampTz now, TimestampTz when);
@@ -141,6 +147,7 @@ domowf_worker_main(Datum arg)
 		dwf_sender_harvest(&worker->sender, worker->has_news);
 		look_after(worker);
 		publish(worker);
+		leave_dormant(worker);
 		wait_for_work(worker);
 	}
 }
@@ -354,55 +361,25 @@ write_all(Worker *worker)
 	if (worker->read_state)
 		read_state(worker);
 	if (dwf_sender_has_fresh(&worker->sender))
-		settle_fresh(worker, now);
+		dwf_sender_write_fresh(&worker->sender, worker->owner, now);
 	if (!worker->paused && !worker->drains && now >= worker->claim_again)
 		claim(worker, now);
-}
-
-/* Settles what has ended and not been tried to be written. */
-static void
-settle_fresh(Worker *worker, TimestampTz now)
-{
-	DwfSettlement settlement;
-	ListCell   *cell;
-
-	dwf_settlement_begin(&settlement, worker->owner, now);
-	foreach(cell, dwf_sender_list_fresh(&worker->sender))
-		settle(&settlement, lfirst(cell));
-	dwf_settlement_end(&settlement);
 }
 
 /* The writing after a failure: one result, and nothing else. */
 static void
 write_one(Worker *worker)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	DwfSettlement settlement;
-
-	dwf_settlement_begin(&settlement, worker->owner, now);
-	settle(&settlement, dwf_sender_find_failed(&worker->sender, now));
-	dwf_settlement_end(&settlement);
-}
-
-static void
-settle(DwfSettlement *settlement, DwfAttempt *attempt)
-{
-	attempt->written = true;
-	DWF_TESTPOINT("before-settle");
-	if (!dwf_settlement_write(settlement, &attempt->result))
-		ereport(LOG,
-				(errmsg("domowf: request " INT64_FORMAT " is no longer what was sent; its outcome is dropped: %s",
-						attempt->result.id,
-						attempt->result.error ? attempt->result.error :
-						attempt->result.instance ? attempt->result.instance->id :
-						"done")));
+	dwf_sender_write_failed(&worker->sender, worker->owner,
+							GetCurrentTimestamp());
 }
 
 static void
 read_state(Worker *worker)
 {
 	worker->paused = dwf_pause_is_set(worker->pause_reason,
-									  sizeof(worker->pause_reason));
+									  sizeof(worker->pause_reason),
+									  &worker->is_copy);
 	worker->leaves = !dwf_worker_is_wanted(worker->pause_reason,
 										   sizeof(worker->pause_reason));
 	worker->paused |= worker->leaves;
@@ -496,7 +473,8 @@ look_after_all(Worker *worker)
 		recover_orphans(worker);
 
 	/* a batch that was full may not have been the last: again in a turn */
-	if (dwf_care_take(&worker->care, now))
+	worker->is_cared = !dwf_care_take(&worker->care, now);
+	if (!worker->is_cared)
 		worker->next_care = now;
 }
 
@@ -507,6 +485,31 @@ publish(Worker *worker)
 	dwf_worker_status_publish(&worker->sender,
 							  worker->fault[0] != '\0' ? worker->fault :
 							  worker->paused ? worker->pause_reason : NULL);
+}
+
+/*
+ * Leaves a copy, once what is due there has been done, and tables that have been
+ * wrong for long: the next worker of these is told so before it begins.  Rows
+ * that dead workers left, and that somebody has locked, are for the next visit.
+ */
+static void
+leave_dormant(Worker *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (worker->fault[0] == '\0')
+		worker->fault_until = 0;
+	else if (worker->fault_until == 0)
+		worker->fault_until =
+			TimestampTzPlusMilliseconds(now, DWF_TESTNUMBER("fault-patience",
+															FAULT_PATIENCE));
+	if (!dwf_sender_is_idle(&worker->sender))
+		return;
+	if (worker->fault_until != 0 && now >= worker->fault_until)
+		proc_exit(0);
+	if (worker->is_copy && worker->is_cared && !worker->read_state &&
+		dwf_dormancy_begin())
+		proc_exit(0);
 }
 
 /*

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "base/compat.h"
+#include "base/dormancy.h"
 #include "base/extension.h"
 #include "base/guc.h"
 #include "base/objects.h"
@@ -40,7 +41,7 @@
 static void cancel_for_lock(SIGNAL_ARGS);
 static void become_superuser(void);
 static bool lock_database(void);
-static void wait_for_change(void);
+static void leave_dormant(void);
 static bool find_queue(Oid *queue);
 static void leave_absent(void) pg_attribute_noreturn();
 static void say_unserved(const char *reason);
@@ -66,7 +67,7 @@ dwf_worker_become(Oid database)
 	if (!lock_database())
 		proc_exit(1);
 	while (!find_queue(&queue))
-		wait_for_change();
+		leave_dormant();
 	return queue;
 }
 
@@ -148,13 +149,16 @@ lock_database(void)
 		LOCKACQUIRE_NOT_AVAIL;
 }
 
-/* What nobody is told of is looked at again after a poll_interval. */
+/*
+ * Leaves, for there is nothing to do (dormancy.c); unless somebody has told
+ * something meanwhile, which is looked at again.
+ */
 static void
-wait_for_change(void)
+leave_dormant(void)
 {
-	(void) WaitLatch(MyLatch,
-					 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 dwf_poll_interval, PG_WAIT_EXTENSION);
+	if (dwf_dormancy_begin())
+		proc_exit(0);
+	(void) dwf_shared_take_earliest();
 	(void) dwf_worker_take_interrupts();
 	if (!dwf_worker_enabled)
 		proc_exit(0);
@@ -204,11 +208,13 @@ static void
 say_unserved(const char *reason)
 {
 	DwfWorkerStatus status = {.paused_until = DT_NOEND};
+	bool		may_say;
 
 	dwf_text_cut(status.pause_reason, sizeof(status.pause_reason), reason);
+	may_say = dwf_dormancy_may_say(status.pause_reason);
 	dwf_shared_publish(&status);
 	dwf_shared_set_presence(DWF_RUNNING);
-	if (dwf_worker_status_may_say(reason))
+	if (may_say)
 		ereport(LOG,
 				(errmsg("domowf: nothing is sent from this database: %s",
 						reason)));

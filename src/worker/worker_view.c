@@ -222,7 +222,7 @@ may_see_requests(void)
 static const char *
 state_name(const DwfWorkerStatus *status)
 {
-	if (status->pid == 0)
+	if (status->pid == 0 && !status->is_dormant)
 		return "stopped";
 	if (status->paused_until != 0)
 		return "paused";

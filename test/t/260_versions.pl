@@ -169,12 +169,18 @@ $node->wait_for_log(
 	$offset);
 is(skew_checks('restart'), "objects|t\ntables|t\nversion|t\nworker|t",
 	'... domowf_check says so');
-# once more around its loop, and a reload
-$node->reload;
+# once more for a look, several times
 ok( $node->poll_query_until('postgres',
-		q{SELECT wait_event = 'Extension' FROM pg_stat_activity
-			WHERE backend_type = 'domowf worker'}),
-	'... the worker waits');
+		q{SELECT pid IS NULL FROM domowf.worker}),
+	'... and the worker has left');
+foreach (1 .. 2)
+{
+	my $before = value('SELECT started_at FROM domowf.worker');
+
+	$node->poll_query_until('postgres',
+		"SELECT started_at > '$before' FROM domowf.worker");
+}
+pass('... but for a look at times');
 is(count_lines(qr/nothing is sent from this database/),
 	1, '... and has said it once');
 
