@@ -98,6 +98,7 @@ typedef struct Known
 static Known known[lengthof(objects)];
 static uint64 known_generation = 0;
 
+static bool is_in_version(const Object *object);
 static int	find_entry(const char *name);
 static const Known *look(int i, DwfObjectFault *fault);
 static Oid	find_oid(const Object *object, Oid schema);
@@ -159,7 +160,9 @@ dwf_object_require(const char *name, Oid *owner)
 bool
 dwf_object_is_right(const char *name, DwfObjectFault *fault)
 {
-	return look(find_entry(name), fault) != NULL;
+	int			entry = find_entry(name);
+
+	return !is_in_version(&objects[entry]) || look(entry, fault) != NULL;
 }
 
 void
@@ -176,10 +179,7 @@ dwf_objects_are_right(DwfObjectFault *fault)
 {
 	for (int i = 0; i < lengthof(objects); i++)
 	{
-		if (objects[i].since != NULL &&
-			!dwf_extension_is_since(objects[i].since))
-			continue;
-		if (look(i, fault) == NULL)
+		if (is_in_version(&objects[i]) && look(i, fault) == NULL)
 			return false;
 	}
 	return true;
@@ -192,6 +192,13 @@ dwf_object_columns(const char *name, int *count)
 
 	*count = object->ncolumns;
 	return object->columns;
+}
+
+/* Whether the installed version has such an object. */
+static bool
+is_in_version(const Object *object)
+{
+	return object->since == NULL || dwf_extension_is_since(object->since);
 }
 
 static int

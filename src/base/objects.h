@@ -36,7 +36,10 @@ extern Oid	dwf_object_oid(const char *name);
  */
 extern Oid	dwf_object_require(const char *name, Oid *owner);
 
-/* Whether it is right; otherwise why it is not. */
+/*
+ * Whether it is right, or there is none in the installed version; otherwise why
+ * it is not.
+ */
 extern bool dwf_object_is_right(const char *name, DwfObjectFault *fault);
 
 /*

@@ -94,7 +94,8 @@ static int	set_timer(CURLM *multi, long timeout_ms, void *engine);
 static bool stays(const DwfSocket *socket);
 static void handle_event(DwfEngine *engine, const struct epoll_event *event);
 static int	look_for_events(DwfEngine *engine, struct epoll_event *events);
-static void fail_all(DwfEngine *engine);
+static int64_t next_end(const DwfEngine *engine);
+static void end_transfers(DwfEngine *engine, bool all);
 static void mark_finished(DwfEngine *engine);
 static bool restart_slot(DwfEngine *engine, DwfSlot *slot);
 
@@ -301,12 +302,34 @@ dwf_http_socket(const DwfEngine *engine, uint64_t *number)
 long
 dwf_http_timeout_ms(const DwfEngine *engine)
 {
+	int64_t		at = next_end(engine);
 	int64_t		left;
 
-	if (engine->deadline <= 0)
-		return (long) engine->deadline;
-	left = engine->deadline - dwf_transfer_now();
+	if (engine->deadline == 0)
+		return 0;
+	if (engine->deadline > 0 && (at == 0 || engine->deadline < at))
+		at = engine->deadline;
+	if (at == 0)
+		return -1;
+	left = at - dwf_transfer_now();
 	return left <= 0 ? 0 : (long) ((left + 999) / 1000);
+}
+
+/* When the time of a transfer is over, the first of all; 0: none's is. */
+static int64_t
+next_end(const DwfEngine *engine)
+{
+	int64_t		at = 0;
+
+	for (int i = 0; i < engine->touched; i++)
+	{
+		const DwfSlot *slot = &engine->slots[i];
+
+		if (slot->busy && !slot->done && slot->ends_at != 0 &&
+			(at == 0 || slot->ends_at < at))
+			at = slot->ends_at;
+	}
+	return at;
 }
 
 /*
@@ -425,15 +448,18 @@ void
 dwf_http_drive(DwfEngine *engine, bool readable)
 {
 	struct epoll_event events[MAX_EVENTS];
+	int64_t		end = next_end(engine);
+	bool		is_late = end != 0 && dwf_transfer_now() >= end;
 	int			count = 0;
 	int			running;
 
 	enter_libcurl(engine);
-	if (readable)
+	if (readable || is_late)
 		count = look_for_events(engine, events);
 	for (int i = 0; i < count; i++)
 		handle_event(engine, &events[i]);
-	if (dwf_http_timeout_ms(engine) == 0)
+	if (engine->deadline == 0 ||
+		(engine->deadline > 0 && dwf_transfer_now() >= engine->deadline))
 	{
 		engine->deadline = -1;
 		curl_multi_socket_action(engine->multi, CURL_SOCKET_TIMEOUT, 0,
@@ -441,25 +467,32 @@ dwf_http_drive(DwfEngine *engine, bool readable)
 	}
 	leave_libcurl(engine);
 	mark_finished(engine);
-	if (engine->is_blind)
-		fail_all(engine);
+	if (is_late || engine->is_blind)
+		end_transfers(engine, engine->is_blind);
+	engine->is_blind = false;
 }
 
 /*
- * Ends every transfer: one of the sockets is not watched, so that we would
- * wait for it for ever.  Each keeps the phase that it came to.
+ * Ends the transfers whose time is over and that have nothing more to read; or
+ * all of them, where one of the sockets is not watched, so that we would wait
+ * for it for ever.  Each keeps the phase that it came to.
  */
 static void
-fail_all(DwfEngine *engine)
+end_transfers(DwfEngine *engine, bool all)
 {
-	engine->is_blind = false;
+	int64_t		now = dwf_transfer_now();
+
 	for (int i = 0; i < engine->touched; i++)
 	{
 		DwfSlot    *slot = &engine->slots[i];
 
-		if (!slot->busy || slot->done)
+		if (!slot->busy || slot->done ||
+			(!all && !dwf_transfer_is_over(slot, now, engine->deadline == 0)))
 			continue;
-		dwf_transfer_fill_exchange(slot, CURLE_OUT_OF_MEMORY, true);
+		if (!all)
+			dwf_transfer_note_timeout(slot);
+		dwf_transfer_fill_exchange(slot, all ? CURLE_OUT_OF_MEMORY :
+								   CURLE_OPERATION_TIMEDOUT, true);
 		slot->done = true;
 		slot->attached = false;
 		enter_libcurl(engine);

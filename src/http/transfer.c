@@ -10,6 +10,7 @@
 #include "http/keylog.h"
 #include "http/transfer.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,9 @@
 
 /* Reply headers beyond this many bytes, all 1xx included, end an exchange. */
 #define MAX_HEADER_BYTES	65536
+
+/* What came in time may be read for so long when it is over, microseconds. */
+#define READ_TIME	1000000
 
 /*
  * Seconds for which an idle connection is used again.  Load balancers close
@@ -124,7 +128,11 @@ dwf_transfer_set_request(DwfSlot *slot, const DwfHttpRequest *request)
 {
 	CURL	   *easy = slot->easy;
 
+	/* not CURLOPT_TIMEOUT_MS: libcurl looks at the clock before it reads */
 	slot->started_at = dwf_transfer_now();
+	slot->ends_at = request->timeout <= 0 ? 0 :
+		slot->started_at + (int64_t) request->timeout * 1000;
+	slot->fd = -1;
 	slot->max_response = request->max_response;
 	slot->exchange.owner = request->owner;
 
@@ -140,8 +148,6 @@ dwf_transfer_set_request(DwfSlot *slot, const DwfHttpRequest *request)
 						 slot->body_len == 0 ? 1L : 0L) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
 						 (long) request->connect_timeout) == CURLE_OK &&
-		curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
-						 (long) request->timeout) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L) == CURLE_OK;
 }
 
@@ -300,6 +306,7 @@ dwf_transfer_note_reading(CURL *easy, curl_socket_t fd)
 	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &slot);
 	if (slot == NULL)
 		return;
+	slot->fd = (int) fd;
 
 	/* not the pair by which the resolver's thread tells that it is done */
 	if (slot->connected_at == 0 && dwf_sockets_find(slot->sockets, fd) != NULL)
@@ -437,6 +444,34 @@ take_body(char *data, size_t size, size_t count, void *arg)
 		return len;
 	slot->oversize = true;
 	return CURL_WRITEFUNC_ERROR;
+}
+
+bool
+dwf_transfer_is_over(DwfSlot *slot, int64_t now, bool busy)
+{
+	struct pollfd socket = {.fd = slot->fd,.events = POLLIN};
+
+	if (slot->ends_at == 0 || now < slot->ends_at)
+		return false;
+	if (!busy && (slot->fd < 0 || poll(&socket, 1, 0) <= 0))
+		return true;
+	if (slot->over_at == 0)
+		slot->over_at = now;
+	return now >= slot->over_at + READ_TIME;
+}
+
+void
+dwf_transfer_note_timeout(DwfSlot *slot)
+{
+	long long	spent = (dwf_transfer_now() - slot->started_at) / 1000;
+
+	if (slot->asked)
+		snprintf(slot->error, sizeof(slot->error),
+				 "Operation timed out after %lld milliseconds with %zu bytes received",
+				 spent, slot->reply_len);
+	else
+		snprintf(slot->error, sizeof(slot->error),
+				 "Connection timed out after %lld milliseconds", spent);
 }
 
 void

@@ -34,6 +34,9 @@ typedef struct DwfSlot
 	char	   *body;
 	size_t		body_len;
 	int64_t		started_at;		/* microseconds, monotonic */
+	int64_t		ends_at;		/* the same: its time is over; 0: never */
+	int64_t		over_at;		/* that was seen, with something to read */
+	int			fd;				/* read from last; no more than a hint */
 
 	char	   *reply;
 	size_t		reply_len;
@@ -86,6 +89,16 @@ extern void dwf_transfer_note_reading(CURL *easy, curl_socket_t fd);
  * connection, or on one of its own where there is none that can be trusted.
  */
 extern void dwf_transfer_restart(DwfSlot *slot);
+
+/*
+ * Whether its time is over.  What the server has sent in time is read first,
+ * however late that is, for a process may be kept from running: not while
+ * there is more to read, `busy` or in its socket, but for a second at most.
+ */
+extern bool dwf_transfer_is_over(DwfSlot *slot, int64_t now, bool busy);
+
+/* Says that it is over, in libcurl's words. */
+extern void dwf_transfer_note_timeout(DwfSlot *slot);
 
 /*
  * Writes down how far the transfer came, into slot->exchange; `done` says that

@@ -109,6 +109,9 @@ extern void dwf_sender_write_fresh(DwfSender *sender, int64 owner,
 extern void dwf_sender_write_failed(DwfSender *sender, int64 owner,
 									TimestampTz now);
 
+/* What failed before may be written now. */
+extern void dwf_sender_write_at_once(DwfSender *sender);
+
 /*
  * Tells how the transaction ended that wrote `written` results and took the
  * claims.  What was aborted is written again at growing intervals, short ones

@@ -124,6 +124,15 @@ dwf_sender_write_failed(DwfSender *sender, int64 owner, TimestampTz now)
 	dwf_settlement_end(&settlement);
 }
 
+void
+dwf_sender_write_at_once(DwfSender *sender)
+{
+	ListCell   *cell;
+
+	foreach(cell, sender->ended)
+		((DwfAttempt *) lfirst(cell))->write_at = 0;
+}
+
 static void
 settle(DwfSettlement *settlement, DwfAttempt *attempt)
 {

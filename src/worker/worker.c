@@ -191,14 +191,27 @@ take_interrupts(Worker *worker)
 	take_wakeup(worker);
 }
 
-/* Writes what has ended, and says what has not. */
+/*
+ * Writes what has ended, and says what has not.  What could not be written until
+ * now is tried once more, for whoever held it has been told to end, too; but
+ * the first that still cannot be is the last, since nobody waits for long.
+ */
 static void
 leave(Worker *worker)
 {
 	dwf_drain_begin_last();
 	worker->is_last = true;
-	if (dwf_sender_has_fresh(&worker->sender) &&
-		in_transaction(write_all, worker))
+	if (dwf_sender_has_fresh(&worker->sender))
+	{
+		if (in_transaction(write_all, worker))
+			dwf_sender_committed(&worker->sender);
+		else
+			dwf_sender_aborted(&worker->sender, GetCurrentTimestamp(),
+							   worker->locked_out);
+	}
+	dwf_sender_write_at_once(&worker->sender);
+	while (dwf_sender_find_failed(&worker->sender, GetCurrentTimestamp()) != NULL &&
+		   in_transaction(write_one, worker))
 		dwf_sender_committed(&worker->sender);
 	dwf_sender_report_lost(&worker->sender, "its worker ended");
 	dwf_drain_leave();

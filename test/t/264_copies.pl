@@ -223,10 +223,11 @@ $session->quit;
 $node->stop;
 $node->append_conf('postgresql.auto.conf',
 	"synchronous_standby_names = ''\nsynchronous_commit = on\n");
-$node->start;
-is(outcome($node, $id), 'in_doubt', '... nor does a fast shutdown');
-is($domo->arrived($_), 0, "... and nothing is sent: $_")
+is($domo->arrived($_), 0, "... nor does a fast shutdown, and nothing is sent: $_")
   foreach 'dropped', 'stopped';
+$node->start;
+is(outcome($node, $id), 'done', '... what it had claimed was put back');
+is($domo->arrived('stopped'), 1, '... and is sent by the next worker, once');
 
 # ---- binary upgrade
 

@@ -543,6 +543,49 @@ test_timings(void)
 	stop_server();
 }
 
+/*
+ * A process that is kept from running finds its time over and a reply in its
+ * socket: that one counts, and no time is given beyond it.
+ */
+static void
+test_late(void)
+{
+	static const Step keep = {OK_REPLY, 0, 0, KEEP};
+	static const Step partial = {PARTIAL_REPLY, 0, 0, KEEP};
+	DwfEngine  *engine = create(1);
+	struct pollfd ready = {.fd = dwf_http_fd(engine),.events = POLLIN};
+	const Step *const replies[] = {&keep, &partial, NULL};
+	static const struct
+	{
+		DwfPhase	phase;
+		int			code;
+		int			status;
+	}			expected[] = {
+		{DWF_PHASE_COMPLETE, CURLE_OK, 200},
+		{DWF_PHASE_STATUS, CURLE_OPERATION_TIMEDOUT, 200},
+		{DWF_PHASE_SENT, CURLE_OPERATION_TIMEDOUT, 0},
+	};
+
+	start_server(NULL, 0);
+	for (int i = 0; i < LENGTH(replies); i++)
+	{
+		submit(engine, 1, NULL);
+		wait_for_held(engine, 1);
+		if (replies[i] != NULL)
+		{
+			release_peers(replies[i]);
+			is_int(poll(&ready, 1, STUCK), 1, "a reply is there, %d", i);
+		}
+		engine->slots[0].ends_at = 1;
+		is_int(dwf_http_timeout_ms(engine), 0, "... its time is over");
+		check(finish(engine), expected[i].phase, expected[i].code,
+			  expected[i].status, "... what is there is read");
+		dwf_http_abort(engine);
+	}
+	destroy_and_drain(engine);
+	stop_server();
+}
+
 int
 main(void)
 {
@@ -560,5 +603,6 @@ main(void)
 	test_names();
 	test_epoll_fails();
 	test_timings();
+	test_late();
 	return done_testing();
 }
