@@ -91,7 +91,7 @@ DwfJsonNode *
 dwf_json_parse_foreign(const char *text, size_t len, const char **fault)
 {
 	DwfJsonNode *root = dwf_json_parse(text, len, fault);
-	char	   *copy = root != NULL ? NULL : malloc(len + 1);
+	char	   *copy = root != NULL || len == 0 ? NULL : malloc(len + 1);
 
 	if (copy == NULL)
 		return root;
