@@ -184,6 +184,10 @@ hint_for_unsent(const DwfExchange *exchange)
 	return NULL;
 }
 
+/*
+ * What the body said is in the detail; this tells whom to ask, and NULL where
+ * the status says all there is.
+ */
 static const char *
 hint_for_refusal(DwfOperation operation, const DwfExchange *exchange,
 				 const DwfReply *reply)

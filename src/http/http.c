@@ -468,6 +468,11 @@ fail_all(DwfEngine *engine)
 	}
 }
 
+/*
+ * A message of libcurl's is there until the next call into it.  A request
+ * whose kept connection had ended before its first byte is begun again, and
+ * has not finished.
+ */
 static void
 mark_finished(DwfEngine *engine)
 {
