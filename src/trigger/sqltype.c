@@ -3,11 +3,11 @@
  *	  SQL types: what JSON their values are, and which of Domo's types they have
  *	  a place in.
  *
- * The table is that of src/domo/README.md, "Input types", widened in two ways that lose nothing: every scalar
- * has a place in text, as a string in the form that it has in JSON, and text
- * has one in dates, times, durations and ids if it has the form.  Not widened
- * where a value would only now and then fit: double precision is no number,
- * date no dateTime.
+ * The table is that of src/domo/README.md, "Input types", widened in two ways
+ * that lose nothing: every scalar has a place in text, as a string in the form
+ * that it has in JSON, and text has one in dates, times, durations and ids if
+ * it has the form.  Not widened where a value would only now and then fit:
+ * double precision is no number, date no dateTime.
  *
  * Numbers go into jsonb as numeric, digit for digit.  No setting of a session is
  * of effect, but that a timestamp without time zone is read in TimeZone (iso.h).
