@@ -605,6 +605,14 @@ BEGIN
 END $$;
 DROP TABLE domowf.of_1_0;
 
+--
+-- Comments that told less than is so
+--
+COMMENT ON COLUMN domowf.state.database IS
+	'database whose queue it is: a copy sends nothing until domowf_resume() there';
+COMMENT ON FUNCTION @extschema@.domowf_resolve(bigint, text) IS
+	'record the instance that a request did start';
+
 -- A database of 1.0 is dormant (src/base/dormancy.c): its worker comes back when
 -- this commits.
 COMMENT ON FUNCTION domowf.created() IS

@@ -315,7 +315,7 @@ COMMENT ON TRIGGER set_granted_oid ON domowf.workflow IS
 CREATE SEQUENCE domowf.request_id;
 COMMENT ON SEQUENCE domowf.request_id IS 'ids of requests and logged calls';
 
--- The C code inserts into this table by column position (queue.h).
+-- The C code inserts into this table by column position (columns.h).
 CREATE TABLE domowf.queue (
 	id bigint PRIMARY KEY,
 	state text NOT NULL,
@@ -434,7 +434,7 @@ COMMENT ON COLUMN domowf.key.key_owner IS
 COMMENT ON COLUMN domowf.key.source_oid IS
 	'table whose trigger took it, whose owner of today may have it, too';
 
--- The C code inserts into this table by column position (queue.h).
+-- The C code inserts into this table by column position (columns.h).
 CREATE TABLE domowf.log (
 	id bigint PRIMARY KEY,
 	operation text NOT NULL,
@@ -537,7 +537,7 @@ COMMENT ON TABLE domowf.state IS
 	'whether sending is paused, and which database this queue belongs to';
 COMMENT ON COLUMN domowf.state.only_row IS 'there is one row';
 COMMENT ON COLUMN domowf.state.database IS
-	'database in which the extension was created: a copy does not send';
+	'database whose queue it is: a copy sends nothing until domowf_resume() there';
 COMMENT ON COLUMN domowf.state.paused IS 'set by domowf_pause()';
 COMMENT ON COLUMN domowf.state.pause_reason IS 'why, in the words given';
 COMMENT ON COLUMN domowf.state.paused_at IS 'since when';
@@ -794,7 +794,7 @@ RETURNS boolean
 AS 'MODULE_PATHNAME', 'domowf_resolve'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.domowf_resolve(bigint, text) IS
-	'record the instance that a request in doubt did start';
+	'record the instance that a request did start';
 
 CREATE FUNCTION @extschema@.domowf_pause(reason text DEFAULT NULL)
 RETURNS void

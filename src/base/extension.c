@@ -42,6 +42,10 @@ dwf_extension_find(void)
 	return seen == 0 ? NULL : &extension;
 }
 
+/*
+ * By the catalog itself, since no syscache has it.  A version that has no room
+ * is as one that nobody knows: ''.
+ */
 static bool
 read_extension(DwfExtension *extension)
 {

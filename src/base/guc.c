@@ -96,6 +96,10 @@ dwf_guc_define(void)
 	dwf_configuration_restore();
 }
 
+/*
+ * One after the other, in order, so that a name is found where it is looked
+ * for.
+ */
 static void
 define_a_to_l(void)
 {
@@ -152,6 +156,7 @@ define_a_to_l(void)
 							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 }
 
+/* As define_a_to_l(): one function of all would be too long. */
 static void
 define_m_to_z(void)
 {

@@ -156,6 +156,9 @@ has_columns(const Wanted *want, const DwfColumn *columns)
 	return true;
 }
 
+/*
+ * By the catalog itself, which takes no lock of the table or of its indexes.
+ */
 static bool
 has_index(Oid table, const Wanted *want, const DwfColumn *columns)
 {

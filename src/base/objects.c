@@ -386,6 +386,10 @@ find_wrong_relation(const Object *object, const char *name, Known *found,
 							   &fault->message, &fault->hint)));
 }
 
+/*
+ * What would lose rows in a crash, bring rows from elsewhere or hide some.  A
+ * fault's texts are palloc'd.
+ */
 static bool
 find_wrong_kind(const Object *object, const char *name, Form_pg_class form,
 				DwfObjectFault *fault)

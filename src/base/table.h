@@ -85,9 +85,9 @@ extern void dwf_table_insert(DwfTable *table, bool checked);
 extern void dwf_table_append(DwfTable *table);
 
 /*
- * As dwf_table_insert() unless a unique index has a row like it: then returns false with
- * that one at hand.  Waits for whoever has inserted it and has not ended.
- * Raises 40001 where the transaction's snapshot cannot see it.
+ * As dwf_table_insert() unless a unique index has a row like it: then returns
+ * false with that one at hand.  Waits for whoever has inserted it and has not
+ * ended.  Raises 40001 where the transaction's snapshot cannot see it.
  */
 extern bool dwf_table_insert_new(DwfTable *table);
 

@@ -292,6 +292,10 @@ to_utf8(const char **text, int *len, DwfFault *fault)
 	return true;
 }
 
+/*
+ * No default, so that the compiler tells of a new kind of value.  What is no
+ * jsonb value at all does not come here, and would be null.
+ */
 static DwfJsonType
 type_of(const JsonbValue *value)
 {

@@ -203,6 +203,10 @@ instance_desc(FunctionCallInfo fcinfo)
 	return desc;
 }
 
+/*
+ * Raises what has failed, once the server's log has it: the caller may catch
+ * it.
+ */
 static void
 settle_instance(void *arg, int index, const DwfExchange *exchange,
 				const DwfReply *reply)
@@ -308,6 +312,10 @@ call_for_permissions(FunctionCallInfo fcinfo, const DwfRequest *request,
 	}
 }
 
+/*
+ * As settle_instance(), but that the entries come back from what was asked: no
+ * body of Domo's reply is documented.
+ */
 static void
 settle_permissions(void *arg, int index, const DwfExchange *exchange,
 				   const DwfReply *reply)

@@ -145,6 +145,10 @@ redact_text(const DwfConnection *connection, char *text)
 		dwf_mask_text(connection->mask, text, strlen(text));
 }
 
+/*
+ * Palloc'd.  Raises 55000 where nothing says where to.  A base URL was judged
+ * when it was set; a slash at its end would make two.
+ */
 static char *
 find_base_url(void)
 {
@@ -168,6 +172,10 @@ find_base_url(void)
 	return pstrdup(url);
 }
 
+/*
+ * Palloc'd.  Raises 55000 where there is none, or where a token of the
+ * configuration would go to a host that the configuration does not name.
+ */
 static char *
 find_token(void)
 {

@@ -43,8 +43,8 @@ extern bool dwf_connection_submit(const DwfConnection *connection,
 
 /*
  * Reads what an exchange means (dwf_domo_read_reply()), with the token taken
- * out of all that was received, which changes the exchange.  After a 401 the token file is read again by
- * the next dwf_connection_open().
+ * out of all that was received, which changes the exchange.  After a 401 the
+ * token file is read again by the next dwf_connection_open().
  */
 extern void dwf_connection_read_reply(const DwfConnection *connection,
 									  DwfOperation operation,

@@ -210,7 +210,8 @@ convert_tree(Conversion *conversion)
 
 /*
  * Pushes an array or object with all that is in it, but for its end; false
- * where there is a number, or a string that is not whole.  domo_reply.c has bounded how deep it is.
+ * where there is a number, or a string that is not whole.  domo_reply.c has
+ * bounded how deep it is.
  */
 static bool
 begin_container(DwfJsonbState *state, const DwfJsonNode *container)

@@ -2,11 +2,13 @@
  * report.c
  *	  Outcomes in words.
  *
- * SQLSTATEs are those of src/domo/README.md, "Errors of calls": class 38, which no driver or
- * pool repeats by itself.  The message names the operation and the workflow;
- * the detail has Domo's words and its `toe`, the id that Domo's support asks
- * for, or how long each step of a failed exchange took.  Foreign text has been
- * cut and made one line by domo_reply.c, and the token taken out by connection.c.
+ * SQLSTATEs are those of src/domo/README.md, "Errors of calls": class 38, which
+ * no driver or pool repeats by itself; domo_reply.c chooses them.  The message
+ * names the operation and what it is about: a workflow, or an instance.  The
+ * detail has Domo's words and its `toe`, the id that Domo's support asks for,
+ * or how long each step of a failed exchange took.  Foreign text comes here as
+ * UTF-8 without the token, which connection.c has taken out; it is cut and made
+ * fit for the database by shown().
  */
 #include "postgres.h"
 
@@ -184,6 +186,10 @@ hint_for_unsent(const DwfExchange *exchange)
 	return NULL;
 }
 
+/*
+ * What the body said is in the detail; this tells whom to ask, and NULL where
+ * the status says all there is.
+ */
 static const char *
 hint_for_refusal(DwfOperation operation, const DwfExchange *exchange,
 				 const DwfReply *reply)

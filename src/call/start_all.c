@@ -131,6 +131,11 @@ read_starts(StartAll *all, Datum *elements, bool *nulls)
 	}
 }
 
+/*
+ * An element that is not right becomes a row with its error and is sent
+ * nothing for.  All that reading takes lies in the scratch context; what is
+ * sent, and the error, are kept in the caller's.
+ */
 static void
 read_start(StartAll *all, int row, Jsonb *jsonb)
 {

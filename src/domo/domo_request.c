@@ -119,6 +119,7 @@ cut(char *out, size_t size, const char *text)
 	memcpy(out + at, at < len ? "..." : "", at < len ? 4 : 1);
 }
 
+/* No default, so that the compiler tells of a new type. */
 static const char *
 with_article(DwfJsonType type)
 {

@@ -154,6 +154,11 @@ check_time(DwfIso8601 *in)
 	return hour > 23 || minute > 59 || second > 59 ? NO_SUCH_TIME : NULL;
 }
 
+/*
+ * Reads on after a part that has the form and no such value, so that what is
+ * said of "2026-02-30T12" is that the form is another, and of two wrong values
+ * the first.
+ */
 static const char *
 check_date_time(DwfIso8601 *in)
 {

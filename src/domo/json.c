@@ -36,7 +36,7 @@ static size_t check_number(const char *text, size_t len, size_t at,
 static DwfJsonNode *parse_checked(const char *text, size_t len,
 								  const char **fault);
 static bool put_marks(char *copy, const char *text, size_t len, char mark);
-static long read_code_unit(const char *escape, const char *end);
+static long read_utf16(const char *escape, const char *end);
 static size_t escape_length(const char *escape, const char *end,
 							bool *is_bad);
 static bool has_double_key(const cJSON *object, bool *out_of_memory);
@@ -91,7 +91,7 @@ DwfJsonNode *
 dwf_json_parse_foreign(const char *text, size_t len, const char **fault)
 {
 	DwfJsonNode *root = dwf_json_parse(text, len, fault);
-	char	   *copy = root != NULL ? NULL : malloc(len + 1);
+	char	   *copy = root != NULL || len == 0 ? NULL : malloc(len + 1);
 
 	if (copy == NULL)
 		return root;
@@ -131,7 +131,7 @@ put_marks(char *copy, const char *text, size_t len, char mark)
 static size_t
 escape_length(const char *escape, const char *end, bool *is_bad)
 {
-	long		code = read_code_unit(escape, end);
+	long		code = read_utf16(escape, end);
 	long		next;
 
 	if (code < 0)
@@ -139,14 +139,14 @@ escape_length(const char *escape, const char *end, bool *is_bad)
 	*is_bad = code == 0 || (code >= 0xDC00 && code <= 0xDFFF);
 	if (code < 0xD800 || code > 0xDBFF)
 		return 6;
-	next = read_code_unit(escape + 6, end);
+	next = read_utf16(escape + 6, end);
 	*is_bad = next < 0xDC00 || next > 0xDFFF;
 	return *is_bad ? 6 : 12;
 }
 
 /* The value of \uXXXX; -1 where there is something else. */
 static long
-read_code_unit(const char *escape, const char *end)
+read_utf16(const char *escape, const char *end)
 {
 	char		digits[5] = {0};
 

@@ -31,10 +31,10 @@
  * time before a request is written (CURLOPT_PREREQFUNCTION, 7.80), so
  * allow_request() lets a second time pass only if not a byte of the first was
  * accepted by the kernel or, over TLS, no complete record.  This covers a
- * POST without a body as well, for which libcurl needs no rewind and the
- * way with a read callback (src/README.md) would not help.  And nothing is written on a
- * kept connection on which bytes wait already: they would pass for the reply.
- * Such a request begins again on a new connection.  HTTP/2 has more reasons to
+ * POST without a body as well, for which libcurl needs no rewind and the way
+ * with a read callback (src/README.md) would not help.  And nothing is written
+ * on a kept connection on which bytes wait already: they would pass for the
+ * reply.  Such a request begins again on a new connection.  HTTP/2 has more reasons to
  * send again, so HTTP/1.1 is asked for.
  *
  * Signals.  libcurl's resolver is a thread; it inherits the signal mask of
@@ -501,6 +501,11 @@ end_transfers(DwfEngine *engine, bool all)
 	}
 }
 
+/*
+ * A message of libcurl's is there until the next call into it.  A request
+ * whose kept connection had ended before its first byte is begun again, and
+ * has not finished.
+ */
 static void
 mark_finished(DwfEngine *engine)
 {

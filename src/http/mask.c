@@ -346,6 +346,10 @@ decode(Layer *layer)
 	return found;
 }
 
+/*
+ * Of whatever kind: a token may be escaped by several in turn, and which is
+ * not known.  A length of 0: no escape.
+ */
 static Escape
 read_escape(const char *text, size_t left)
 {
@@ -364,6 +368,10 @@ read_escape(const char *text, size_t left)
 	};
 }
 
+/*
+ * An escape of no byte that a token may have counts as one, so that what
+ * stands behind it is not read as its end.  `is_cut`: the text ends within it.
+ */
 static Escape
 read_json_escape(const char *text, size_t left)
 {
@@ -406,6 +414,11 @@ read_percent(const char *text, size_t left)
 	return escape;
 }
 
+/*
+ * The entities of characters that a token may have; others stay as they are.
+ * A number longer than MAX_ENTITY is none.  `is_cut`: more text could make it
+ * one.
+ */
 static Escape
 read_entity(const char *text, size_t left)
 {

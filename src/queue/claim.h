@@ -1,7 +1,7 @@
 /*
  * claim.h
- *	  How the worker finds and claims what is due.  Each function runs in the worker's
- *	  transaction, with SPI connected.
+ *	  How the worker finds and claims what is due.  Each function runs in the
+ *	  worker's transaction, with SPI connected.
  */
 #ifndef DWF_CLAIM_H
 #define DWF_CLAIM_H

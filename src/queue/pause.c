@@ -3,9 +3,9 @@
  *	  Whether this database sends: the table domowf.state, domowf_pause() and
  *	  domowf_resume().
  *
- * A queue knows the database in which it was made.  A copy of it, made by
- * CREATE DATABASE ... TEMPLATE, finds itself in another one and waits until
- * somebody says that it may send, too.
+ * A queue knows the database whose it is.  A copy of it, made by CREATE
+ * DATABASE ... TEMPLATE, finds itself in another one and waits until somebody
+ * says that it may send, too: by domowf_resume(), which makes it that one's.
  */
 #include "postgres.h"
 

@@ -1,6 +1,7 @@
 /*
  * queue.c
- *	  The queue as backends use it: enqueue.  Keys are key.c's, order keys order.c's.
+ *	  The queue as backends use it: a row is put in.  Its key is key.c's, its
+ *	  order key order.c's, its lane lane.c's.
  *
  * Nothing here goes through SQL (table.c says why).
  */

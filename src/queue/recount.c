@@ -125,6 +125,10 @@ compare_roles(const void *a, const void *b)
 	return (one > other) - (one < other);
 }
 
+/*
+ * No room for a role is no error, and said once: its requests still count in
+ * the whole.
+ */
 static void
 correct(const DwfQuotaCount *count)
 {

@@ -82,6 +82,10 @@ dwf_renewal_take(int64 id, Oid caller, Oid schema, Jsonb **request)
 	return true;
 }
 
+/*
+ * With the owner's rights, but only rows that `caller` may see; false where
+ * there is none.  What was read lies in the caller's context.
+ */
 static bool
 read_asked(Asked *asked, Oid caller)
 {
@@ -142,6 +146,10 @@ check_functions(const Asked *asked, Oid schema)
 		   "execute domowf_enqueue()" : "execute domowf_enqueue_call()");
 }
 
+/*
+ * Of any of that name in the schema, since which of its forms was used is not
+ * kept.
+ */
 static bool
 may_execute(const char *function, Oid schema, Oid role)
 {
@@ -187,6 +195,10 @@ resolve(const Asked *asked)
 	return dwf_workflow_request(workflow, data.val.binary.data);
 }
 
+/*
+ * Says whose right it is that lacks, since the person who reads it may hold it
+ * himself.  Raises 42501.
+ */
 static void
 refuse(const Asked *asked, const char *what)
 {

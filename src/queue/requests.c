@@ -169,8 +169,8 @@ read_request(DwfEnqueue *enqueue, Jsonb *jsonb, DwfRequest *request)
 }
 
 /*
- * Two changes of one model must not overtake each other (src/domo/README.md), whoever asks
- * for them.
+ * Two changes of one model must not overtake each other (src/domo/README.md),
+ * whoever asks for them.
  */
 static void
 order_by_model(DwfEnqueue *enqueue, const DwfRequest *request)

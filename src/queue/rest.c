@@ -63,6 +63,11 @@ is_late(const DwfRest *pause, const DwfEvidence *evidence)
 	return pause->pauses > 0 && evidence->sent_at <= pause->since;
 }
 
+/*
+ * A failure of what was sent before the rest began is no news, and lengthens
+ * none.  A lane that rested already says nothing new of the connection: only
+ * others may make that rest.
+ */
 static void
 note_failure(DwfConnectionRest *connection, DwfRest *lane,
 			 const DwfEvidence *evidence, const DwfBackoff *backoff,

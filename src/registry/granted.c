@@ -154,6 +154,10 @@ dwf_granted_follow(void)
 	CurrentResourceOwner = owner;
 }
 
+/*
+ * Only rows whose role is known by number: a name that no role had stays so,
+ * whoever is called so later.
+ */
 static void
 follow_all(void)
 {

@@ -2,9 +2,9 @@
  * input.c
  *	  Whether data fits the declared inputs of a workflow.
  *
- * What Domo does with a value of a wrong type is not known (src/domo/README.md: it "may
- * silently mis-handle" it), so it is found here, before anything is sent or
- * queued, and all of it at once: one line for each fault.  What strings of each
+ * What Domo does with a value of a wrong type is not known (src/domo/README.md:
+ * it "may silently mis-handle" it), so it is found here, before anything is sent
+ * or queued, and all of it at once: one line for each fault.  What strings of each
  * type look like is known to domo_type.c alone.
  *
  * Null stands for an input that is missing, which only an optional one may be.

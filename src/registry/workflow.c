@@ -288,6 +288,10 @@ read_rows(const char *name)
 	dwf_owner_stay_registry();
 }
 
+/*
+ * From the rows of the query, one for each input, and a single one with nulls
+ * where there are none.  All that it keeps lies in the entry's context.
+ */
 static void
 fill_workflow(Entry *entry, const char *name)
 {

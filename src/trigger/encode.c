@@ -116,6 +116,10 @@ dwf_encode_prepare(Oid type, int32 typmod, const char *name,
 	return encoder;
 }
 
+/*
+ * Types nest, and each user's type may: hence the depth.  What does not fit is
+ * no error yet, but is told with all other faults of a row.
+ */
 static DwfEncoder *
 prepare(Oid type, int32 typmod, const DwfInput *input, bool is_declared,
 		bool wants_list, const char *path)
@@ -191,6 +195,10 @@ push_null(const DwfEncoder *encoder, DwfEncoding *encoding,
 	push_counted(encoder, encoding, token, &json);
 }
 
+/*
+ * A declared list has one dimension: what has more becomes null and a fault.
+ * An array that is empty has none at all.
+ */
 static void
 push_array(const DwfEncoder *encoder, DwfEncoding *encoding,
 		   JsonbIteratorToken token, int element, Datum value)
@@ -247,6 +255,10 @@ push_dimension(const DwfEncoder *encoder, DwfEncoding *encoding,
 	pushJsonbValue(&encoding->json, WJB_END_ARRAY, NULL);
 }
 
+/*
+ * Columns that were dropped have no encoder.  The value is a row of its type
+ * as it is now (find_attributes()), older rows included.
+ */
 static void
 push_composite(const DwfEncoder *encoder, DwfEncoding *encoding, Datum value)
 {
@@ -299,6 +311,10 @@ find_attributes(const DwfEncoder *encoder)
 	return encoder->attributes;
 }
 
+/*
+ * In the encoder's context.  The row type is copied: the cache's own may go at
+ * any invalidation.
+ */
 static Attributes *
 prepare_attributes(const DwfEncoder *encoder, TypeCacheEntry *cached)
 {

@@ -159,6 +159,10 @@ split(const char *argument, Assignment *assignment)
 	assignment->source = equals == NULL ? assignment->target : equals + 1;
 }
 
+/*
+ * Refuses, with 22023, what would give a request no key of its own without a
+ * word: a key that is given twice, or of a statement's many rows.
+ */
 static void
 read_key(Reading *reading, const Assignment *assignment)
 {
@@ -184,6 +188,10 @@ read_key(Reading *reading, const Assignment *assignment)
 		refuse(reading, "a statement has no one row to take it from", NULL);
 }
 
+/*
+ * Refuses an input that Domo would ignore, where the workflow declares any,
+ * and names those that it has.
+ */
 static void
 read_input(Reading *reading, const Assignment *assignment)
 {

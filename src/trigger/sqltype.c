@@ -3,11 +3,11 @@
  *	  SQL types: what JSON their values are, and which of Domo's types they have
  *	  a place in.
  *
- * The table is that of src/domo/README.md, "Input types", widened in two ways that lose nothing: every scalar
- * has a place in text, as a string in the form that it has in JSON, and text
- * has one in dates, times, durations and ids if it has the form.  Not widened
- * where a value would only now and then fit: double precision is no number,
- * date no dateTime.
+ * The table is that of src/domo/README.md, "Input types", widened in two ways
+ * that lose nothing: every scalar has a place in text, as a string in the form
+ * that it has in JSON, and text has one in dates, times, durations and ids if
+ * it has the form.  Not widened where a value would only now and then fit:
+ * double precision is no number, date no dateTime.
  *
  * Numbers go into jsonb as numeric, digit for digit.  No setting of a session is
  * of effect, but that a timestamp without time zone is read in TimeZone (iso.h).
@@ -106,6 +106,10 @@ dwf_sqltype_find(Oid oid, int32 typmod, DwfSqlType *type)
 	type->is_pinned = needs_pinning(type->oid);
 }
 
+/*
+ * By oid where the type is PostgreSQL's own; what users made is found by what
+ * it is made of.
+ */
 static DwfSqlKind
 find_kind(DwfSqlType *type)
 {
@@ -317,6 +321,11 @@ dwf_sqltype_form(const DwfSqlType *type, bool as_integer, Datum value,
 	elog(ERROR, "type %u is no scalar", type->oid);
 }
 
+/*
+ * A cast to JSON is the user's own code, hence the pinned settings; what it
+ * raises is his error.  What is out of a scalar has to be taken out of its
+ * jsonb.
+ */
 static void
 form_json(const DwfSqlType *type, Datum value, JsonbValue *out)
 {
@@ -359,6 +368,10 @@ get_integer(Oid oid, Datum value)
 	}
 }
 
+/*
+ * NULL, or why it has no place.  By numeric's own functions, since a float
+ * would lose digits; a fraction of zeros is none, and is not sent.
+ */
 static const char *
 form_numeric(Numeric value, bool as_integer, JsonbValue *out)
 {

@@ -125,6 +125,10 @@ tell_trigger(void *arg)
 			   RelationGetRelationName(data->tg_relation));
 }
 
+/*
+ * The grant is checked at each firing, the mapping when it is made.  A
+ * statement that changed no row starts nothing, not even with empty lists.
+ */
 static void
 enqueue_start(const TriggerData *data)
 {

@@ -174,6 +174,10 @@ check_triggers(ReturnSetInfo *result)
 			   "the triggers of the tables fire always" : wrong);
 }
 
+/*
+ * Else what the worker writes, as a replica, would pass it by.  A table that
+ * is gone is a fault of another check.
+ */
 static bool
 fires_always(const char *table, const char *name)
 {
@@ -211,6 +215,10 @@ check_version(ReturnSetInfo *result)
 							extension->version, DWF_VERSION));
 }
 
+/*
+ * The first reason for which nothing is sent is the one that is told; that of
+ * a pause only to who may read it.
+ */
 static void
 check_worker(ReturnSetInfo *result)
 {

@@ -22,8 +22,8 @@
 
 static int64_t *index_find(const DwfIndex *index, int64_t id);
 static size_t slot_of(const DwfIndex *index, int64_t id);
-static void index_add(DwfLanes *lanes, DwfIndex *index, int64_t *element);
-static void index_grow(DwfLanes *lanes, DwfIndex *index);
+static void index_add(DwfIndex *index, int64_t *element);
+static void index_make_room(DwfLanes *lanes, DwfIndex *index);
 static void index_remove(DwfIndex *index, int64_t id);
 static bool has_work(const DwfLane *lane, int64_t now);
 static bool may_go(const DwfLane *lane, int64_t now);
@@ -33,6 +33,7 @@ static void make_ready(DwfLanes *lanes, DwfLane *lane);
 static void end_ready(DwfLanes *lanes, DwfLane *lane);
 static void list_resting(DwfLanes *lanes, DwfLane *lane, bool rests);
 static void heap_add(DwfLanes *lanes, DwfLane *lane, int64_t wake_at);
+static void heap_grow(DwfLanes *lanes);
 static void heap_remove(DwfLanes *lanes, DwfLane *lane);
 static void heap_put(DwfLanes *lanes, int place, DwfLane *lane);
 static void heap_settle(DwfLanes *lanes, int place);
@@ -59,32 +60,34 @@ slot_of(const DwfIndex *index, int64_t id)
 	return (size_t) (hash >> 32) & (index->nslots - 1);
 }
 
+/* Where index_make_room() has been called. */
 static void
-index_add(DwfLanes *lanes, DwfIndex *index, int64_t *element)
+index_add(DwfIndex *index, int64_t *element)
 {
-	size_t		i;
+	size_t		i = slot_of(index, *element);
 
-	if (index->count * 2 >= index->nslots)
-		index_grow(lanes, index);
-	i = slot_of(index, *element);
 	while (index->slots[i] != NULL)
 		i = (i + 1) & (index->nslots - 1);
 	index->slots[i] = element;
 	index->count++;
 }
 
+/* Has changed nothing where there is no memory, so that alloc() raises. */
 static void
-index_grow(DwfLanes *lanes, DwfIndex *index)
+index_make_room(DwfLanes *lanes, DwfIndex *index)
 {
 	DwfIndex	old = *index;
+	size_t		nslots = old.nslots == 0 ? FIRST_SLOTS : old.nslots * 2;
 
-	index->nslots = old.nslots == 0 ? FIRST_SLOTS : old.nslots * 2;
-	index->slots = lanes->alloc(index->nslots * sizeof(*index->slots));
+	if (old.count * 2 < old.nslots)
+		return;
+	index->slots = lanes->alloc(nslots * sizeof(*index->slots));
+	index->nslots = nslots;
 	index->count = 0;
 	for (size_t i = 0; i < old.nslots; i++)
 	{
 		if (old.slots[i] != NULL)
-			index_add(lanes, index, old.slots[i]);
+			index_add(index, old.slots[i]);
 	}
 	if (old.slots != NULL)
 		lanes->release(old.slots);
@@ -130,20 +133,22 @@ dwf_lanes_get(DwfLanes *lanes, int64_t id)
 
 	if (lane != NULL)
 		return lane;
+	index_make_room(lanes, &lanes->roles);
+	index_make_room(lanes, &lanes->lanes);
 	role = (DwfRole *) index_find(&lanes->roles, role_id);
 	if (role == NULL)
 	{
 		role = lanes->alloc(sizeof(DwfRole));
 		role->id = role_id;
-		index_add(lanes, &lanes->roles, &role->id);
+		index_add(&lanes->roles, &role->id);
 	}
 	lane = lanes->alloc(sizeof(DwfLane));
 	lane->id = id;
 	lane->role = role;
 	lane->next_due = DWF_NEVER;
 	lane->cursor_due = lane->cursor_id = INT64_MIN;
+	index_add(&lanes->lanes, &lane->id);
 	role->nlanes++;
-	index_add(lanes, &lanes->lanes, &lane->id);
 	return lane;
 }
 
@@ -242,6 +247,10 @@ make_ready(DwfLanes *lanes, DwfLane *lane)
 	}
 }
 
+/*
+ * The turn goes on with the next; a role without a ready lane leaves the ring
+ * of roles, so that it is no empty turn.
+ */
 static void
 end_ready(DwfLanes *lanes, DwfLane *lane)
 {
@@ -291,6 +300,10 @@ dwf_lanes_next(const DwfLanes *lanes, int64_t now)
 
 /* ---- those that rest */
 
+/*
+ * A list of their own, since to ask whether all rest must not cost a look at
+ * all that wait.
+ */
 static void
 list_resting(DwfLanes *lanes, DwfLane *lane, bool rests)
 {
@@ -362,20 +375,26 @@ static void
 heap_add(DwfLanes *lanes, DwfLane *lane, int64_t wake_at)
 {
 	if (lanes->nheap == lanes->heap_size)
-	{
-		DwfLane   **old = lanes->heap;
-
-		lanes->heap_size = old == NULL ? FIRST_HEAP : lanes->heap_size * 2;
-		lanes->heap = lanes->alloc(lanes->heap_size * sizeof(*old));
-		if (old != NULL)
-		{
-			memcpy(lanes->heap, old, lanes->nheap * sizeof(*old));
-			lanes->release(old);
-		}
-	}
+		heap_grow(lanes);
 	lane->wake_at = wake_at;
 	heap_put(lanes, lanes->nheap++, lane);
 	heap_settle(lanes, lanes->nheap - 1);
+}
+
+/* As index_make_room(), where there is none. */
+static void
+heap_grow(DwfLanes *lanes)
+{
+	DwfLane   **old = lanes->heap;
+	int			size = old == NULL ? FIRST_HEAP : lanes->heap_size * 2;
+
+	lanes->heap = lanes->alloc(size * sizeof(*old));
+	lanes->heap_size = size;
+	if (old != NULL)
+	{
+		memcpy(lanes->heap, old, lanes->nheap * sizeof(*old));
+		lanes->release(old);
+	}
 }
 
 static void

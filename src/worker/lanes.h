@@ -74,7 +74,7 @@ typedef struct DwfIndex
 /* All zero but the first two: none is known. */
 typedef struct DwfLanes
 {
-	void	   *(*alloc) (size_t size); /* never NULL; zeroed */
+	void	   *(*alloc) (size_t size); /* zeroed; raises, but for NULL */
 	void		(*release) (void *pointer);
 
 	DwfIndex	lanes;

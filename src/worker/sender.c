@@ -14,20 +14,16 @@
 #include "base/shared.h"
 #include "base/testpoint.h"
 #include "base/text.h"
-#include "call/argument.h"
 #include "call/report.h"
-#include "queue/rate.h"
 #include "queue/verdict.h"
 #include "worker/sender.h"
+#include "worker/sender_state.h"
 
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-
 static void free_retired(DwfSender *sender);
-static int	room_in_flight(const DwfSender *sender, TimestampTz now);
-static void free_reply(void *arg);
 static void end_unsent(DwfSender *sender, DwfAttempt *attempt,
 					   DwfVerdict verdict, const char *error);
 static void finish(DwfSender *sender, DwfAttempt *attempt,
@@ -38,9 +34,11 @@ static void tell_rest(DwfSender *sender, const DwfAttempt *attempt);
 static void report_lost(const DwfExchange *exchange, void *arg);
 static int64 unix_now(void);
 
-void
-dwf_sender_open(DwfSender *sender)
+DwfSender *
+dwf_sender_open(void)
 {
+	DwfSender  *sender = MemoryContextAllocZero(TopMemoryContext,
+												sizeof(DwfSender));
 	const char *why;
 
 	sender->reopen = true;
@@ -57,6 +55,7 @@ dwf_sender_open(DwfSender *sender)
 					  NULL, NULL);
 	AddWaitEventToSet(sender->wait_set, WL_SOCKET_READABLE,
 					  dwf_http_fd(sender->engine), NULL, NULL);
+	return sender;
 }
 
 bool
@@ -130,100 +129,6 @@ free_retired(DwfSender *sender)
 		MemoryContextDelete(lfirst(cell));
 	list_free(sender->retired);
 	sender->retired = NIL;
-}
-
-/*
- * Room beside the rows in `sending`: what is in flight, and what has ended and
- * is not yet settled.
- */
-static int
-room_in_flight(const DwfSender *sender, TimestampTz now)
-{
-	int			room = dwf_rest_room(&sender->agenda.connection.pause, now,
-									 dwf_max_connections) -
-	sender->in_flight - list_length(sender->claimed);
-	ListCell   *cell;
-
-	foreach(cell, sender->ended)
-		room -= !((DwfAttempt *) lfirst(cell))->written;
-	return room;
-}
-
-int
-dwf_sender_room(DwfSender *sender, TimestampTz now)
-{
-	int			room;
-
-	if (!sender->is_open || dwf_sender_must_reopen(sender))
-		return 0;
-	room = room_in_flight(sender, now);
-	return room <= 0 ? 0 :
-		dwf_rate_room(&sender->rate, dwf_rate_limit, now, room);
-}
-
-TimestampTz
-dwf_sender_room_at(const DwfSender *sender, TimestampTz now)
-{
-	const DwfRest *pause = &sender->agenda.connection.pause;
-
-	if (!sender->is_open)
-		return DT_NOEND;
-	if (pause->pauses > 0 && now < pause->until)
-		return pause->until;
-	if (room_in_flight(sender, now) <= 0)
-		return DT_NOEND;
-	return now + dwf_rate_wait(&sender->rate, dwf_rate_limit);
-}
-
-/*
- * In the transaction of the claim.  Whoever cannot be sent at all ends at
- * once, when the claim has committed.
- */
-void
-dwf_sender_take(DwfSender *sender, const DwfClaim *claims, int count)
-{
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-	for (int i = 0; i < count; i++)
-	{
-		MemoryContext context = AllocSetContextCreate(TopMemoryContext,
-													  "domowf attempt",
-													  ALLOCSET_SMALL_SIZES);
-		DwfAttempt *attempt = MemoryContextAllocZero(context,
-													 sizeof(DwfAttempt));
-		Jsonb	   *request = claims[i].request;
-		MemoryContextCallback *callback =
-		MemoryContextAlloc(context, sizeof(MemoryContextCallback));
-
-		attempt->context = context;
-		attempt->claim = claims[i];
-		attempt->claim.request = MemoryContextAlloc(context, VARSIZE(request));
-		memcpy(attempt->claim.request, request, VARSIZE(request));
-		attempt->claim.lane_name = MemoryContextStrdup(context,
-													   claims[i].lane_name);
-
-		/* here and not later: encodings are converted in transactions only */
-		MemoryContextSwitchTo(context);
-		attempt->is_readable =
-			dwf_argument_read(attempt->claim.operation, attempt->claim.request,
-							  &attempt->request, &attempt->fault);
-		MemoryContextSwitchTo(TopMemoryContext);
-		attempt->result.id = claims[i].id;
-		attempt->result.claim = claims[i].claim;
-		attempt->result.operation = claims[i].operation;
-		callback->func = free_reply;
-		callback->arg = &attempt->reply;
-		MemoryContextRegisterResetCallback(context, callback);
-		sender->claimed = lappend(sender->claimed, attempt);
-	}
-	MemoryContextSwitchTo(old);
-	dwf_rate_take(&sender->rate, dwf_rate_limit, count);
-}
-
-static void
-free_reply(void *arg)
-{
-	dwf_domo_free_reply(arg);
 }
 
 void

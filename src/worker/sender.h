@@ -1,73 +1,32 @@
 /*
  * sender.h
- *	  The worker's attempts: from a claim to a result that can be written.
+ *	  The worker's attempts: from what is due to a result that can be written.
+ *
+ * What a sender consists of is known to its own files alone (sender_state.h).
  */
 #ifndef DWF_SENDER_H
 #define DWF_SENDER_H
 
+#include "base/news.h"
 #include "base/shared.h"
-#include "call/connection.h"
-#include "http/http.h"
-#include "queue/rate.h"
-#include "queue/request.h"
-#include "queue/rest.h"
-#include "worker/agenda.h"
 
-#include "nodes/pg_list.h"
-#include "storage/latch.h"
+typedef struct DwfSender DwfSender;
 
-/*
- * One attempt.  It and all it points to live in its own memory context.
- *
- *		claimed --commit--> in flight --reply--> ended --settled--> freed
- *		   |										^
- *		   +-- the claim was rolled back: freed		|
- *		   +-- it cannot be sent -------------------+
- */
-typedef struct DwfAttempt
-{
-	MemoryContext context;
-	DwfClaim	claim;
-	const DwfConnection *connection;	/* on which it was sent */
-	TimestampTz sent_at;
-	DwfRequest	request;
-	bool		is_readable;	/* else: why not */
-	DwfFault	fault;
-	DwfReply	reply;			/* malloc's; freed with the context */
-	DwfResult	result;
-	int			tries;			/* failed settlements */
-	TimestampTz write_at;		/* not written before this */
-	bool		written;		/* in the transaction under way */
-} DwfAttempt;
+/* Makes it, with its engine and what waits for that.  Once in a process. */
+extern DwfSender *dwf_sender_open(void);
 
-typedef struct DwfSender
-{
-	DwfEngine  *engine;
-	struct WaitEventSet *wait_set;
+/* Has it look for what is due, `now` or when it has not done so for a while. */
+extern void dwf_sender_look_again(DwfSender *sender, bool now);
 
-	DwfConnection *connection;	/* in a context of its own; NULL: none */
-	MemoryContext connection_context;
-	List	   *retired;		/* contexts of earlier ones, still in use */
-	bool		is_open;		/* the connection can be used */
-	bool		reopen;			/* try again to open it */
-	TimestampTz opened_for;		/* PgReloadTime when it was opened */
+/* Takes note of what was committed. */
+extern void dwf_sender_take_news(DwfSender *sender, const DwfNews *news,
+								 TimestampTz now);
 
-	DwfAgenda	agenda;			/* what is due, and what rests */
-	DwfRate		rate;
+/* When there may be a request to send; the past where there may be one now. */
+extern TimestampTz dwf_sender_due_at(const DwfSender *sender, TimestampTz now);
 
-	List	   *claimed;		/* of DwfAttempt, each in one of these */
-	List	   *ended;
-	int			in_flight;
-
-	int64		sent;			/* counts for the worker view */
-	int64		failed;
-	char		pause_reason[256];
-	char		rest_reason[256];	/* of the lane that failed last */
-	char		last_error[512];
-} DwfSender;
-
-/* Makes the engine and what waits for it.  Once in a process. */
-extern void dwf_sender_open(DwfSender *sender);
+/* Ends every pause of its lanes and of the connection. */
+extern void dwf_sender_resume(DwfSender *sender, TimestampTz now);
 
 /* Whether the connection is to be opened (again), and can be. */
 extern bool dwf_sender_must_reopen(const DwfSender *sender);
@@ -84,13 +43,15 @@ extern void dwf_sender_reopen(DwfSender *sender);
  */
 extern int	dwf_sender_room(DwfSender *sender, TimestampTz now);
 
-/* Takes claims over, to be sent when their transaction has committed. */
-extern void dwf_sender_take(DwfSender *sender, const DwfClaim *claims,
-							int count);
+/*
+ * In a transaction: claims for `owner` what is due, as much as there is room
+ * for, to be sent when that has committed.  How many wait for that.
+ */
+extern void dwf_sender_claim(DwfSender *sender, int64 owner, TimestampTz now);
+extern int	dwf_sender_claimed(const DwfSender *sender);
 
-/* A result whose writing failed before and may be tried again; NULL: none. */
-extern DwfAttempt *dwf_sender_find_failed(const DwfSender *sender,
-										  TimestampTz now);
+/* Whether the writing of a result has failed and may be tried again. */
+extern bool dwf_sender_has_failed(const DwfSender *sender, TimestampTz now);
 
 /*
  * Whether there are results that have not been tried to be written; these, in a
@@ -102,7 +63,7 @@ extern TimestampTz dwf_sender_write_at(const DwfSender *sender);
 
 /*
  * In a transaction: settles what has ended and not been tried to be written, as
- * what `owner` has claimed; or what dwf_sender_find_failed() finds, alone.
+ * what `owner` has claimed; or one whose writing has failed, alone.
  */
 extern void dwf_sender_write_fresh(DwfSender *sender, int64 owner,
 								   TimestampTz now);
@@ -117,7 +78,7 @@ extern void dwf_sender_write_at_once(DwfSender *sender);
  * claims.  What was aborted is written again at growing intervals, short ones
  * where it only met somebody's lock.
  */
-extern void dwf_sender_committed(DwfSender *sender);
+extern void dwf_sender_committed(DwfSender *sender, TimestampTz now);
 extern void dwf_sender_aborted(DwfSender *sender, TimestampTz now,
 							   bool locked_out);
 

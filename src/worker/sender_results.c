@@ -11,6 +11,7 @@
 #include "base/testpoint.h"
 #include "queue/settlement.h"
 #include "worker/sender.h"
+#include "worker/sender_state.h"
 
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -19,10 +20,18 @@
 #define MAX_WRITE_WAIT	60000
 #define MAX_LOCK_WAIT	5000
 
+static DwfAttempt *find_failed(const DwfSender *sender, TimestampTz now);
 static void settle(DwfSettlement *settlement, DwfAttempt *attempt);
 
-DwfAttempt *
-dwf_sender_find_failed(const DwfSender *sender, TimestampTz now)
+bool
+dwf_sender_has_failed(const DwfSender *sender, TimestampTz now)
+{
+	return find_failed(sender, now) != NULL;
+}
+
+/* A result whose writing failed before and may be tried again; NULL: none. */
+static DwfAttempt *
+find_failed(const DwfSender *sender, TimestampTz now)
 {
 	ListCell   *cell;
 
@@ -50,10 +59,11 @@ dwf_sender_has_fresh(const DwfSender *sender)
 }
 
 void
-dwf_sender_committed(DwfSender *sender)
+dwf_sender_committed(DwfSender *sender, TimestampTz now)
 {
 	ListCell   *cell;
 
+	dwf_agenda_committed(&sender->agenda, now);
 	foreach(cell, sender->ended)
 	{
 		DwfAttempt *attempt = lfirst(cell);
@@ -72,6 +82,7 @@ dwf_sender_aborted(DwfSender *sender, TimestampTz now, bool locked_out)
 	ListCell   *cell;
 	int			together = 0;
 
+	dwf_agenda_aborted(&sender->agenda, now);
 	foreach(cell, sender->claimed)
 		MemoryContextDelete(((DwfAttempt *) lfirst(cell))->context);
 	list_free(sender->claimed);
@@ -120,7 +131,7 @@ dwf_sender_write_failed(DwfSender *sender, int64 owner, TimestampTz now)
 	DwfSettlement settlement;
 
 	dwf_settlement_begin(&settlement, owner, now);
-	settle(&settlement, dwf_sender_find_failed(sender, now));
+	settle(&settlement, find_failed(sender, now));
 	dwf_settlement_end(&settlement);
 }
 

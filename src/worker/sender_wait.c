@@ -6,6 +6,7 @@
 
 #include "base/compat.h"
 #include "worker/sender.h"
+#include "worker/sender_state.h"
 
 #include "storage/latch.h"
 

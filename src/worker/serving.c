@@ -134,7 +134,7 @@ dwf_serving_hold_back(DwfSender *sender)
 	if (!PostmasterIsAlive() || (ProcDiePending && !dwf_drain_is_over()))
 		proc_exit(1);
 	CHECK_FOR_INTERRUPTS();
-	if (sender->claimed == NIL)
+	if (dwf_sender_claimed(sender) == 0)
 		return false;
 	if (dwf_drain_is_under_way())
 		dwf_sender_hold_back(sender,
@@ -144,11 +144,11 @@ dwf_serving_hold_back(DwfSender *sender)
 		if (dwf_worker_status_may_say("held back"))
 			ereport(LOG,
 					(errmsg("domowf: %d requests are claimed again before they are sent, because the wait for a synchronous standby has ended early",
-							list_length(sender->claimed))));
+							dwf_sender_claimed(sender))));
 		dwf_sender_hold_back(sender,
 							 "it was not sent, because its claim was not known to be on a synchronous standby");
 	}
-	return sender->claimed == NIL;
+	return dwf_sender_claimed(sender) == 0;
 }
 
 /*

@@ -36,7 +36,6 @@
 #include "base/roster.h"
 #include "base/shared.h"
 #include "base/testpoint.h"
-#include "queue/claim.h"
 #include "queue/pause.h"
 #include "queue/recount.h"
 #include "queue/upkeep.h"
@@ -73,7 +72,7 @@ typedef struct Worker
 	int64		owner;			/* random: guards settlements */
 	Oid			queue;			/* the table that it serves */
 	bool		has_orphans;	/* of dead workers, not yet recovered */
-	DwfSender	sender;			/* engine, connection, attempts in flight */
+	DwfSender  *sender;			/* engine, connection, attempts in flight */
 
 	bool		read_state;		/* look into domowf.state again */
 	bool		told;			/* by domowf_pause() or domowf_resume() */
@@ -111,7 +110,6 @@ static void note_failure(Worker *worker);
 static void write_all(Worker *worker);
 static void write_one(Worker *worker);
 static void read_state(Worker *worker);
-static void claim(Worker *worker, TimestampTz now);
 static void look_after(Worker *worker);
 static void look_at_order_keys(Worker *worker, TimestampTz now);
 static void watch(Worker *worker);
@@ -132,7 +130,7 @@ domowf_worker_main(Datum arg)
 	pg_strong_random(&worker->owner, sizeof(worker->owner));
 	worker->read_state = worker->has_news = true;
 	dwf_watch_begin();
-	dwf_sender_open(&worker->sender);
+	worker->sender = dwf_sender_open();
 
 	if (!in_transaction(recover, worker))
 		proc_exit(1);			/* the launcher starts another one */
@@ -143,8 +141,8 @@ domowf_worker_main(Datum arg)
 	{
 		take_interrupts(worker);
 		write_turn(worker);
-		dwf_sender_send(&worker->sender);
-		dwf_sender_harvest(&worker->sender, worker->has_news);
+		dwf_sender_send(worker->sender);
+		dwf_sender_harvest(worker->sender, worker->has_news);
 		look_after(worker);
 		publish(worker);
 		leave_dormant(worker);
@@ -184,9 +182,9 @@ take_interrupts(Worker *worker)
 		worker->next_care = 0;	/* poll_interval may be shorter now */
 	}
 	worker->drains = dwf_drain_look();
-	if (worker->leaves && dwf_sender_is_idle(&worker->sender))
+	if (worker->leaves && dwf_sender_is_idle(worker->sender))
 		proc_exit(0);
-	if (worker->drains && (dwf_sender_is_idle(&worker->sender) || dwf_drain_is_over()))
+	if (worker->drains && (dwf_sender_is_idle(worker->sender) || dwf_drain_is_over()))
 		leave(worker);
 	take_wakeup(worker);
 }
@@ -201,19 +199,19 @@ leave(Worker *worker)
 {
 	dwf_drain_begin_last();
 	worker->is_last = true;
-	if (dwf_sender_has_fresh(&worker->sender))
+	if (dwf_sender_has_fresh(worker->sender))
 	{
 		if (in_transaction(write_all, worker))
-			dwf_sender_committed(&worker->sender);
+			dwf_sender_committed(worker->sender, GetCurrentTimestamp());
 		else
-			dwf_sender_aborted(&worker->sender, GetCurrentTimestamp(),
+			dwf_sender_aborted(worker->sender, GetCurrentTimestamp(),
 							   worker->locked_out);
 	}
-	dwf_sender_write_at_once(&worker->sender);
-	while (dwf_sender_find_failed(&worker->sender, GetCurrentTimestamp()) != NULL &&
+	dwf_sender_write_at_once(worker->sender);
+	while (dwf_sender_has_failed(worker->sender, GetCurrentTimestamp()) &&
 		   in_transaction(write_one, worker))
-		dwf_sender_committed(&worker->sender);
-	dwf_sender_report_lost(&worker->sender, "its worker ended");
+		dwf_sender_committed(worker->sender, GetCurrentTimestamp());
+	dwf_sender_report_lost(worker->sender, "its worker ended");
 	dwf_drain_leave();
 }
 
@@ -227,12 +225,11 @@ take_wakeup(Worker *worker)
 	if (dwf_shared_take_earliest() == DT_NOBEGIN)
 	{
 		worker->read_state = worker->told = true;
-		dwf_agenda_look_again(&worker->sender.agenda, true);
+		dwf_sender_look_again(worker->sender, true);
 	}
 	if (dwf_shared_take_news(&news))
 	{
-		dwf_agenda_take_news(&worker->sender.agenda, &news,
-							 GetCurrentTimestamp());
+		dwf_sender_take_news(worker->sender, &news, GetCurrentTimestamp());
 		dwf_watch_take_news(&news);
 	}
 }
@@ -243,13 +240,13 @@ has_to_write(Worker *worker, TimestampTz now)
 {
 	if (now < worker->write_again)
 		return false;
-	if (worker->read_state || dwf_sender_has_fresh(&worker->sender) ||
-		dwf_sender_must_reopen(&worker->sender))
+	if (worker->read_state || dwf_sender_has_fresh(worker->sender) ||
+		dwf_sender_must_reopen(worker->sender))
 		return true;
 	if (worker->paused || worker->drains || now < worker->claim_again ||
-		dwf_sender_room(&worker->sender, now) <= 0)
+		dwf_sender_room(worker->sender, now) <= 0)
 		return false;
-	return dwf_agenda_next(&worker->sender.agenda, now) <= now;
+	return dwf_sender_due_at(worker->sender, now) <= now;
 }
 
 /*
@@ -262,28 +259,26 @@ write_turn(Worker *worker)
 	TimestampTz now = GetCurrentTimestamp();
 
 	while (now >= worker->write_again &&
-		   dwf_sender_find_failed(&worker->sender, now) != NULL)
+		   dwf_sender_has_failed(worker->sender, now))
 	{
 		if (!in_transaction(write_one, worker))
-			dwf_sender_aborted(&worker->sender, now, worker->locked_out);
+			dwf_sender_aborted(worker->sender, now, worker->locked_out);
 		else
-			dwf_sender_committed(&worker->sender);
+			dwf_sender_committed(worker->sender, now);
 		take_interrupts(worker);
 	}
 	if (!has_to_write(worker, now))
 		return;
 	if (in_transaction(write_all, worker))
 	{
-		dwf_sender_committed(&worker->sender);
-		dwf_agenda_committed(&worker->sender.agenda, now);
-		if (dwf_serving_hold_back(&worker->sender))
+		dwf_sender_committed(worker->sender, now);
+		if (dwf_serving_hold_back(worker->sender))
 			worker->claim_again = TimestampTzPlusMilliseconds(now,
 															  HELD_BACK_WAIT);
 	}
 	else
 	{
-		dwf_sender_aborted(&worker->sender, now, worker->locked_out);
-		dwf_agenda_aborted(&worker->sender.agenda, now);
+		dwf_sender_aborted(worker->sender, now, worker->locked_out);
 		worker->claim_again = TimestampTzPlusMilliseconds(now, 1000);
 	}
 }
@@ -305,7 +300,7 @@ in_transaction(void (*work) (Worker *), Worker *worker)
 		int			settings;
 
 		StartTransactionCommand();
-		dwf_serving_look(worker->queue, &worker->sender, worker->fault,
+		dwf_serving_look(worker->queue, worker->sender, worker->fault,
 						 sizeof(worker->fault));
 		dwf_owner_become(&scope);
 		settings = NewGUCNestLevel();
@@ -326,7 +321,7 @@ in_transaction(void (*work) (Worker *), Worker *worker)
 	{
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(context);
-		dwf_sender_note_error(&worker->sender);
+		dwf_sender_note_error(worker->sender);
 		note_failure(worker);
 		AbortCurrentTransaction();
 		FlushErrorState();
@@ -370,20 +365,20 @@ write_all(Worker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	dwf_sender_reopen(&worker->sender);
+	dwf_sender_reopen(worker->sender);
 	if (worker->read_state)
 		read_state(worker);
-	if (dwf_sender_has_fresh(&worker->sender))
-		dwf_sender_write_fresh(&worker->sender, worker->owner, now);
+	if (dwf_sender_has_fresh(worker->sender))
+		dwf_sender_write_fresh(worker->sender, worker->owner, now);
 	if (!worker->paused && !worker->drains && now >= worker->claim_again)
-		claim(worker, now);
+		dwf_sender_claim(worker->sender, worker->owner, now);
 }
 
 /* The writing after a failure: one result, and nothing else. */
 static void
 write_one(Worker *worker)
 {
-	dwf_sender_write_failed(&worker->sender, worker->owner,
+	dwf_sender_write_failed(worker->sender, worker->owner,
 							GetCurrentTimestamp());
 }
 
@@ -400,27 +395,8 @@ read_state(Worker *worker)
 
 	/* domowf_resume() ends every automatic pause, too */
 	if (worker->told && !worker->paused)
-		dwf_agenda_resume(&worker->sender.agenda, GetCurrentTimestamp());
+		dwf_sender_resume(worker->sender, GetCurrentTimestamp());
 	worker->told = false;
-}
-
-/* Claims what is due, as much as there is room for. */
-static void
-claim(Worker *worker, TimestampTz now)
-{
-	DwfAgenda  *agenda = &worker->sender.agenda;
-	int			room = dwf_sender_room(&worker->sender, now);
-	DwfClaim   *claims;
-	int			count;
-
-	if (room <= 0)
-		return;
-	dwf_agenda_take(agenda, now, room);
-	if (agenda->npicks == 0)
-		return;
-	count = dwf_claim_requests(agenda->picks, agenda->npicks, worker->owner, now,
-							   &claims);
-	dwf_sender_take(&worker->sender, claims, count);
 }
 
 /*
@@ -443,8 +419,8 @@ look_after(Worker *worker)
 	worker->next_care = TimestampTzPlusMilliseconds(now, dwf_poll_interval);
 	dwf_extension_look_again();
 	(void) in_transaction(look_after_all, worker);
-	dwf_sender_try_again(&worker->sender);
-	dwf_agenda_look_again(&worker->sender.agenda, false);
+	dwf_sender_try_again(worker->sender);
+	dwf_sender_look_again(worker->sender, false);
 	worker->read_state = true;
 }
 
@@ -495,7 +471,7 @@ look_after_all(Worker *worker)
 static void
 publish(Worker *worker)
 {
-	dwf_worker_status_publish(&worker->sender,
+	dwf_worker_status_publish(worker->sender,
 							  worker->fault[0] != '\0' ? worker->fault :
 							  worker->paused ? worker->pause_reason : NULL);
 }
@@ -516,7 +492,7 @@ leave_dormant(Worker *worker)
 		worker->fault_until =
 			TimestampTzPlusMilliseconds(now, DWF_TESTNUMBER("fault-patience",
 															FAULT_PATIENCE));
-	if (!dwf_sender_is_idle(&worker->sender))
+	if (!dwf_sender_is_idle(worker->sender))
 		return;
 	if (worker->fault_until != 0 && now >= worker->fault_until)
 		proc_exit(0);
@@ -535,15 +511,15 @@ wait_for_work(Worker *worker)
 	TimestampTz now = GetCurrentTimestamp();
 
 	worker->has_news = has_to_write(worker, now) ||
-		(worker->drains && dwf_sender_is_idle(&worker->sender)) ||
-		dwf_sender_wait(&worker->sender, find_timeout(worker, now));
+		(worker->drains && dwf_sender_is_idle(worker->sender)) ||
+		dwf_sender_wait(worker->sender, find_timeout(worker, now));
 }
 
 /* Milliseconds until something is to be done; -1: nothing is, of itself. */
 static long
 find_timeout(const Worker *worker, TimestampTz now)
 {
-	const DwfSender *sender = &worker->sender;
+	const DwfSender *sender = worker->sender;
 	long		timeout = dwf_sender_timeout_ms(sender);
 
 	sooner(&timeout, now, Max(dwf_sender_write_at(sender),
@@ -555,7 +531,7 @@ find_timeout(const Worker *worker, TimestampTz now)
 		sooner(&timeout, now, worker->next_watch);
 	if (!worker->paused)
 	{
-		TimestampTz due = Max(dwf_agenda_next(&sender->agenda, now),
+		TimestampTz due = Max(dwf_sender_due_at(sender, now),
 							  Max(worker->claim_again, worker->write_again));
 
 		sooner(&timeout, now, Max(due, dwf_sender_room_at(sender, now)));

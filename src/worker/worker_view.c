@@ -171,6 +171,10 @@ check_columns(TupleDesc desc)
 	}
 }
 
+/*
+ * A pid, a time or a text that is none is NULL.  The texts are for those who
+ * may see requests.
+ */
 static void
 fill(TupleTableSlot *slot, const DwfWorkerStatus *status)
 {

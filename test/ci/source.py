@@ -61,6 +61,21 @@ def calls(text, code, names):
         yield match.start(), match[1], text[match.end():at - 1]
 
 
+def functions(text):
+    """(line, length) of each function, from its name to its last brace."""
+    lines = code_only(text).split("\n")
+    start = None
+    for number, line in enumerate(lines, 1):
+        # in this layout nothing but functions and types has a brace there
+        if re.match(r"\w+\s*\(", line):
+            start = number
+        elif line.rstrip() == "}" and start:
+            yield start, number - start + 1
+            start = None
+        elif re.match(r"typedef|struct|enum|union|static const|\};", line):
+            start = None
+
+
 def line_of(text, offset):
     return text.count("\n", 0, offset) + 1
 

@@ -9,6 +9,8 @@
 #include "../../src/queue/rest.c"
 #include "../../src/worker/lanes.c"
 
+#include <setjmp.h>
+
 #include "tap.h"
 
 #define NOW		INT64_C(1000000)
@@ -18,9 +20,15 @@
 
 static size_t allocated;
 
+/* So many times there is memory to grow, then once there is not; -1: always. */
+static int	grants = -1;
+static jmp_buf no_memory;
+
 static void *
 allocate(size_t size)
 {
+	if (size > sizeof(DwfLane) && grants >= 0 && grants-- == 0)
+		longjmp(no_memory, 1);
 	allocated++;
 	return calloc(1, size);
 }
@@ -357,6 +365,36 @@ test_many(void)
 	close_lanes(&lanes);
 }
 
+/*
+ * Where there is no memory to grow, the worker's transaction fails, and it goes
+ * on with what it has.  A sanitizer sees what is written past the end.
+ */
+static void
+test_no_memory(void)
+{
+	DwfLanes	lanes;
+	volatile int failures = 0;
+
+	open_lanes(&lanes);
+	for (volatile int i = 0; i < 1000; i++)
+	{
+		/* each growth fails once, and is tried again */
+		grants = 0;
+		if (setjmp(no_memory) != 0)
+		{
+			failures++;
+			grants = 1;
+		}
+		set_due(&lanes, LANE(1 + i, 1), NOW + 1000 - i);
+	}
+	grants = -1;
+	ok(failures > 15, "to grow fails");
+	is_int(lanes.lanes.count, 1000, "... and nothing is lost by it");
+	is_int(lanes.nheap, 1000, "... nor waits twice");
+	is_int(dwf_lanes_next(&lanes, NOW), NOW + 1, "... nor in the wrong order");
+	close_lanes(&lanes);
+}
+
 int
 main(void)
 {
@@ -365,5 +403,6 @@ main(void)
 	test_rest();
 	test_by_chance();
 	test_many();
+	test_no_memory();
 	return done_testing();
 }
