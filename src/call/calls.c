@@ -198,7 +198,7 @@ call_for_instance(FunctionCallInfo fcinfo, const DwfRequest *request,
 
 	dwf_connection_open(&connection);
 	call.type = find_result(fcinfo);
-	dwf_log_open(&call.log);
+	dwf_log_open(&call.log, 1);
 	dwf_call_run(&connection, request, NULL, 1, 1, settle_instance, &call);
 	dwf_log_close(&call.log);
 	return HeapTupleGetDatum(call.tuple);
@@ -247,7 +247,7 @@ settle_instance(void *arg, int index, const DwfExchange *exchange,
 										 exchange->body_len);
 		call->tuple = dwf_instance_form(call->type, &reply->instance,
 										response);
-		dwf_log_call(&call->log, call->request, call->jsonb, &reply->instance,
+		dwf_log_call(&call->log, 0, call->request, call->jsonb, &reply->instance,
 					 exchange->http_status, response);
 		return;
 	}
@@ -325,7 +325,7 @@ call_for_permissions(FunctionCallInfo fcinfo, const DwfRequest *request,
 				 errmsg("permission \"%s\" is none that Domo documents", name),
 				 errdetail("It is sent all the same.")));
 	}
-	dwf_log_open(&call.log);
+	dwf_log_open(&call.log, 1);
 	dwf_call_run(&connection, request, NULL, 1, 1, settle_permissions,
 				 &call);
 	dwf_log_close(&call.log);
@@ -359,7 +359,7 @@ settle_permissions(void *arg, int index, const DwfExchange *exchange,
 
 	if (reply->outcome == DWF_DONE)
 	{
-		dwf_log_call(&call->log, call->request, call->jsonb, &reply->instance,
+		dwf_log_call(&call->log, 0, call->request, call->jsonb, &reply->instance,
 					 exchange->http_status,
 					 dwf_instance_response(reply->root, exchange->body,
 										   exchange->body_len));

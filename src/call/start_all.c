@@ -104,7 +104,7 @@ domowf_start_all(PG_FUNCTION_ARGS)
 	emit_rows(&all);
 	if (all.count > 0)
 	{
-		dwf_log_open(&all.log);
+		dwf_log_open(&all.log, all.count);
 		dwf_call_run(&connection, all.requests, all.numbers, all.count,
 					 max_parallel, settle_start, &all);
 		dwf_log_close(&all.log);
@@ -217,7 +217,7 @@ settle_start(void *arg, int index, const DwfExchange *exchange,
 										 exchange->body_len);
 		instance = dwf_instance_form(&all->type, &reply->instance,
 									 response);
-		dwf_log_call(&all->log, &all->requests[index], all->jsonbs[index],
+		dwf_log_call(&all->log, index, &all->requests[index], all->jsonbs[index],
 					 &reply->instance, exchange->http_status, response);
 		MemoryContextSwitchTo(old);
 		row->instance = heap_copytuple(instance);

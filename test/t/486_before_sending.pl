@@ -107,6 +107,53 @@ $session->value('ALTER TYPE domowf_permission RENAME ATTRIBUTE name TO n');
 refused($permissions, qr/column "name"/, 'set_permissions without a column');
 $session->value('ALTER TYPE domowf_permission RENAME ATTRIBUTE n TO name');
 
+# ---- ids that the log has already, or somebody has just put in
+
+delete $calls{'start in FROM'};
+$calls{permissions} = $permissions;
+foreach my $call (sort keys %calls)
+{
+	my $highest = $session->value('SELECT max(id) FROM domowf.log');
+
+	$session->value(q{SELECT setval('domowf.request_id', 1, false)});
+	works($calls{$call}, "$call after setval()");
+	cmp_ok($session->value('SELECT max(id) FROM domowf.log'), '>', $highest,
+		'... and has an id of its own');
+}
+my $other = Domowf->session($node);
+my $next = $session->value('SELECT last_value + 1 FROM domowf.request_id');
+$other->value("BEGIN; INSERT INTO domowf.log SELECT (jsonb_populate_record(l,
+	jsonb_build_object('id', $next))).* FROM domowf.log l LIMIT 1");
+works($calls{start}, 'a start whose id is in an open transaction');
+$other->value('ROLLBACK');
+$session->value(q{INSERT INTO domowf.workflow (name, model_id, version, message_name)
+	VALUES ('it', 'model', '1.0.0', 'Start it')});
+my $request = $session->value(q{SELECT domowf_enqueue('it')});
+$session->value("SELECT setval('domowf.request_id', $request, false)");
+works($calls{start}, 'a start whose id a request has');
+is( $session->value("SELECT count(*) FROM domowf.log WHERE id = $request"),
+	0, '... leaves it to that one');
+
+# two that only look for ids do not depend on each other
+$_->value('BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT count(*) FROM domowf.workflow')
+  foreach $session, $other;
+$_->value($calls{start}) foreach $session, $other;
+is($_->run('COMMIT')->{sqlstate}, '', 'serializable transactions with calls commit')
+  foreach $session, $other;
+
+# ---- an index of somebody's on the log
+
+$session->value(q{DELETE FROM domowf.log WHERE operation = 'cancel';
+	CREATE UNIQUE INDEX mine ON domowf.log (instance_id) WHERE operation = 'cancel'});
+$session->value($calls{cancel});
+$got = $session->run($calls{cancel});
+is($got->{sqlstate}, '', 'a call that the log refuses succeeds all the same');
+like($got->{warnings}[0]{message}, qr/is not in domowf\.log: duplicate key/, '... with a warning');
+$got = $session->run(
+	"BEGIN; SELECT 1; $calls{cancel}; SAVEPOINT s; $calls{start}; COMMIT");
+is($got->{sqlstate}, '', '... in a transaction of more, too');
+$session->value('DROP INDEX domowf.mine');
+
 # ---- SQL that is newer than the library
 
 $session->value(q{ALTER EXTENSION domowf UPDATE TO '1.2'});
