@@ -96,6 +96,41 @@ dwf_sequence_next(Oid sequence)
 	return value;
 }
 
+bool
+dwf_sequence_raise(Oid sequence, int64 value)
+{
+	FormData_pg_sequence definition;
+	Place		place;
+	int64		next;
+	bool		raises;
+
+	open_place(&place, sequence);
+	read_definition(sequence, &definition);
+	if (RelationNeedsWAL(place.rel))
+		(void) GetTopTransactionId();
+
+	LockBuffer(place.buffer, BUFFER_LOCK_EXCLUSIVE);
+	next = place.data->last_value;
+	if (place.data->is_called && steps_left(&definition, next) > 0)
+		next += definition.seqincrement;
+	raises = definition.seqincrement > 0 && next <= value &&
+		value <= definition.seqmax - definition.seqincrement;
+	if (raises)
+	{
+		START_CRIT_SECTION();
+		MarkBufferDirty(place.buffer);
+		place.data->last_value = value;
+		place.data->is_called = true;
+		place.data->log_cnt = 0;
+		if (RelationNeedsWAL(place.rel))
+			log_value(&place, value);
+		END_CRIT_SECTION();
+	}
+	UnlockReleaseBuffer(place.buffer);
+	relation_close(place.rel, NoLock);
+	return raises;
+}
+
 /*
  * Opens the sequence, locked until the transaction ends as any other use of it
  * is, and pins its page; LockBuffer() is left to the caller, since a look into

@@ -13,4 +13,11 @@
  */
 extern int64 dwf_sequence_next(Oid sequence);
 
+/*
+ * Sees to it that no value up to this one comes any more, as setval() does.
+ * Returns whether one would have.  Leaves a sequence alone that counts down, or
+ * would have none left.
+ */
+extern bool dwf_sequence_raise(Oid sequence, int64 value);
+
 #endif							/* DWF_SEQUENCE_H */

@@ -50,6 +50,7 @@ static void act_as_owner(const DwfTable *table, Caller *caller);
 static void act_as_caller(const Caller *caller);
 static void store_row(DwfTable *table, TupleTableSlot *others);
 static void insert_appended(DwfTable *table);
+static bool holds_long(const DwfTable *table, const IndexInfo * index);
 static bool take_conflicting(DwfTable *table, ItemPointer tid);
 static TM_Result lock_found(DwfTable *table, LockTupleMode mode,
 							LockWaitPolicy policy);
@@ -275,6 +276,45 @@ dwf_table_insert(DwfTable *table, bool checked)
 										  table->estate, false, NULL));
 	act_as_caller(&caller);
 	dwf_table_clear(table);
+}
+
+bool
+dwf_table_may_refuse(const DwfTable *table)
+{
+	for (int i = 0; i < table->target->ri_NumIndices; i++)
+	{
+		const		IndexInfo *index = table->target->ri_IndexRelationInfo[i];
+
+		if (index->ii_Expressions != NIL || index->ii_Predicate != NIL ||
+			index->ii_ExclusionOps != NULL)
+			return true;
+		if (index->ii_NumIndexKeyAttrs == 1 &&
+			index->ii_IndexAttrNumbers[0] == table->places[0] + 1)
+			continue;
+		if (index->ii_Unique || holds_long(table, index))
+			return true;
+	}
+	return false;
+}
+
+/* Whether the row at hand has a value of any length for an index. */
+static bool
+holds_long(const DwfTable *table, const IndexInfo * index)
+{
+	TupleDesc	desc = RelationGetDescr(table->rel);
+
+	for (int i = 0; i < table->ncolumns; i++)
+	{
+		if (table->nulls[i] || table->places[i] < 0 ||
+			TupleDescAttr(desc, table->places[i])->attlen != -1)
+			continue;
+		for (int j = 0; j < index->ii_NumIndexAttrs; j++)
+		{
+			if (index->ii_IndexAttrNumbers[j] == table->places[i] + 1)
+				return true;
+		}
+	}
+	return false;
 }
 
 void

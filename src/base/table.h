@@ -85,6 +85,12 @@ extern void dwf_table_insert(DwfTable *table, bool checked);
 extern void dwf_table_append(DwfTable *table);
 
 /*
+ * Whether an index could refuse the row at hand for what it holds, its first
+ * column aside: one that somebody has added.
+ */
+extern bool dwf_table_may_refuse(const DwfTable *table);
+
+/*
  * As dwf_table_insert() unless a unique index has a row like it: then returns
  * false with that one at hand.  Waits for whoever has inserted it and has not
  * ended.  Raises 40001 where the transaction's snapshot cannot see it.
@@ -97,6 +103,14 @@ extern bool dwf_table_insert_new(DwfTable *table);
  * by this transaction, before the first look since the table was opened.
  */
 extern bool dwf_table_find(DwfTable *table, int column, Datum value);
+
+/*
+ * Whether some row has this bigint in a column that an index begins with, and
+ * the highest that one has (false: none); rows count that somebody has not yet
+ * committed, and what is at hand stays.
+ */
+extern bool dwf_table_holds(DwfTable *table, int column, int64 value);
+extern bool dwf_table_highest(DwfTable *table, int column, int64 *value);
 
 /*
  * The same for two columns, both texts or bigints: takes the first row in the

@@ -25,6 +25,10 @@
 /* Columns that a scan may ask an index to begin with. */
 #define MAX_SCANNED	4
 
+static Relation find_index(const DwfTable *table, const int *columns,
+						   int ncolumns);
+static bool look_dirty(DwfTable *table, int column, const int64 *value,
+					   int64 *found);
 static void start_reading(DwfTable *table);
 static void start_scan(DwfTable *table, const int *columns, int ncolumns,
 					   int nkeys);
@@ -41,6 +45,53 @@ dwf_table_find(DwfTable *table, int column, Datum value)
 	equal_key(table, &key, 1, column, value);
 	index_rescan(table->scan, &key, 1, NULL, 0);
 	return dwf_table_next(table);
+}
+
+/*
+ * With a dirty snapshot: whoever has put in a row and not yet committed has it,
+ * and a serializable transaction that only looks for an id does not depend on
+ * all others which write one.
+ */
+static bool
+look_dirty(DwfTable *table, int column, const int64 *value, int64 *found)
+{
+	int			place = column;
+	SnapshotData dirty;
+	ScanKeyData key;
+	TupleTableSlot *slot = table_slot_create(table->rel, NULL);
+	IndexScanDesc scan;
+	bool		is_there;
+	bool		isnull;
+
+	InitDirtySnapshot(dirty);
+	scan = dwf_index_beginscan(table->rel, find_index(table, &place, 1), &dirty,
+							   value != NULL ? 1 : 0);
+	if (value != NULL)
+		equal_key(table, &key, 1, column, Int64GetDatum(*value));
+	index_rescan(scan, value != NULL ? &key : NULL, value != NULL ? 1 : 0, NULL,
+				 0);
+	is_there = index_getnext_slot(scan, value != NULL ? ForwardScanDirection :
+								  BackwardScanDirection, slot);
+	if (is_there)
+		*found = DatumGetInt64(slot_getattr(slot, table->places[column] + 1,
+											&isnull));
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	return is_there;
+}
+
+bool
+dwf_table_holds(DwfTable *table, int column, int64 value)
+{
+	int64		found;
+
+	return look_dirty(table, column, &value, &found);
+}
+
+bool
+dwf_table_highest(DwfTable *table, int column, int64 *value)
+{
+	return look_dirty(table, column, NULL, value);
 }
 
 bool
@@ -170,17 +221,13 @@ dwf_table_refresh(DwfTable *table)
 	table->snapshot = NULL;
 }
 
-/* Sees to a scan, with `nkeys` keys, of an index that begins with columns. */
-static void
-start_scan(DwfTable *table, const int *columns, int ncolumns, int nkeys)
+/* An index that begins with columns. */
+static Relation
+find_index(const DwfTable *table, const int *columns, int ncolumns)
 {
 	Relation	index = NULL;
 	int			places[MAX_SCANNED];
 
-	start_reading(table);
-	if (table->scan != NULL && table->scanned == columns[0] &&
-		table->scan->numberOfKeys == nkeys)
-		return;
 	for (int i = 0; i < ncolumns; i++)
 		places[i] = table->places[columns[i]];
 	for (int i = 0; i < table->target->ri_NumIndices && index == NULL; i++)
@@ -196,6 +243,20 @@ start_scan(DwfTable *table, const int *columns, int ncolumns, int nkeys)
 				 errmsg("table %s.%s has lost an index", SCHEMA,
 						RelationGetRelationName(table->rel)),
 				 errhint("See domowf_check(), which tells what to do.")));
+	return index;
+}
+
+/* Sees to a scan, with `nkeys` keys, of an index that begins with columns. */
+static void
+start_scan(DwfTable *table, const int *columns, int ncolumns, int nkeys)
+{
+	Relation	index;
+
+	start_reading(table);
+	if (table->scan != NULL && table->scanned == columns[0] &&
+		table->scan->numberOfKeys == nkeys)
+		return;
+	index = find_index(table, columns, ncolumns);
 	if (table->scan != NULL)
 		index_endscan(table->scan);
 	table->scan = dwf_index_beginscan(table->rel, index, table->snapshot,

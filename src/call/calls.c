@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "base/domowf.h"
+#include "base/rowtype.h"
 #include "base/text.h"
 #include "call/argument.h"
 #include "call/call.h"
@@ -28,6 +29,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/tuplestore.h"
+#include "utils/typcache.h"
 
 PG_FUNCTION_INFO_V1(domowf_start_jsonb);
 PG_FUNCTION_INFO_V1(domowf_start_workflow);
@@ -41,10 +43,25 @@ typedef struct InstanceCall
 {
 	const DwfRequest *request;
 	Jsonb	   *jsonb;			/* as it is logged */
-	TupleDesc	desc;
+	const DwfRowType *type;
 	HeapTuple	tuple;
 	DwfCallLog	log;
 } InstanceCall;
+
+/* An instance call's row type, as it is known from one use of a function to the next. */
+typedef struct KnownResult
+{
+	uint64		identifier;		/* changes with the type */
+	DwfRowType	type;
+} KnownResult;
+
+/* The columns of domowf_permission. */
+static const DwfColumn permission_columns[] = {
+	{"id", TEXTOID},
+	{"type", TEXTOID},
+	{"name", TEXTOID},
+	{"permissions", TEXTARRAYOID},
+};
 
 /* One permission change. */
 typedef struct PermissionCall
@@ -58,16 +75,18 @@ static Datum call_for_instance(FunctionCallInfo fcinfo,
 							   const DwfRequest *request, Jsonb *jsonb);
 static void resolve_workflow(DwfRequest *request, Jsonb **jsonb,
 							 JsonbContainer *data);
-static TupleDesc instance_desc(FunctionCallInfo fcinfo);
+static const DwfRowType *find_result(FunctionCallInfo fcinfo);
 static void settle_instance(void *arg, int index, const DwfExchange *exchange,
 							const DwfReply *reply);
 static void call_for_permissions(FunctionCallInfo fcinfo,
 								 const DwfRequest *request, Jsonb *jsonb,
 								 JsonbContainer *entries);
+static void put_permissions(FunctionCallInfo fcinfo, JsonbContainer *entries);
 static void settle_permissions(void *arg, int index,
 							   const DwfExchange *exchange,
 							   const DwfReply *reply);
-static void emit_permission(ReturnSetInfo *result, JsonbContainer *entry);
+static void emit_permission(ReturnSetInfo *result, const DwfRowType *type,
+							JsonbContainer *entry);
 static Datum text_member(JsonbContainer *object, const char *key,
 						 bool *isnull);
 static Datum text_array_member(JsonbContainer *object, const char *key);
@@ -178,29 +197,40 @@ call_for_instance(FunctionCallInfo fcinfo, const DwfRequest *request,
 	InstanceCall call = {request, jsonb};
 
 	dwf_connection_open(&connection);
-	call.desc = instance_desc(fcinfo);
-	dwf_log_open(&call.log);
+	call.type = find_result(fcinfo);
+	dwf_log_open(&call.log, 1);
 	dwf_call_run(&connection, request, NULL, 1, 1, settle_instance, &call);
 	dwf_log_close(&call.log);
 	return HeapTupleGetDatum(call.tuple);
 }
 
-/* The result's row type, looked up once for each use of the function. */
-static TupleDesc
-instance_desc(FunctionCallInfo fcinfo)
+/* The result's row type, looked at again where it was changed. */
+static const DwfRowType *
+find_result(FunctionCallInfo fcinfo)
 {
 	FmgrInfo   *flinfo = fcinfo->flinfo;
-	TupleDesc	desc = flinfo->fn_extra;
-	MemoryContext old;
+	KnownResult *known = flinfo->fn_extra;
+	TupleDesc	desc;
 
-	if (desc != NULL)
-		return desc;
-	old = MemoryContextSwitchTo(flinfo->fn_mcxt);
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	flinfo->fn_extra = desc = BlessTupleDesc(CreateTupleDescCopy(desc));
-	MemoryContextSwitchTo(old);
-	return desc;
+	if (known == NULL ||
+		assign_record_type_identifier(known->type.desc->tdtypeid,
+									  known->type.desc->tdtypmod) !=
+		known->identifier)
+	{
+		MemoryContext old = MemoryContextSwitchTo(flinfo->fn_mcxt);
+
+		if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+			elog(ERROR, "return type must be a row type");
+		known = palloc(sizeof(KnownResult));
+		desc = BlessTupleDesc(CreateTupleDescCopy(desc));
+		dwf_instance_find(&known->type, desc);
+		known->identifier = assign_record_type_identifier(desc->tdtypeid,
+														  desc->tdtypmod);
+		flinfo->fn_extra = known;
+		MemoryContextSwitchTo(old);
+	}
+	dwf_rowtype_require_expected(fcinfo, known->type.desc);
+	return &known->type;
 }
 
 /*
@@ -219,9 +249,9 @@ settle_instance(void *arg, int index, const DwfExchange *exchange,
 	{
 		response = dwf_instance_response(reply->root, exchange->body,
 										 exchange->body_len);
-		call->tuple = dwf_instance_form(call->desc, &reply->instance,
+		call->tuple = dwf_instance_form(call->type, &reply->instance,
 										response);
-		dwf_log_call(&call->log, call->request, call->jsonb, &reply->instance,
+		dwf_log_call(&call->log, 0, call->request, call->jsonb, &reply->instance,
 					 exchange->http_status, response);
 		return;
 	}
@@ -277,7 +307,7 @@ domowf_set_permissions_text(PG_FUNCTION_ARGS)
 }
 
 /*
- * Makes the call and returns the entries of the request: Domo documents no
+ * Returns the entries of the request and makes the call: Domo documents no
  * body for its reply (src/domo/README.md), and a 2xx accepts them.
  */
 static void
@@ -286,9 +316,8 @@ call_for_permissions(FunctionCallInfo fcinfo, const DwfRequest *request,
 {
 	PermissionCall call = {request, jsonb};
 	DwfConnection connection;
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 
-	InitMaterializedSRF(fcinfo, 0);
+	put_permissions(fcinfo, entries);
 	dwf_connection_open(&connection);
 	if (*request->unknown_permission != '\0')
 	{
@@ -300,15 +329,28 @@ call_for_permissions(FunctionCallInfo fcinfo, const DwfRequest *request,
 				 errmsg("permission \"%s\" is none that Domo documents", name),
 				 errdetail("It is sent all the same.")));
 	}
-	dwf_log_open(&call.log);
+	dwf_log_open(&call.log, 1);
 	dwf_call_run(&connection, request, NULL, 1, 1, settle_permissions,
 				 &call);
 	dwf_log_close(&call.log);
+}
+
+/* The rows, before the call: what may fail here has then sent nothing. */
+static void
+put_permissions(FunctionCallInfo fcinfo, JsonbContainer *entries)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	DwfRowType	type;
+
+	InitMaterializedSRF(fcinfo, 0);
+	dwf_rowtype_find(&type, result->setDesc, "type domowf_permission",
+					 permission_columns, lengthof(permission_columns));
+	dwf_rowtype_require_expected(fcinfo, result->setDesc);
 	for (int i = 0; i < JsonContainerSize(entries); i++)
 	{
 		JsonbValue *entry = getIthJsonbValueFromContainer(entries, i);
 
-		emit_permission(result, entry->val.binary.data);
+		emit_permission(result, &type, entry->val.binary.data);
 	}
 }
 
@@ -325,7 +367,7 @@ settle_permissions(void *arg, int index, const DwfExchange *exchange,
 
 	if (reply->outcome == DWF_DONE)
 	{
-		dwf_log_call(&call->log, call->request, call->jsonb, &reply->instance,
+		dwf_log_call(&call->log, 0, call->request, call->jsonb, &reply->instance,
 					 exchange->http_status,
 					 dwf_instance_response(reply->root, exchange->body,
 										   exchange->body_len));
@@ -337,7 +379,8 @@ settle_permissions(void *arg, int index, const DwfExchange *exchange,
 }
 
 static void
-emit_permission(ReturnSetInfo *result, JsonbContainer *entry)
+emit_permission(ReturnSetInfo *result, const DwfRowType *type,
+				JsonbContainer *entry)
 {
 	Datum		values[4];
 	bool		nulls[4] = {false};
@@ -346,7 +389,8 @@ emit_permission(ReturnSetInfo *result, JsonbContainer *entry)
 	values[1] = text_member(entry, "type", &nulls[1]);
 	values[2] = text_member(entry, "name", &nulls[2]);
 	values[3] = text_array_member(entry, "permissions");
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	tuplestore_puttuple(result->setResult,
+						dwf_rowtype_form(type, values, nulls));
 }
 
 /* A string of an object that has been checked; NULL where it has none. */

@@ -11,7 +11,7 @@
 #include "base/compat.h"
 #include "call/instance.h"
 
-#include "access/htup_details.h"
+#include "catalog/pg_type.h"
 #include "datatype/timestamp.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -40,6 +40,23 @@ typedef enum Column
 
 #define NCOLUMNS	(COLUMN_RESPONSE + 1)
 
+static const DwfColumn columns[NCOLUMNS] = {
+	[COLUMN_ID] = {"id", TEXTOID},
+	[COLUMN_MODEL_ID] = {"model_id", TEXTOID},
+	[COLUMN_MODEL_NAME] = {"model_name", TEXTOID},
+	[COLUMN_MODEL_VERSION] = {"model_version", TEXTOID},
+	[COLUMN_DEPLOYMENT_ID] = {"deployment_id", TEXTOID},
+	[COLUMN_BPMN_PROCESS_ID] = {"bpmn_process_id", TEXTOID},
+	[COLUMN_BPMN_PROCESS_NAME] = {"bpmn_process_name", TEXTOID},
+	[COLUMN_CREATED_BY] = {"created_by", TEXTOID},
+	[COLUMN_CREATED_ON] = {"created_on", TIMESTAMPTZOID},
+	[COLUMN_UPDATED_BY] = {"updated_by", TEXTOID},
+	[COLUMN_UPDATED_ON] = {"updated_on", TIMESTAMPTZOID},
+	[COLUMN_STATUS] = {"status", TEXTOID},
+	[COLUMN_IS_TEST_RUN] = {"is_test_run", BOOLOID},
+	[COLUMN_RESPONSE] = {"response", JSONBOID},
+};
+
 /* Microseconds from 1970-01-01 to PostgreSQL's epoch. */
 #define EPOCH_OFFSET \
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
@@ -61,8 +78,14 @@ static bool begin_container(DwfJsonbState *state,
 static JsonbIteratorToken end_of(const DwfJsonNode *container);
 static void set_string(JsonbValue *value, const char *text);
 
+void
+dwf_instance_find(DwfRowType *type, TupleDesc desc)
+{
+	dwf_rowtype_find(type, desc, "type domowf_instance", columns, NCOLUMNS);
+}
+
 HeapTuple
-dwf_instance_form(TupleDesc desc, const DwfInstance *instance,
+dwf_instance_form(const DwfRowType *type, const DwfInstance *instance,
 				  NullableDatum response)
 {
 	Datum		values[NCOLUMNS] = {0};
@@ -80,9 +103,6 @@ dwf_instance_form(TupleDesc desc, const DwfInstance *instance,
 		[COLUMN_STATUS] = instance->status,
 	};
 
-	if (desc->natts != NCOLUMNS)
-		elog(ERROR, "domowf_instance has %d columns, not %d", desc->natts,
-			 NCOLUMNS);
 	memset(nulls, true, sizeof(nulls));
 	for (int i = 0; i < NCOLUMNS; i++)
 	{
@@ -100,7 +120,7 @@ dwf_instance_form(TupleDesc desc, const DwfInstance *instance,
 	nulls[COLUMN_UPDATED_ON] = !instance->has_updated_on;
 	values[COLUMN_IS_TEST_RUN] = BoolGetDatum(instance->is_test_run);
 	nulls[COLUMN_IS_TEST_RUN] = !instance->has_is_test_run;
-	return heap_form_tuple(desc, values, nulls);
+	return dwf_rowtype_form(type, values, nulls);
 }
 
 NullableDatum

@@ -5,10 +5,11 @@
 #ifndef DWF_INSTANCE_H
 #define DWF_INSTANCE_H
 
+#include "base/rowtype.h"
 #include "domo/domo.h"
 
-#include "access/htup.h"
-#include "access/tupdesc.h"
+/* The row type as dwf_rowtype_find() finds it: before anything is sent. */
+extern void dwf_instance_find(DwfRowType *type, TupleDesc desc);
 
 /*
  * Forms a row of domowf_instance, palloc'd in the current context, from an
@@ -16,7 +17,7 @@
  * database's encoding cannot hold gives a WARNING and a NULL, never an error:
  * the instance is a fact by now.
  */
-extern HeapTuple dwf_instance_form(TupleDesc desc,
+extern HeapTuple dwf_instance_form(const DwfRowType *type,
 								   const DwfInstance *instance,
 								   NullableDatum response);
 

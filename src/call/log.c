@@ -11,46 +11,51 @@
 #include "base/columns.h"
 #include "base/extension.h"
 #include "base/guc.h"
-#include "base/objects.h"
-#include "base/sequence.h"
+#include "base/ids.h"
+#include "base/refusal.h"
 #include "call/instance.h"
 #include "call/log.h"
 
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
+static void insert_apart(DwfTable *table);
 static void set_utf8(DwfTable *log, int column, const char *text);
 static void set_time(DwfTable *log, int column, bool present,
 					 int64 unix_usec);
 
 void
-dwf_log_open(DwfCallLog *log)
+dwf_log_open(DwfCallLog *log, int count)
 {
 	if (!dwf_log_calls)
 		return;
 	if (dwf_extension_find() == NULL)
 		return;
-	log->sequence = dwf_object_require("request_id", NULL);
 	dwf_table_open(&log->table, "log", LOG_COLUMNS, false);
+	namestrcpy(&log->role, GetUserNameFromId(GetUserId(), false));
+	log->batch = GetTopFullTransactionId();
+	log->ids = MemoryContextAllocHuge(CurrentMemoryContext,
+									  sizeof(int64) * count);
+	for (int i = 0; i < count; i++)
+		log->ids[i] = dwf_ids_next(&log->table);
 	log->is_open = true;
 }
 
 void
-dwf_log_call(DwfCallLog *log, const DwfRequest *request,
+dwf_log_call(DwfCallLog *log, int index, const DwfRequest *request,
 			 Jsonb *request_jsonb, const DwfInstance *instance,
 			 int http_status, NullableDatum response)
 {
 	DwfTable   *table = &log->table;
-	NameData	role;
 
 	if (!log->is_open)
 		return;
-	namestrcpy(&role, GetUserNameFromId(GetUserId(), false));
-	dwf_table_set(table, LOG_ID,
-				  Int64GetDatum(dwf_sequence_next(log->sequence)));
+	dwf_table_set(table, LOG_ID, Int64GetDatum(log->ids[index]));
 	dwf_table_set_text(table, LOG_OPERATION,
 					   dwf_operation_name(request->operation));
 	set_utf8(table, LOG_WORKFLOW, request->workflow);
@@ -58,18 +63,63 @@ dwf_log_call(DwfCallLog *log, const DwfRequest *request,
 	dwf_table_set_text(table, LOG_ORIGIN, "call");
 	dwf_table_set(table, LOG_ATTEMPTS, Int32GetDatum(1));
 	dwf_table_set(table, LOG_HTTP_STATUS, Int32GetDatum(http_status));
-	dwf_table_set(table, LOG_REQUESTED_BY, NameGetDatum(&role));
+	dwf_table_set(table, LOG_REQUESTED_BY, NameGetDatum(&log->role));
 	dwf_table_set(table, LOG_REQUESTED_BY_OID, ObjectIdGetDatum(GetUserId()));
 	dwf_table_set(table, LOG_SETTLED_AT,
 				  TimestampTzGetDatum(GetCurrentTimestamp()));
 	dwf_table_set(table, LOG_BATCH,
-				  FullTransactionIdGetDatum(GetTopFullTransactionId()));
+				  FullTransactionIdGetDatum(log->batch));
 	dwf_log_set_instance(table, instance);
 	if (dwf_log_payload && request_jsonb != NULL)
 		dwf_table_set(table, LOG_REQUEST, JsonbPGetDatum(request_jsonb));
 	if (dwf_log_payload && !response.isnull)
 		dwf_table_set(table, LOG_RESPONSE, response.value);
-	dwf_table_append(table);
+	if (dwf_table_may_refuse(table))
+		insert_apart(table);
+	else
+		dwf_table_append(table);
+}
+
+/*
+ * Inserts the row at hand so that it can be done without: in a subtransaction,
+ * which is not for every row of every log.
+ */
+static void
+insert_apart(DwfTable *table)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		dwf_table_insert(table, false);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (!dwf_refusal_is_rows(error->sqlerrcode))
+			ReThrowError(error);
+		dwf_table_clear(table);
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("the call has succeeded, but is not in domowf.log: %s",
+						error->message),
+				 error->detail ? errdetail_internal("%s", error->detail) : 0));
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
 }
 
 void

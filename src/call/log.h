@@ -9,32 +9,39 @@
 #include "base/table.h"
 #include "domo/domo.h"
 
+#include "access/transam.h"
 #include "utils/jsonb.h"
 
 /* The log as one statement's calls write it.  All zero: not open. */
 typedef struct DwfCallLog
 {
 	bool		is_open;
-	Oid			sequence;
+	int64	   *ids;			/* of each call */
+	NameData	role;
+	FullTransactionId batch;
 	DwfTable	table;
 } DwfCallLog;
 
 /*
- * Opens the log, with domowf.log_calls, in the current memory context.  To be
- * called before anything is sent: raises what is known to keep rows from being
- * written, a lock (55P03) or a fault of the table (55000).  Not opened where
+ * Opens the log, with domowf.log_calls, in the current memory context, for so
+ * many calls.  To be called before anything is sent: takes all that the rows
+ * need but for the reply, ids that nobody has among that, and raises what is
+ * known to keep them from being written, a lock (55P03) or a fault of the table
+ * (55000).  Not opened where
  * the extension is not there, since it is being dropped.
  */
-extern void dwf_log_open(DwfCallLog *log);
+extern void dwf_log_open(DwfCallLog *log, int count);
 
 /*
- * Logs a call that succeeded, in the caller's transaction, where the log is
- * open; the row may come as late as dwf_log_close().  `request_jsonb` may be
- * NULL.
+ * Logs the call number `index` (from 0), which succeeded, in the caller's
+ * transaction, where the log is open; the row may come as late as
+ * dwf_log_close().  A row that is refused for what it holds, by an index of
+ * somebody's, is a WARNING: the call is a fact.  `request_jsonb` may be NULL.
  */
-extern void dwf_log_call(DwfCallLog *log, const DwfRequest *request,
-						 Jsonb *request_jsonb, const DwfInstance *instance,
-						 int http_status, NullableDatum response);
+extern void dwf_log_call(DwfCallLog *log, int index,
+						 const DwfRequest *request, Jsonb *request_jsonb,
+						 const DwfInstance *instance, int http_status,
+						 NullableDatum response);
 
 /* Closes the log where it is open. */
 extern void dwf_log_close(DwfCallLog *log);

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "base/domowf.h"
+#include "base/rowtype.h"
 #include "base/text.h"
 #include "call/argument.h"
 #include "call/call.h"
@@ -28,6 +29,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
@@ -52,12 +54,13 @@ typedef struct StartAll
 	StartRow   *rows;
 	int			nrows;
 	int			emitted;
-	TupleDesc	instance_desc;
+	DwfRowType	type;
 	ReturnSetInfo *result;
 	DwfCallLog	log;
 	MemoryContext scratch;		/* emptied after each request and each reply */
 } StartAll;
 
+static void find_result(FunctionCallInfo fcinfo, StartAll *all);
 static void read_starts(StartAll *all, Datum *elements, bool *nulls);
 static void read_start(StartAll *all, int row, Jsonb *jsonb);
 static void settle_start(void *arg, int index, const DwfExchange *exchange,
@@ -94,21 +97,43 @@ domowf_start_all(PG_FUNCTION_ARGS)
 	all.scratch = AllocSetContextCreate(CurrentMemoryContext,
 										"domowf_start_all scratch",
 										ALLOCSET_DEFAULT_SIZES);
-	all.instance_desc =
-		lookup_rowtype_tupdesc_copy(TupleDescAttr(all.result->setDesc, 1)->atttypid,
-									-1);
+	find_result(fcinfo, &all);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), JSONBOID, -1, false,
 					  TYPALIGN_INT, &elements, &nulls, &all.nrows);
 	read_starts(&all, elements, nulls);
 	emit_rows(&all);
 	if (all.count > 0)
 	{
-		dwf_log_open(&all.log);
+		dwf_log_open(&all.log, all.count);
 		dwf_call_run(&connection, all.requests, all.numbers, all.count,
 					 max_parallel, settle_start, &all);
 		dwf_log_close(&all.log);
 	}
 	return (Datum) 0;
+}
+
+/* The rows and the instances in them are what can be formed. */
+static void
+find_result(FunctionCallInfo fcinfo, StartAll *all)
+{
+	TupleDesc	desc = all->result->setDesc;
+	const Oid	types[] = {INT8OID, InvalidOid, TEXTOID, TEXTOID};
+	bool		fits = desc->natts == lengthof(types);
+
+	for (int i = 0; fits && i < lengthof(types); i++)
+		fits = types[i] == InvalidOid ?
+			type_is_rowtype(TupleDescAttr(desc, i)->atttypid) :
+			types[i] == TupleDescAttr(desc, i)->atttypid;
+	if (!fits)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("domowf_start_all() does not return what the extension has made it return"),
+				 errdetail("Nothing was sent."),
+				 errhint("Restart the server if the extension was updated.")));
+	dwf_rowtype_require_expected(fcinfo, desc);
+	dwf_instance_find(&all->type,
+					  lookup_rowtype_tupdesc_copy(TupleDescAttr(desc, 1)->atttypid,
+												  -1));
 }
 
 /* Reads each element; one that is not well formed has its result at once. */
@@ -195,9 +220,9 @@ settle_start(void *arg, int index, const DwfExchange *exchange,
 	{
 		response = dwf_instance_response(reply->root, exchange->body,
 										 exchange->body_len);
-		instance = dwf_instance_form(all->instance_desc, &reply->instance,
+		instance = dwf_instance_form(&all->type, &reply->instance,
 									 response);
-		dwf_log_call(&all->log, &all->requests[index], all->jsonbs[index],
+		dwf_log_call(&all->log, index, &all->requests[index], all->jsonbs[index],
 					 &reply->instance, exchange->http_status, response);
 		MemoryContextSwitchTo(old);
 		row->instance = heap_copytuple(instance);

@@ -10,9 +10,8 @@
 #include "base/columns.h"
 #include "base/commit.h"
 #include "base/domowf.h"
-#include "base/objects.h"
+#include "base/ids.h"
 #include "base/quota.h"
-#include "base/sequence.h"
 #include "base/table.h"
 #include "queue/key.h"
 #include "queue/lane.h"
@@ -31,7 +30,6 @@ static void insert_request(DwfTable *queue, const DwfEnqueue *request,
 int64
 dwf_queue_enqueue(const DwfEnqueue *request)
 {
-	Oid			sequence = dwf_object_require("request_id", NULL);
 	char	   *space = NULL;
 	int64		id;
 	bool		waiting = false;
@@ -46,7 +44,7 @@ dwf_queue_enqueue(const DwfEnqueue *request)
 			dwf_order_space(request) : NULL;
 		dwf_order_lock(space, request->order_key);
 	}
-	id = dwf_sequence_next(sequence);
+	id = dwf_ids_next(NULL);
 	if (request->key != NULL)
 	{
 		int64		holder = dwf_key_take(request, id);

@@ -1,0 +1,141 @@
+/*
+ * ids.c
+ *	  Ids of requests and calls that nobody has yet.
+ *
+ * The sequence knows nothing of rows that came some other way: a restored log,
+ * a log that is replicated, and setval().  An id that the log has already is
+ * found out by the settlement, when Domo has executed the request.  So the
+ * worker sees to it when it starts, a call looks before it sends, and who
+ * enqueues now and then: two look-ups would cost as much as the rest of it.
+ */
+#include "postgres.h"
+
+#include "base/columns.h"
+#include "base/ids.h"
+#include "base/objects.h"
+#include "base/sequence.h"
+
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+
+/* An id that was free vouches for so many behind it. */
+#define VOUCHED		1000
+
+/* The two tables that share the ids. */
+static const struct
+{
+	const char *name;
+	int			ncolumns;
+	int			id;
+}			holders[] = {
+	{"queue", QUEUE_COLUMNS, QUEUE_ID},
+	{"log", LOG_COLUMNS, LOG_ID},
+};
+
+static int64 last_id;			/* of this process, any */
+static int64 voucher;			/* one that was looked for; 0: none */
+
+static bool is_taken(int64 id, DwfTable *log);
+static bool may_look(const char *name);
+static bool has(int holder, int64 id);
+static int64 highest(int holder);
+
+int64
+dwf_ids_next(DwfTable *log)
+{
+	Oid			sequence = dwf_object_require("request_id", NULL);
+	bool		moved = false;
+
+	for (;;)
+	{
+		int64		id = dwf_sequence_next(sequence);
+
+		if (!is_taken(id, log))
+		{
+			last_id = id;
+			return id;
+		}
+		CHECK_FOR_INTERRUPTS();
+		if (!moved)
+			(void) dwf_ids_make_free();
+		moved = true;
+	}
+}
+
+/*
+ * Not known counts as free: a table that is locked or wrong stops nobody who
+ * takes no row of it, and vouches for nothing.
+ */
+static bool
+is_taken(int64 id, DwfTable *log)
+{
+	bool		all_seen = true;
+
+	if (log != NULL && dwf_table_holds(log, LOG_ID, id))
+		return true;
+	if (voucher > 0 && id > last_id && id - voucher < VOUCHED)
+		return false;
+	for (int i = 0; i < lengthof(holders); i++)
+	{
+		if (log != NULL && strcmp(holders[i].name, "log") == 0)
+			continue;
+		if (!may_look(holders[i].name))
+			all_seen = false;
+		else if (has(i, id))
+			return true;
+	}
+	voucher = all_seen ? id : 0;
+	return false;
+}
+
+/*
+ * Whether a table is right, and free; then it is locked.  Nobody waits here for
+ * who has locked the log, which it takes no row of.
+ */
+static bool
+may_look(const char *name)
+{
+	DwfObjectFault fault;
+
+	return dwf_object_is_right(name, &fault) &&
+		ConditionalLockRelationOid(dwf_object_require(name, NULL),
+								   RowExclusiveLock);
+}
+
+static bool
+has(int holder, int64 id)
+{
+	DwfTable	table;
+	bool		found;
+
+	dwf_table_open(&table, holders[holder].name, holders[holder].ncolumns,
+				   false);
+	found = dwf_table_holds(&table, holders[holder].id, id);
+	dwf_table_close(&table);
+	return found;
+}
+
+bool
+dwf_ids_make_free(void)
+{
+	int64		id = 0;
+
+	for (int i = 0; i < lengthof(holders); i++)
+		id = Max(id, highest(i));
+	return dwf_sequence_raise(dwf_object_require("request_id", NULL), id);
+}
+
+/* The highest id in a table; 0: it has none. */
+static int64
+highest(int holder)
+{
+	DwfTable	table;
+	int64		id;
+
+	dwf_table_open(&table, holders[holder].name, holders[holder].ncolumns,
+				   false);
+	if (!dwf_table_highest(&table, holders[holder].id, &id))
+		id = 0;
+	dwf_table_close(&table);
+	return id;
+}
