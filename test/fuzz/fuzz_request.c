@@ -126,7 +126,8 @@ static void
 check_url(const DwfRequest *request)
 {
 	char	   *url = dwf_domo_url(BASE, request);
-	bool		has_id = request->operation != DWF_START;
+	const DwfOperationRow *row = dwf_operation(request->operation);
+	bool		has_id = row->path_end != NULL;
 	int			slashes = 0;
 	char		id[DWF_MAX_ID + 1];
 
@@ -137,15 +138,15 @@ check_url(const DwfRequest *request)
 		REQUIRE(*at > 0x20 && *at < 0x7F && strchr("?#\\@\"<>", *at) == NULL);
 		if (*at == '/' && ++slashes == 7 && has_id)
 		{
-			const char *end = strchr(at + 1, '/');
+			const char *end = at + 1 + strcspn(at + 1, "/");
 
-			REQUIRE(end != NULL && end > at + 1);
-			REQUIRE(strncmp(at, "/./", 3) != 0 && strncmp(at, "/../", 4) != 0);
+			REQUIRE(end > at + 1 && strcmp(end, row->path_end) == 0);
+			REQUIRE(strspn(at + 1, ".") < end - at - 1 || end - at - 1 > 2);
 			decode(at + 1, end - at - 1, id);
 			REQUIRE(strcmp(id, request->id) == 0);
 		}
 	}
-	REQUIRE(slashes == (has_id ? 8 : 7));
+	REQUIRE(slashes == 7 + (has_id && *row->path_end == '/'));
 	free(url);
 }
 
