@@ -315,7 +315,8 @@ COMMENT ON TRIGGER set_granted_oid ON domowf.workflow IS
 CREATE SEQUENCE domowf.request_id;
 COMMENT ON SEQUENCE domowf.request_id IS 'ids of requests and logged calls';
 
--- The C code inserts into this table by column position (columns.h).
+-- The C code knows the columns of this table by name, type and NOT NULL
+-- (columns.c).
 CREATE TABLE domowf.queue (
 	id bigint PRIMARY KEY,
 	state text NOT NULL,
@@ -434,7 +435,8 @@ COMMENT ON COLUMN domowf.key.key_owner IS
 COMMENT ON COLUMN domowf.key.source_oid IS
 	'table whose trigger took it, whose owner of today may have it, too';
 
--- The C code inserts into this table by column position (columns.h).
+-- The C code knows the columns of this table by name, type and NOT NULL
+-- (columns.c).
 CREATE TABLE domowf.log (
 	id bigint PRIMARY KEY,
 	operation text NOT NULL,

@@ -125,13 +125,6 @@ extern bool dwf_domo_read_request(DwfOperation operation,
 								  DwfRequest *request, DwfFault *fault);
 
 /*
- * Checks an id that becomes a path segment (or is sent in the body): present,
- * not "." or "..", at most DWF_MAX_ID bytes.  `what` names it ("instance id").
- */
-extern bool dwf_domo_check_id(const char *what, const char *id,
-							  DwfFault *fault);
-
-/*
  * The request's URL below `base` (no slash at its end), the id percent-encoded
  * (RFC 3986, all but unreserved characters).  Malloc'd; NULL: no memory.
  */
@@ -144,20 +137,6 @@ extern char *dwf_domo_url(const char *base, const DwfRequest *request);
 extern bool dwf_domo_body(const DwfRequest *request, char **body, size_t *len);
 
 /*
- * Decides what became of a request (README.md, "Evidence").  `sensible`
- * is whether the body of a 2xx reply is what the operation promises.
- */
-extern DwfOutcome dwf_domo_classify(DwfPhase phase, int curl_code,
-									int http_status, bool sensible);
-
-/*
- * The SQLSTATE of an outcome (README.md, "Errors of calls").
- */
-extern void dwf_domo_sqlstate(DwfOperation operation, DwfOutcome outcome,
-							  DwfPhase phase, int http_status,
-							  char sqlstate[6]);
-
-/*
  * Reads what an exchange means.  Never fails: short memory makes a reply
  * senseless, as a reply that could not be read.  To be given to
  * dwf_domo_free_reply().
@@ -167,19 +146,5 @@ extern void dwf_domo_read_reply(DwfOperation operation,
 
 /* Frees what a reply holds. */
 extern void dwf_domo_free_reply(DwfReply *reply);
-
-/*
- * Reads an instance object.  Returns NULL, or a constant phrase where it is
- * not one.  Only `id` is relied on (README.md).  Its strings last as long as both
- * the node and the instance do.
- */
-extern const char *dwf_domo_read_instance(const DwfJsonNode *node,
-										  DwfInstance *instance);
-
-/*
- * Reads a time as Domo writes them: ISO 8601 with a zone, or milliseconds
- * since 1970 as a number.  Microseconds since 1970-01-01 UTC in *usec.
- */
-extern bool dwf_domo_read_time(const DwfJsonNode *node, int64_t *usec);
 
 #endif							/* DWF_DOMO_H */

@@ -50,6 +50,14 @@ static const TextMember text_members[] = {
 _Static_assert(LENGTH(text_members) == DWF_INSTANCE_TEXTS,
 			   "a number for each text");
 
+static DwfOutcome classify(DwfPhase phase, int curl_code, int http_status,
+						   bool sensible);
+static void choose_sqlstate(DwfOperation operation, DwfOutcome outcome,
+							DwfPhase phase, int http_status,
+							char sqlstate[6]);
+static const char *read_instance(const DwfJsonNode *node,
+								 DwfInstance *instance);
+static bool read_time(const DwfJsonNode *node, int64_t *usec);
 static void classify_reply(DwfOperation operation,
 						   const DwfExchange *exchange, bool sensible,
 						   DwfReply *reply);
@@ -68,9 +76,12 @@ static bool is_html(const DwfExchange *exchange);
 static char *html_title(const char *text, size_t len);
 static const char *find(const char *text, size_t len, const char *what);
 
-DwfOutcome
-dwf_domo_classify(DwfPhase phase, int curl_code, int http_status,
-				  bool sensible)
+/*
+ * Decides what became of a request (src/domo/README.md, "Evidence").  `sensible`
+ * is whether the body of a 2xx reply is what the operation promises.
+ */
+static DwfOutcome
+classify(DwfPhase phase, int curl_code, int http_status, bool sensible)
 {
 	switch (phase)
 	{
@@ -97,9 +108,12 @@ dwf_domo_classify(DwfPhase phase, int curl_code, int http_status,
 	return DWF_IN_DOUBT;
 }
 
-void
-dwf_domo_sqlstate(DwfOperation operation, DwfOutcome outcome, DwfPhase phase,
-				  int http_status, char sqlstate[6])
+/*
+ * The SQLSTATE of an outcome (src/domo/README.md, "Errors of calls").
+ */
+static void
+choose_sqlstate(DwfOperation operation, DwfOutcome outcome, DwfPhase phase,
+				int http_status, char sqlstate[6])
 {
 	const char *code = "00000";
 
@@ -152,10 +166,10 @@ static void
 classify_reply(DwfOperation operation, const DwfExchange *exchange,
 			   bool sensible, DwfReply *reply)
 {
-	reply->outcome = dwf_domo_classify(exchange->phase, exchange->curl_code,
-									   exchange->http_status, sensible);
-	dwf_domo_sqlstate(operation, reply->outcome, exchange->phase,
-					  exchange->http_status, reply->sqlstate);
+	reply->outcome = classify(exchange->phase, exchange->curl_code,
+							  exchange->http_status, sensible);
+	choose_sqlstate(operation, reply->outcome, exchange->phase,
+					exchange->http_status, reply->sqlstate);
 }
 
 /*
@@ -183,11 +197,16 @@ read_success(DwfOperation operation, const DwfExchange *exchange,
 										 &fault);
 	if (reply->root == NULL || promises == DWF_PROMISES_NOTHING)
 		return fault;
-	return dwf_domo_read_instance(reply->root, &reply->instance);
+	return read_instance(reply->root, &reply->instance);
 }
 
-const char *
-dwf_domo_read_instance(const DwfJsonNode *node, DwfInstance *instance)
+/*
+ * Reads an instance object.  Returns NULL, or a constant phrase where it is
+ * not one.  Only `id` is relied on (src/domo/README.md).  Its strings last as
+ * long as both the node and the instance do.
+ */
+static const char *
+read_instance(const DwfJsonNode *node, DwfInstance *instance)
 {
 	const char *id;
 
@@ -210,11 +229,9 @@ dwf_domo_read_instance(const DwfJsonNode *node, DwfInstance *instance)
 	}
 	fix_status(instance);
 	instance->has_created_on =
-		dwf_domo_read_time(dwf_json_get(node, "createdOn"),
-						   &instance->created_on);
+		read_time(dwf_json_get(node, "createdOn"), &instance->created_on);
 	instance->has_updated_on =
-		dwf_domo_read_time(dwf_json_get(node, "updatedOn"),
-						   &instance->updated_on);
+		read_time(dwf_json_get(node, "updatedOn"), &instance->updated_on);
 	instance->has_is_test_run =
 		dwf_json_boolean(dwf_json_get(node, "isTestRun"),
 						 &instance->is_test_run);
@@ -423,8 +440,12 @@ find(const char *text, size_t len, const char *what)
 	return len == 0 ? NULL : memmem(text, len, what, strlen(what));
 }
 
-bool
-dwf_domo_read_time(const DwfJsonNode *node, int64_t *usec)
+/*
+ * Reads a time as Domo writes them: ISO 8601 with a zone, or milliseconds
+ * since 1970 as a number.  Microseconds since 1970-01-01 UTC in *usec.
+ */
+static bool
+read_time(const DwfJsonNode *node, int64_t *usec)
 {
 	const char *text = dwf_json_string(node);
 	double		msec;

@@ -69,6 +69,7 @@ static bool check_member(const char *what, const KeyRule *rules, int nrules,
 static bool match_fields(const char *what, const KeyRule *rules, int nrules,
 						 const DwfField *fields, int count,
 						 const DwfField **found, DwfFault *fault);
+static bool check_id(const char *what, const char *id, DwfFault *fault);
 static bool read_start(const DwfField *fields, int count,
 					   DwfRequest *request, DwfFault *fault);
 static bool read_workflow_start(const DwfField *fields, int count,
@@ -258,7 +259,7 @@ read_start(const DwfField *fields, int count, DwfRequest *request,
 	request->data_len = found[3]->len;
 	return check_text("messageName", request->message_name, fault) &&
 		check_text("version", request->version, fault) &&
-		dwf_domo_check_id("modelId", request->id, fault) &&
+		check_id("modelId", request->id, fault) &&
 		check_size("data", request->data_len, fault);
 }
 
@@ -316,7 +317,7 @@ read_id(const DwfField *fields, int count, DwfRequest *request,
 						 "expected a string", what, id->key,
 						 with_article(id->type));
 	request->id = id->text;
-	return dwf_domo_check_id(id->key, request->id, fault);
+	return check_id(id->key, request->id, fault);
 }
 
 /* The list is checked entry by entry, and sent as it was given. */
@@ -336,7 +337,7 @@ read_set_permissions(const DwfField *fields, int count, DwfRequest *request,
 	request->id = found[0]->text;
 	request->data = found[1]->text;
 	request->data_len = found[1]->len;
-	if (!dwf_domo_check_id("modelId", request->id, fault) ||
+	if (!check_id("modelId", request->id, fault) ||
 		!check_size("permissions", request->data_len, fault))
 		return false;
 
@@ -443,8 +444,12 @@ knows_permission(const char *name)
 	return false;
 }
 
-bool
-dwf_domo_check_id(const char *what, const char *id, DwfFault *fault)
+/*
+ * Checks an id that becomes a path segment (or is sent in the body): present,
+ * not "." or "..", at most DWF_MAX_ID bytes.  `what` names it ("instance id").
+ */
+static bool
+check_id(const char *what, const char *id, DwfFault *fault)
 {
 	if (!check_text(what, id, fault))
 		return false;

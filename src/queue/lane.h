@@ -13,7 +13,4 @@
 extern int64 dwf_lane_id(Oid role, const char *operation,
 						 const char *workflow);
 
-/* The role whose lane it is. */
-#define dwf_lane_role(lane)		((Oid) ((uint64) (lane) >> 32))
-
 #endif							/* DWF_LANE_H */

@@ -298,7 +298,7 @@ test_instances(void)
 		const char *fault;
 
 		memset(&instance, 0x5A, sizeof(instance));
-		fault = dwf_domo_read_instance(root, &instance);
+		fault = read_instance(root, &instance);
 		is_str(fault != NULL ? fault : describe(&instance), c->want, "%s",
 			   c->name);
 		dwf_json_free(root);
@@ -314,14 +314,14 @@ test_times(void)
 	{
 		const TimeCase *c = &time_cases[i];
 		DwfJsonNode *root = parse(c->json);
-		bool		read = dwf_domo_read_time(root, &usec);
+		bool		read = read_time(root, &usec);
 
 		is_int(root != NULL && read, c->read, "time %s", c->json);
 		if (read && c->read)
 			is_int(usec, c->usec, "its microseconds");
 		dwf_json_free(root);
 	}
-	ok(!dwf_domo_read_time(NULL, &usec), "no time at all");
+	ok(!read_time(NULL, &usec), "no time at all");
 }
 
 /* The first and last day of every month of ten thousand years. */

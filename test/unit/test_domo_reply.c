@@ -345,16 +345,16 @@ test_classes(void)
 	{
 		const ClassCase *c = &class_cases[i];
 		char		sqlstate[6] = "?????";
-		DwfOutcome	outcome = dwf_domo_classify(c->phase, c->curl_code,
-												c->http_status, c->sensible);
+		DwfOutcome	outcome = classify(c->phase, c->curl_code,
+									   c->http_status, c->sensible);
 
 		is_int(outcome, c->outcome, "phase %d, curl %d, HTTP %d, %ssensible",
 			   c->phase, c->curl_code, c->http_status,
 			   c->sensible ? "" : "not ");
 		for (int op = DWF_START; op < DWF_OPERATIONS; op++)
 		{
-			dwf_domo_sqlstate((DwfOperation) op, outcome, c->phase,
-							  c->http_status, sqlstate);
+			choose_sqlstate((DwfOperation) op, outcome, c->phase,
+							c->http_status, sqlstate);
 			is_str(sqlstate, op == DWF_START ? c->of_start : c->of_others,
 				   "its SQLSTATE of a %s", dwf_operation_name((DwfOperation) op));
 		}
@@ -377,8 +377,8 @@ test_class_sweep(void)
 		DwfPhase	phase = (DwfPhase) (row / 8 % 4);
 		int			curl_code = curl_codes[row / 2 % 4];
 		bool		sensible = row % 2;
-		DwfOutcome	outcome = dwf_domo_classify(phase, curl_code, status,
-												sensible);
+		DwfOutcome	outcome = classify(phase, curl_code, status,
+									   sensible);
 		bool		done = phase == DWF_PHASE_COMPLETE && curl_code == 0 &&
 		status >= 200 && status <= 299 && sensible;
 		bool		refused = phase >= DWF_PHASE_STATUS && status >= 300 &&
