@@ -82,7 +82,9 @@ dwf_log_call(DwfCallLog *log, int index, const DwfRequest *request,
 
 /*
  * Inserts the row at hand so that it can be done without: in a subtransaction,
- * which is not for every row of every log.
+ * which is not for every row of every log.  With the table open a second time,
+ * since an index may keep pages from one insert to the next (BRIN), which must
+ * not outlive the subtransaction.
  */
 static void
 insert_apart(DwfTable *table)
@@ -94,7 +96,14 @@ insert_apart(DwfTable *table)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		dwf_table_insert(table, false);
+		DwfTable	apart;
+
+		dwf_table_open(&apart, "log", LOG_COLUMNS, false);
+		memcpy(apart.values, table->values, LOG_COLUMNS * sizeof(Datum));
+		memcpy(apart.nulls, table->nulls, LOG_COLUMNS * sizeof(bool));
+		dwf_table_insert(&apart, false);
+		dwf_table_close(&apart);
+		dwf_table_clear(table);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
