@@ -76,7 +76,8 @@ static const UrlCase proxy_cases[] = {
 	{"https://proxy.example.com", NULL},
 	{"http://proxy.example.com/", NULL},
 	{"http://proxy.example.com/path", "must not have a path"},
-	{"socks5://proxy.example.com", "starts with https:// or http://"},
+	/* which libcurl may know as a scheme */
+	{"socks5://proxy.example.com", "https:// or http://"},
 	{"http://user@proxy.example.com", "user information"},
 	{"proxy.example.com:3128", "must"},
 	{"", "must"},
