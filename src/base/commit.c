@@ -3,7 +3,8 @@
  *	  What a transaction tells other processes when it commits.
  *
  * What it did is gathered while it runs, and told at once at its commit, when
- * nothing may fail any more; a rollback, or PREPARE TRANSACTION, forgets it.
+ * nothing may fail any more; a rollback, or PREPARE TRANSACTION, forgets it, but
+ * for what it had locked, which a rollback gives back.
  * Who hears it: the worker of the database (shared.c), who waits for a request
  * (waiters.c), and the launcher (roster.c).
  */
@@ -25,6 +26,7 @@ static bool has_enqueued;
 static TimestampTz earliest;
 static bool has_waiting;
 static bool has_created;
+static bool has_held;
 static DwfNews news;
 
 static void at_xact_event(XactEvent event, void *arg);
@@ -32,6 +34,7 @@ static void at_subxact_event(SubXactEvent event, SubTransactionId my_subid,
 							 SubTransactionId parent_subid, void *arg);
 static void register_callbacks(void);
 static void tell_others(void);
+static void give_back(void);
 
 /* Once in a backend: a list that grows would slow down every commit. */
 static void
@@ -68,6 +71,15 @@ dwf_commit_note_due(int64 lane, TimestampTz due)
 {
 	dwf_commit_note_enqueued(due, 0);
 	dwf_news_add_lane(&news, lane, due);
+}
+
+void
+dwf_commit_note_held(int64 lane, TimestampTz due)
+{
+	if (due == DT_NOEND)
+		return;
+	dwf_commit_note_due(lane, due);
+	has_held = true;
 }
 
 void
@@ -124,6 +136,19 @@ tell_others(void)
 		dwf_roster_probe(MyDatabaseId);
 }
 
+/*
+ * At ROLLBACK, when the locks are gone already: must not fail.  What was changed
+ * in these lanes has not happened, so that the worker may look for nothing.
+ */
+static void
+give_back(void)
+{
+	if (!has_held)
+		return;
+	dwf_shared_tell(MyDatabaseId, &news);
+	(void) dwf_shared_wake(MyDatabaseId, GetCurrentTimestamp(), 0, false);
+}
+
 /* A prepared transaction tells nobody: whoever ends it is another process. */
 static void
 at_xact_event(XactEvent event, void *arg)
@@ -134,6 +159,8 @@ at_xact_event(XactEvent event, void *arg)
 			tell_others();
 			break;
 		case XACT_EVENT_ABORT:
+			give_back();
+			break;
 		case XACT_EVENT_PARALLEL_ABORT:
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PREPARE:
@@ -143,7 +170,7 @@ at_xact_event(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_PREPARE:
 			return;
 	}
-	has_enqueued = has_waiting = has_created = false;
+	has_enqueued = has_waiting = has_created = has_held = false;
 	dwf_tally_end();
 	dwf_waiters_forget();
 	dwf_news_clear(&news);

@@ -25,6 +25,13 @@ extern void dwf_commit_note_count(Oid role, int count);
 extern void dwf_commit_note_due(int64 lane, TimestampTz due);
 
 /*
+ * Notes that this transaction has locked a request of a lane that is due from
+ * then on (DT_NOEND: not of itself), whom the worker passes by meanwhile: it is
+ * told when the transaction ends, committed or not.
+ */
+extern void dwf_commit_note_held(int64 lane, TimestampTz due);
+
+/*
  * Notes that this transaction settles a request of an order key by hand, so
  * that another one of it, which it does not see, may stand behind nobody.
  */

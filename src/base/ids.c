@@ -4,9 +4,9 @@
  *
  * The sequence knows nothing of rows that came some other way: a restored log,
  * a log that is replicated, and setval().  An id that the log has already is
- * found out by the settlement, when Domo has executed the request.  So the
- * worker sees to it when it starts, a call looks before it sends, and who
- * enqueues now and then: two look-ups would cost as much as the rest of it.
+ * found out by the settlement, when Domo has executed the request.  So a call
+ * looks before it sends, and who enqueues looks now and then: two look-ups would
+ * cost as much as the rest of it.
  */
 #include "postgres.h"
 

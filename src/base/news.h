@@ -37,7 +37,6 @@ extern void dwf_news_clear(DwfNews *news);
 extern void dwf_news_add_lane(DwfNews *news, int64 lane, TimestampTz due);
 extern void dwf_news_add_id(DwfNews *news, int64 id);
 
-
 /* Adds some news to others; of a long list only that there is more. */
 extern void dwf_news_merge(DwfNews *to, const DwfNews *from);
 

@@ -27,7 +27,6 @@ dwf_rowtype_find(DwfRowType *type, TupleDesc desc, const char *name,
 {
 	int			living = 0;
 
-	Assert(ncolumns <= DWF_MAX_ROWTYPE);
 	type->desc = desc;
 	type->ncolumns = ncolumns;
 	for (int i = 0; i < ncolumns; i++)

@@ -11,6 +11,7 @@
 #include "access/tupdesc.h"
 #include "fmgr.h"
 
+/* Columns of ours at most: the callers' own assertion. */
 #define DWF_MAX_ROWTYPE	14
 
 /* A row type, and where in it each of our columns stands. */

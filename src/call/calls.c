@@ -63,6 +63,9 @@ static const DwfColumn permission_columns[] = {
 	{"permissions", TEXTARRAYOID},
 };
 
+StaticAssertDecl(lengthof(permission_columns) <= DWF_MAX_ROWTYPE,
+				 "a row type has room for them");
+
 /* One permission change. */
 typedef struct PermissionCall
 {

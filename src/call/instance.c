@@ -40,6 +40,8 @@ typedef enum Column
 
 #define NCOLUMNS	(COLUMN_RESPONSE + 1)
 
+StaticAssertDecl(NCOLUMNS <= DWF_MAX_ROWTYPE, "a row type has room for them");
+
 static const DwfColumn columns[NCOLUMNS] = {
 	[COLUMN_ID] = {"id", TEXTOID},
 	[COLUMN_MODEL_ID] = {"model_id", TEXTOID},

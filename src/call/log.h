@@ -27,8 +27,8 @@ typedef struct DwfCallLog
  * many calls.  To be called before anything is sent: takes all that the rows
  * need but for the reply, ids that nobody has among that, and raises what is
  * known to keep them from being written, a lock (55P03) or a fault of the table
- * (55000).  Not opened where
- * the extension is not there, since it is being dropped.
+ * (55000).  Not opened where the extension is not there, since it is being
+ * dropped.
  */
 extern void dwf_log_open(DwfCallLog *log, int count);
 

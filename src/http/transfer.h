@@ -62,7 +62,6 @@ typedef struct DwfSlot
 	DwfExchange exchange;
 } DwfSlot;
 
-
 /*
  * Gives the slot an easy handle with all options that never change, where it
  * has none yet.  `sockets` must outlive all its connections.  False: no

@@ -163,6 +163,9 @@ hold_open(int64 id)
 		if (!held)
 			dwf_table_refresh(&queue);
 	}
+	if (held)
+		dwf_commit_note_held(DatumGetInt64(queue.values[QUEUE_LANE]),
+							 DatumGetTimestampTz(queue.values[QUEUE_DUE]));
 	dwf_table_close(&queue);
 	return held;
 }

@@ -29,7 +29,6 @@ static const char *const tables[] = {
 	"queue", "key", "log", "state", "key_scope"
 };
 
-
 /* What the last commit was to wait for. */
 static bool was_asked;
 static int	asked_mode;

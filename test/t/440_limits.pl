@@ -448,6 +448,32 @@ sub transaction
 	  . one_of('COMMIT', 'COMMIT', 'ROLLBACK');
 }
 
+# ---- what somebody has locked, whom the worker passes by, and gives back
+
+restart_worker();
+my $person = Domowf->session($node);
+foreach my $end ('ROLLBACK', 'ROLLBACK TO s; COMMIT')
+{
+	foreach my $call ('retry', 'discard', 'resolve')
+	{
+		my $name = "$call, $end";
+
+		$session->value('SELECT domowf_pause()');
+		$id = $session->enqueue('plain', $name);
+		$person->value("BEGIN; SAVEPOINT s; SELECT domowf_$call($id"
+			  . ($call eq 'resolve' ? ", 'i')" : ')'));
+		$session->value('SELECT domowf_resume()');
+		is($session->outcome($session->enqueue('plain', "$name: next")),
+			'done', "$name: the worker goes on");
+		is($session->request($id), 'queued', '... with another one');
+		$person->value($end);
+		is($session->outcome($id), 'done', '... and with this one at the end');
+	}
+}
+$person->quit;
+
+# ---- all ways in and out
+
 restart_worker();
 is(told(), stored(), 'the counts are those of the table') or diag told();
 $domo->script('status:502', count => 10, contains => '"mix 1');
@@ -455,9 +481,6 @@ foreach my $round (1 .. 6)
 {
 	$session->value('SELECT domowf_' . ($round % 2 ? 'pause' : 'resume') . '()');
 	$session->run(transaction()) foreach 1 .. 15;
-
-	# one that was locked by who then rolled back is found at a poll, or so
-	$session->value('SELECT domowf_resume()') unless $round % 2;
 	$node->poll_query_until('postgres', <<'END') or die 'it does not settle';
 SELECT NOT EXISTS (SELECT FROM domowf.queue WHERE state = 'sending')
 	AND (EXISTS (SELECT FROM domowf.state WHERE paused) OR NOT EXISTS (
