@@ -13,9 +13,10 @@
 #   make fuzz [FUZZ_SECONDS=20] fuzz the parsers, each so long
 #   make format, format-check   lay the C out as pgindent does, or tell where not
 #   make rules                  house rules, one script each in test/ci/
+#   make model                  have spin look through the model of the delivery
 #   make matrix                 all tests on other builds of PostgreSQL (root)
 #   make deb, dist              Debian's package, PGXN's archive, in .build/
-#   make demo, bench            test/demo/run, test/bench/run
+#   make demo, bench, ha        test/demo/run, test/bench/run, test/ha/run
 #
 # PG_CONFIG chooses the PostgreSQL, PG_VERSION=17 one of Debian's; WERROR=1 is
 # strict about warnings; VERBOSE=1 shows each test.  A new source file, test,
@@ -27,7 +28,8 @@ MODULE_big = domowf
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 DATA = $(wildcard sql/domowf--*.sql)
 
-PG_CPPFLAGS = -Isrc $(if $(TEST_HOOKS),-DDWF_TEST_HOOKS)
+# Headers of PostgreSQL 15 are none of C23, which is gcc 15's default.
+PG_CPPFLAGS = -std=gnu17 -Isrc $(if $(TEST_HOOKS),-DDWF_TEST_HOOKS)
 SHLIB_LINK = -lcurl -lcjson \
 	$(if $(filter linux,$(PORTNAME)),-Wl$(comma)--version-script=src/domowf.map)
 comma = ,
@@ -53,18 +55,18 @@ export PG_CONFIG
 
 # Targets of our own do without PGXS, so that they also work where pg_config is
 # yet to be installed, and PGXS has a `check` of its own, which only says no.
-OWN = bench check deb demo deps dist format format-check fuzz matrix rules unit
+OWN = bench check deb demo deps dist format format-check fuzz ha matrix model rules unit
 
 ifneq ($(filter $(OWN),$(MAKECMDGOALS)),)
 
 .PHONY: $(MAKECMDGOALS)
 .NOTPARALLEL:
 
-demo bench: ; @test/$@/run
+demo bench ha: ; @test/$@/run
 # in python, which must be there for it to install what is missing
 format format-check: ; @command -v python3 >/dev/null || test/run/deps format; \
 	test/run/format $(if $(filter %-check,$@),--check)
-$(filter-out demo bench format format-check,$(OWN)): ; @test/run/$@
+$(filter-out demo bench ha format format-check,$(OWN)): ; @test/run/$@
 $(filter-out $(OWN),$(MAKECMDGOALS)): ; @$(MAKE) --no-print-directory $@
 
 else

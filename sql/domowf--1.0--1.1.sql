@@ -109,8 +109,8 @@ ALTER TABLE domowf.workflow
 	ADD CONSTRAINT "expire_after must be longer than nothing"
 		CHECK (expire_after > interval '0'),
 	DROP CONSTRAINT IF EXISTS "server must be null: there are no servers yet",
-	ADD CONSTRAINT "server must be null: there are no servers yet"
-		CHECK (server IS NULL);
+	ADD CONSTRAINT "server must not be empty"
+		CHECK (server <> '');
 ALTER TABLE domowf.workflow_input
 	DROP CONSTRAINT IF EXISTS "name must not be empty",
 	ADD CONSTRAINT "name must not be empty"
@@ -160,68 +160,6 @@ BEGIN
 		EXECUTE format('DROP VIEW %s', bound);
 	END LOOP;
 END $$;
-
-CREATE OR REPLACE VIEW domowf.batch WITH (security_invoker = true) AS
-	SELECT batch, total, done, failed, in_doubt, waiting,
-		   round(100.0 * (total - waiting) / total, 1) AS percent,
-		   round(per_second, 1) AS per_second,
-		   CASE WHEN waiting > 0 AND per_second > 0
-				THEN make_interval(secs => ceil(waiting / per_second)::float8)
-		   END AS eta,
-		   rpad(repeat('#', (50 * (total - waiting) / total)::int), 50, '.')
-			AS progress
-	FROM (SELECT batch, count(*) AS total,
-				 count(*) FILTER (WHERE state = 'done') AS done,
-				 count(*) FILTER (WHERE state IN
-					('rejected', 'expired', 'discarded')) AS failed,
-				 count(*) FILTER (WHERE state = 'in_doubt') AS in_doubt,
-				 count(*) FILTER (WHERE state IN ('queued', 'sending'))
-					AS waiting,
-				 count(settled_at) / nullif(extract(epoch FROM
-					max(settled_at) - min(enqueued_at)), 0) AS per_second
-		  FROM domowf.request GROUP BY batch) b;
-COMMENT ON VIEW domowf.batch IS
-	'the requests of one transaction each: how many are through';
-
-CREATE OR REPLACE VIEW domowf.stats WITH (security_barrier = true) AS
-	WITH seen AS (
-		SELECT operation, workflow, state, attempts,
-			   NULL::timestamptz AS sent_at, NULL::timestamptz AS settled_at,
-			   enqueued_at, requested_by_oid
-		FROM domowf.queue
-		UNION ALL
-		SELECT operation, workflow, outcome, attempts, sent_at, settled_at,
-			   enqueued_at, requested_by_oid
-		FROM domowf.log WHERE origin = 'request')
-	SELECT operation, workflow,
-		   count(*) FILTER (WHERE state = 'queued') AS queued,
-		   count(*) FILTER (WHERE state = 'sending') AS sending,
-		   count(*) FILTER (WHERE state = 'in_doubt') AS in_doubt,
-		   count(*) FILTER (WHERE state = 'done') AS done,
-		   count(*) FILTER (WHERE state = 'rejected') AS rejected,
-		   count(*) FILTER (WHERE state = 'expired') AS expired,
-		   count(*) FILTER (WHERE state = 'discarded') AS discarded,
-		   min(enqueued_at) FILTER (WHERE state = 'queued') AS oldest_waiting,
-		   sum(attempts) AS attempts,
-		   percentile_cont(0.5) WITHIN GROUP (ORDER BY settled_at - sent_at)
-			FILTER (WHERE settled_at > now() - interval '1 hour')
-			AS latency_p50,
-		   percentile_cont(0.95) WITHIN GROUP (ORDER BY settled_at - sent_at)
-			FILTER (WHERE settled_at > now() - interval '1 hour')
-			AS latency_p95,
-		   percentile_cont(0.99) WITHIN GROUP (ORDER BY settled_at - sent_at)
-			FILTER (WHERE settled_at > now() - interval '1 hour')
-			AS latency_p99
-	FROM seen
-	WHERE requested_by_oid = (SELECT r.oid FROM pg_catalog.pg_roles r
-							  WHERE r.rolname = current_user)
-		OR pg_has_role('pg_read_all_data', 'USAGE')
-		OR pg_has_role('pg_monitor', 'USAGE')
-		OR pg_has_role((SELECT c.relowner FROM pg_catalog.pg_class c
-						WHERE c.oid = 'domowf.queue'::regclass), 'USAGE')
-	GROUP BY operation, workflow;
-COMMENT ON VIEW domowf.stats IS
-	'per operation and workflow: counts, the oldest that waits, latencies of the last hour';
 
 CREATE OR REPLACE VIEW domowf.worker WITH (security_barrier = true) AS
 	SELECT * FROM domowf.worker_status;
@@ -318,12 +256,12 @@ ALTER TABLE domowf.queue
 	ALTER COLUMN lane TYPE bigint USING
 		(requested_by_oid::bigint << 32)
 		| (hashtext(coalesce('workflow:' || workflow,
-							 'operation:' || operation))::bigint & 4294967295),
+							 'operation:' || operation))::bigint & 4294967294),
 	ALTER COLUMN lane SET NOT NULL;
 COMMENT ON COLUMN domowf.queue.order_space IS
-	'whose order_key it is: scope:NAME, workflow:NAME, role:OID or model:';
+	'whose order_key it is: scope:NAME, workflow:NAME, role:OID or model:SERVER';
 COMMENT ON COLUMN domowf.queue.lane IS
-	'requests of one role and one workflow or operation; they take turns with others';
+	'requests of one role, one server and one workflow or operation; they take turns with others';
 COMMENT ON COLUMN domowf.queue.due IS
 	'run_at, but not before it was enqueued; infinity while it waits or is in doubt';
 COMMENT ON COLUMN domowf.queue.order_key IS
@@ -332,7 +270,14 @@ DROP INDEX domowf.queue_due;
 DROP INDEX domowf.queue_order;
 CREATE INDEX queue_lane ON domowf.queue (lane, due, id);
 CREATE INDEX queue_order ON domowf.queue
-	(order_space, order_key, waiting, id);
+	(order_space, order_key, waiting, id) WHERE order_space IS NOT NULL;
+DROP INDEX domowf.queue_expires;
+CREATE INDEX queue_expires ON domowf.queue (expires_at)
+	WHERE expires_at IS NOT NULL;
+DROP INDEX domowf.queue_key;
+CREATE INDEX queue_key ON domowf.queue (key) WHERE key IS NOT NULL;
+DROP INDEX domowf.log_key;
+CREATE INDEX log_key ON domowf.log (key) WHERE key IS NOT NULL;
 
 -- Not filled: to rewrite a long log takes long, and control.c knows what a
 -- request of 1.0 had.
@@ -340,24 +285,31 @@ ALTER TABLE domowf.log ADD COLUMN order_space text;
 COMMENT ON COLUMN domowf.log.order_space IS
 	'whose order_key it is, as in domowf.queue';
 
+-- The condition stands outside, since the planner makes one relation of tables
+-- in a UNION ALL only where none has a condition of its own, and then reads the
+-- newest rows by their indexes.
 CREATE OR REPLACE VIEW domowf.request WITH (security_invoker = true) AS
 	SELECT id, operation, workflow, state, attempts, http_status,
-		   NULL::text AS instance_id, NULL::text AS instance_status, error,
-		   key, order_key, source, requested_by, batch, enqueued_at, run_at,
-		   NULL::timestamptz AS settled_at,
-		   CASE WHEN waiting THEN
-				(SELECT f.id FROM domowf.queue f
-				 WHERE f.order_space = q.order_space
-					AND f.order_key = q.order_key AND NOT f.waiting
-				 ORDER BY f.id LIMIT 1)
-		   END AS waits_for
-	FROM domowf.queue q
-	UNION ALL
-	SELECT id, operation, workflow, outcome, attempts, http_status,
-		   instance_id, instance_status, error,
-		   key, order_key, source, requested_by, batch, enqueued_at, NULL,
-		   settled_at, NULL
-	FROM domowf.log
+		   instance_id, instance_status, error, key, order_key, source,
+		   requested_by, batch, enqueued_at, run_at, settled_at, waits_for
+	FROM (
+		SELECT id, operation, workflow, state, attempts, http_status,
+			   NULL::text AS instance_id, NULL::text AS instance_status, error,
+			   key, order_key, source, requested_by, batch, enqueued_at, run_at,
+			   NULL::timestamptz AS settled_at,
+			   CASE WHEN waiting THEN
+					(SELECT f.id FROM domowf.queue f
+					 WHERE f.order_space = q.order_space
+						AND f.order_key = q.order_key AND NOT f.waiting
+					 ORDER BY f.id LIMIT 1)
+			   END AS waits_for, 'request'::text AS origin
+		FROM domowf.queue q
+		UNION ALL
+		SELECT id, operation, workflow, outcome, attempts, http_status,
+			   instance_id, instance_status, error,
+			   key, order_key, source, requested_by, batch, enqueued_at,
+			   NULL::timestamptz, settled_at, NULL::bigint, origin
+		FROM domowf.log) r
 	WHERE origin = 'request';
 COMMENT ON VIEW domowf.request IS
 	'requests in the queue and in the log as one';
@@ -493,8 +445,891 @@ INSERT INTO domowf.earlier_trigger
 		AND t.tgparentid = 0;
 
 --
--- Privileges; this stays the last section.  What is new has those that README
--- tells of, as in domowf--1.1.sql.  What 1.0 made keeps what was granted on it
+-- A server that takes over: what it does with the queue (src/queue/hold.c)
+--
+
+ALTER TABLE domowf.state
+	ADD COLUMN timeline bigint,
+	ADD COLUMN system_identifier bigint;
+COMMENT ON COLUMN domowf.state.timeline IS
+	'timeline of the server on which the queue was served last: on another one it was taken over';
+COMMENT ON COLUMN domowf.state.system_identifier IS 'that server''s';
+
+CREATE FUNCTION @extschema@.domowf_hold(enqueued_before timestamptz DEFAULT now())
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'domowf_hold'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.domowf_hold(timestamptz) IS
+	'put starts that wait into doubt, since they may have been sent elsewhere; returns how many';
+
+--
+-- What logical replication brings into the tables
+--
+
+CREATE TRIGGER refuse_truncation
+	BEFORE TRUNCATE ON domowf.queue
+	FOR EACH STATEMENT EXECUTE FUNCTION domowf.refuse_replication();
+ALTER TABLE domowf.queue ENABLE ALWAYS TRIGGER refuse_truncation;
+COMMENT ON TRIGGER refuse_truncation ON domowf.queue IS
+	'a publisher does not empty it';
+CREATE TRIGGER refuse_replication
+	BEFORE INSERT OR UPDATE OR DELETE ON domowf.key
+	FOR EACH ROW EXECUTE FUNCTION domowf.refuse_replication();
+ALTER TABLE domowf.key ENABLE ALWAYS TRIGGER refuse_replication;
+COMMENT ON TRIGGER refuse_replication ON domowf.key IS
+	'a subscriber has keys of its own';
+CREATE TRIGGER refuse_truncation
+	BEFORE TRUNCATE ON domowf.key
+	FOR EACH STATEMENT EXECUTE FUNCTION domowf.refuse_replication();
+ALTER TABLE domowf.key ENABLE ALWAYS TRIGGER refuse_truncation;
+COMMENT ON TRIGGER refuse_truncation ON domowf.key IS
+	'a publisher does not empty it';
+CREATE TRIGGER refuse_replication
+	BEFORE INSERT OR UPDATE OR DELETE ON domowf.state
+	FOR EACH ROW EXECUTE FUNCTION domowf.refuse_replication();
+ALTER TABLE domowf.state ENABLE ALWAYS TRIGGER refuse_replication;
+COMMENT ON TRIGGER refuse_replication ON domowf.state IS
+	'a subscriber is not paused by its publisher';
+CREATE TRIGGER refuse_replication
+	BEFORE INSERT OR UPDATE OR DELETE ON domowf.earlier_trigger
+	FOR EACH ROW EXECUTE FUNCTION domowf.refuse_replication();
+ALTER TABLE domowf.earlier_trigger ENABLE ALWAYS TRIGGER refuse_replication;
+COMMENT ON TRIGGER refuse_replication ON domowf.earlier_trigger IS
+	'a subscriber has triggers of its own';
+
+-- What is here already stays (src/queue/replica.c).
+CREATE FUNCTION domowf.keep_own()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'domowf_keep_own'
+LANGUAGE C;
+COMMENT ON FUNCTION domowf.keep_own() IS
+	'drops what logical replication would put in the place of a row of this database''s own';
+CREATE TRIGGER keep_own
+	BEFORE INSERT OR UPDATE OR DELETE ON domowf.log
+	FOR EACH ROW EXECUTE FUNCTION domowf.keep_own();
+ALTER TABLE domowf.log ENABLE ALWAYS TRIGGER keep_own;
+COMMENT ON TRIGGER keep_own ON domowf.log IS
+	'a row of its own stays';
+CREATE TRIGGER keep_own
+	BEFORE INSERT OR UPDATE OR DELETE ON domowf.workflow
+	FOR EACH ROW EXECUTE FUNCTION domowf.keep_own();
+ALTER TABLE domowf.workflow ENABLE ALWAYS TRIGGER keep_own;
+COMMENT ON TRIGGER keep_own ON domowf.workflow IS
+	'a workflow that is registered here stays';
+CREATE TRIGGER keep_own
+	BEFORE INSERT OR UPDATE OR DELETE ON domowf.workflow_input
+	FOR EACH ROW EXECUTE FUNCTION domowf.keep_own();
+ALTER TABLE domowf.workflow_input ENABLE ALWAYS TRIGGER keep_own;
+COMMENT ON TRIGGER keep_own ON domowf.workflow_input IS
+	'an input that is declared here stays';
+
+--
+-- Servers: named connections to several Domo instances
+--
+
+CREATE FUNCTION domowf.server_validator(options text[], catalog oid)
+RETURNS void
+AS 'MODULE_PATHNAME', 'domowf_server_validator'
+LANGUAGE C STRICT;
+COMMENT ON FUNCTION domowf.server_validator(text[], oid) IS
+	'checks the options of servers and user mappings as the settings of their names';
+CREATE FOREIGN DATA WRAPPER domowf VALIDATOR domowf.server_validator;
+COMMENT ON FOREIGN DATA WRAPPER domowf IS
+	'servers that calls and requests may name: a Domo instance each, with a token for each role';
+
+-- The C code fills it by column position (connection_view.c).
+CREATE FOREIGN TABLE domowf.connection_status (
+	server text,
+	role text,
+	state text,
+	in_flight int,
+	sent bigint,
+	failed bigint,
+	paused_until timestamptz,
+	reason text
+) SERVER domowf_worker OPTIONS (shows 'connections');
+COMMENT ON FOREIGN TABLE domowf.connection_status IS
+	'what the worker of this database says of its connections';
+COMMENT ON COLUMN domowf.connection_status.server IS
+	'server; NULL: where the settings point';
+COMMENT ON COLUMN domowf.connection_status.role IS
+	'role whose user mapping has the token, public for all others; or whose requests wait';
+COMMENT ON COLUMN domowf.connection_status.state IS
+	'idle, sending, paused, or waiting: requests have no connection';
+COMMENT ON COLUMN domowf.connection_status.in_flight IS
+	'attempts of which the reply is waited for';
+COMMENT ON COLUMN domowf.connection_status.sent IS
+	'attempts that ended, since it is known';
+COMMENT ON COLUMN domowf.connection_status.failed IS 'of these: not done';
+COMMENT ON COLUMN domowf.connection_status.paused_until IS
+	'when it sends again; infinity: when it can be opened';
+COMMENT ON COLUMN domowf.connection_status.reason IS
+	'why it is paused, or requests wait; of a request only for who may see all of them';
+
+CREATE VIEW domowf.connection WITH (security_barrier = true) AS
+	SELECT * FROM domowf.connection_status;
+COMMENT ON VIEW domowf.connection IS
+	'connections of the worker of this database, by server and token: what they do, why they are paused';
+
+ALTER TABLE domowf.queue
+	ADD COLUMN server name,
+	ADD COLUMN server_owner oid,
+	ADD COLUMN server_role oid;
+COMMENT ON COLUMN domowf.queue.server IS
+	'server that it goes to; NULL: where the settings point';
+COMMENT ON COLUMN domowf.queue.server_owner IS
+	'who owned the server when it was enqueued: to a server of another owner it is not sent';
+COMMENT ON COLUMN domowf.queue.server_role IS
+	'role by whose user mapping it is sent';
+ALTER TABLE domowf.log ADD COLUMN server name;
+COMMENT ON COLUMN domowf.log.server IS
+	'server that it went to; NULL: where the settings pointed';
+COMMENT ON COLUMN domowf.workflow.server IS
+	'server of foreign data wrapper domowf that it is started on; NULL: where the settings point';
+
+--
+-- Tracking: what becomes of an instance after its start (src/queue/tracked.c)
+--
+
+ALTER TABLE domowf.queue ADD COLUMN track boolean;
+COMMENT ON COLUMN domowf.queue.track IS
+	'whether the instance that it starts is polled until it ends; NULL: it is not';
+-- The C code knows the columns of this table by name, type and NOT NULL
+-- (columns.c).
+CREATE TABLE domowf.tracked (
+	request_id bigint PRIMARY KEY,
+	instance_id text NOT NULL,
+	lane bigint NOT NULL,
+	due timestamptz NOT NULL,
+	tries int NOT NULL,
+	started_at timestamptz NOT NULL,
+	server name,
+	server_owner oid,
+	server_role oid,
+	error text
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02,
+	autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE domowf.tracked IS
+	'instances that are polled until they end, by a call that Domo does not document (domowf.track_instances)';
+COMMENT ON COLUMN domowf.tracked.request_id IS 'request that has started it';
+COMMENT ON COLUMN domowf.tracked.instance_id IS 'the instance';
+COMMENT ON COLUMN domowf.tracked.lane IS
+	'instances of one server and role; those of one that rests wait, and no others';
+COMMENT ON COLUMN domowf.tracked.due IS 'when it is polled next';
+COMMENT ON COLUMN domowf.tracked.tries IS 'polls so far, which decide how long the next one waits';
+COMMENT ON COLUMN domowf.tracked.started_at IS 'when its start was settled';
+COMMENT ON COLUMN domowf.tracked.server IS
+	'server that it runs on; NULL: where the settings point';
+COMMENT ON COLUMN domowf.tracked.server_owner IS
+	'who owned the server when it was enqueued, as in domowf.queue';
+COMMENT ON COLUMN domowf.tracked.server_role IS
+	'role by whose user mapping it is polled';
+COMMENT ON COLUMN domowf.tracked.error IS
+	'why the last poll failed; NULL: it did not';
+CREATE INDEX tracked_lane ON domowf.tracked (lane, due, request_id);
+
+CREATE TRIGGER refuse_replication
+	BEFORE INSERT OR UPDATE OR DELETE ON domowf.tracked
+	FOR EACH ROW EXECUTE FUNCTION domowf.refuse_replication();
+ALTER TABLE domowf.tracked ENABLE ALWAYS TRIGGER refuse_replication;
+COMMENT ON TRIGGER refuse_replication ON domowf.tracked IS
+	'a subscriber does not poll what its publisher polls';
+CREATE TRIGGER refuse_truncation
+	BEFORE TRUNCATE ON domowf.tracked
+	FOR EACH STATEMENT EXECUTE FUNCTION domowf.refuse_replication();
+ALTER TABLE domowf.tracked ENABLE ALWAYS TRIGGER refuse_truncation;
+COMMENT ON TRIGGER refuse_truncation ON domowf.tracked IS
+	'a publisher does not empty it';
+ALTER TABLE domowf.tracked ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_requests ON domowf.tracked FOR SELECT USING (
+	EXISTS (SELECT FROM domowf.request r WHERE r.id = tracked.request_id));
+COMMENT ON POLICY own_requests ON domowf.tracked IS
+	'each role sees the instances of the requests that it sees';
+
+CREATE FUNCTION @extschema@.domowf_instance(instance_id text, server name DEFAULT NULL)
+RETURNS @extschema@.domowf_instance
+AS 'MODULE_PATHNAME', 'domowf_instance'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000
+SUPPORT @extschema@.domowf_call_support;
+COMMENT ON FUNCTION @extschema@.domowf_instance(text, name) IS
+	'read an instance of a Domo Workflow as it stands, by a call that Domo does not document (domowf.track_instances)';
+
+CREATE FUNCTION @extschema@.domowf_wait_finished(request_id bigint, timeout interval DEFAULT '30 s')
+RETURNS domowf.request
+AS 'MODULE_PATHNAME', 'domowf_wait_finished'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.domowf_wait_finished(bigint, interval) IS
+	'wait until the instance that a request has started, and that is tracked, has ended';
+
+COMMENT ON COLUMN domowf.workflow.track IS
+	'whether instances that requests start are polled until they end, by a call that Domo does not document (domowf.track_instances)';
+COMMENT ON COLUMN domowf.log.instance_finished_at IS
+	'when tracking saw the instance end, or gave it up, and then error says why';
+
+--
+-- The way back: outcomes to be written into rows, or told to functions
+--
+
+ALTER TABLE domowf.queue
+	ADD COLUMN returns_to jsonb,
+	ADD COLUMN depth int;
+COMMENT ON COLUMN domowf.queue.returns_to IS
+	'row and columns that what comes of it is written back into';
+COMMENT ON COLUMN domowf.queue.depth IS
+	'how many returns it comes of, one after the other; NULL: none';
+ALTER TABLE domowf.log
+	ADD COLUMN returns_to jsonb,
+	ADD COLUMN depth int;
+COMMENT ON COLUMN domowf.log.returns_to IS
+	'row and columns that what comes of it is written back into';
+COMMENT ON COLUMN domowf.log.depth IS
+	'how many returns it comes of, one after the other; NULL: none';
+ALTER TABLE domowf.workflow ADD COLUMN on_settled text;
+COMMENT ON COLUMN domowf.workflow.on_settled IS
+	'function f(domowf.request) that is called, as its owner, with each outcome of a request: its signature, with its schema';
+
+-- The function is known by its signature, since a reg type would stop
+-- pg_upgrade.
+CREATE FUNCTION domowf.set_on_settled()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'domowf_set_on_settled'
+LANGUAGE C;
+COMMENT ON FUNCTION domowf.set_on_settled() IS
+	'looks up the function that on_settled names, which takes its owner''s rights, and writes its signature';
+CREATE TRIGGER set_on_settled
+	BEFORE INSERT OR UPDATE ON domowf.workflow
+	FOR EACH ROW EXECUTE FUNCTION domowf.set_on_settled();
+ALTER TABLE domowf.workflow ENABLE ALWAYS TRIGGER set_on_settled;
+COMMENT ON TRIGGER set_on_settled ON domowf.workflow IS
+	'on_settled is the signature of a function of whoever writes it';
+CREATE TRIGGER set_on_settled_checked
+	AFTER INSERT OR UPDATE ON domowf.workflow
+	FOR EACH ROW EXECUTE FUNCTION domowf.set_on_settled();
+ALTER TABLE domowf.workflow ENABLE ALWAYS TRIGGER set_on_settled_checked;
+COMMENT ON TRIGGER set_on_settled_checked ON domowf.workflow IS
+	'no other trigger has made on_settled another function';
+
+CREATE SEQUENCE domowf.return_id;
+COMMENT ON SEQUENCE domowf.return_id IS
+	'numbers of domowf.return_entry, in the order of outcomes';
+
+-- The C code knows the columns of this table by name, type and NOT NULL
+-- (columns.c).
+CREATE TABLE domowf.return_entry (
+	id bigint PRIMARY KEY,
+	request_id bigint NOT NULL,
+	target text NOT NULL,
+	state text NOT NULL,
+	returns_to jsonb,
+	outcome jsonb NOT NULL,
+	depth int,
+	requested_by name NOT NULL,
+	requested_by_oid oid NOT NULL,
+	since timestamptz NOT NULL,
+	due timestamptz NOT NULL,
+	tries int NOT NULL,
+	tried_at timestamptz,
+	error text
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE domowf.return_entry IS
+	'what is still to be written back, or a function to be called with; a row goes in the transaction that does it';
+COMMENT ON COLUMN domowf.return_entry.id IS 'number, in the order of outcomes';
+COMMENT ON COLUMN domowf.return_entry.request_id IS 'request whose outcome it is';
+COMMENT ON COLUMN domowf.return_entry.target IS
+	'table:OID whose row is written, or function:SIGNATURE that is called';
+COMMENT ON COLUMN domowf.return_entry.state IS 'the outcome, or in_doubt';
+COMMENT ON COLUMN domowf.return_entry.returns_to IS
+	'as in domowf.queue: the row and its columns; NULL: a function is called';
+COMMENT ON COLUMN domowf.return_entry.outcome IS
+	'values by field; of a function the row of domowf.request';
+COMMENT ON COLUMN domowf.return_entry.depth IS 'as in domowf.queue';
+COMMENT ON COLUMN domowf.return_entry.requested_by IS 'role that asked for the request';
+COMMENT ON COLUMN domowf.return_entry.requested_by_oid IS
+	'oid of the role that asked for the request';
+COMMENT ON COLUMN domowf.return_entry.since IS
+	'when it was noted, or tried anew by a person: tried for domowf.log_retention from then on';
+COMMENT ON COLUMN domowf.return_entry.due IS
+	'when it is tried next; infinity: it was given up';
+COMMENT ON COLUMN domowf.return_entry.tries IS 'how often it was tried';
+COMMENT ON COLUMN domowf.return_entry.tried_at IS 'when it was tried last';
+COMMENT ON COLUMN domowf.return_entry.error IS 'why the last try failed';
+CREATE INDEX return_target ON domowf.return_entry (target, due, id);
+CREATE INDEX return_request ON domowf.return_entry (request_id, target, id);
+
+CREATE TRIGGER refuse_replication
+	BEFORE INSERT OR UPDATE OR DELETE ON domowf.return_entry
+	FOR EACH ROW EXECUTE FUNCTION domowf.refuse_replication();
+ALTER TABLE domowf.return_entry ENABLE ALWAYS TRIGGER refuse_replication;
+COMMENT ON TRIGGER refuse_replication ON domowf.return_entry IS
+	'a subscriber has outcomes of its own';
+CREATE TRIGGER refuse_truncation
+	BEFORE TRUNCATE ON domowf.return_entry
+	FOR EACH STATEMENT EXECUTE FUNCTION domowf.refuse_replication();
+ALTER TABLE domowf.return_entry ENABLE ALWAYS TRIGGER refuse_truncation;
+COMMENT ON TRIGGER refuse_truncation ON domowf.return_entry IS
+	'a publisher does not empty it';
+
+ALTER TABLE domowf.return_entry ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_requests ON domowf.return_entry FOR SELECT USING (
+	requested_by_oid = (SELECT r.oid FROM pg_catalog.pg_roles r
+						WHERE r.rolname = current_user)
+	OR (SELECT pg_catalog.pg_has_role('pg_read_all_data', 'USAGE')));
+COMMENT ON POLICY own_requests ON domowf.return_entry IS
+	'each role sees what it asked for, pg_read_all_data all';
+
+CREATE VIEW domowf.returns WITH (security_invoker = true) AS
+	SELECT request_id, state,
+		   CASE WHEN target LIKE 'table:%' THEN 'row' ELSE 'function' END
+			AS kind,
+		   CASE WHEN target LIKE 'table:%'
+				THEN substr(target, 7)::oid::regclass::text
+				ELSE substr(target, 10) END AS target,
+		   requested_by, since, tries, tried_at,
+		   nullif(due, 'infinity') AS next_try, error
+	FROM domowf.return_entry;
+COMMENT ON VIEW domowf.returns IS
+	'what is still to be written back into rows, or called, with tries and the last error';
+COMMENT ON COLUMN domowf.returns.next_try IS
+	'when it is tried next, at the earliest; NULL: it was given up, see domowf_retry_return()';
+
+CREATE FUNCTION @extschema@.domowf_retry_return(request_id bigint)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'domowf_retry_return'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.domowf_retry_return(bigint) IS
+	'try again at once what of a request is to be written back or called, also where it was given up';
+
+--
+-- What has happened, counted; metrics
+--
+
+-- What has happened to requests (src/queue/counter.c).  The C code knows the
+-- columns by name, type and NOT NULL (columns.c).  No index: it has few rows,
+-- and all of them are read; so all of a row is its identity.  No more of a dump
+-- than the log: who dumps and may not pass by row security could not.
+CREATE TABLE domowf.counter (
+	operation text NOT NULL,
+	workflow text,
+	server name,
+	requested_by name NOT NULL,
+	requested_by_oid oid NOT NULL,
+	class text,
+	outcome text,
+	slot timestamptz,
+	n bigint NOT NULL,
+	reopened bigint,
+	attempts bigint,
+	waited float8,
+	took float8,
+	waited_0 bigint, waited_1 bigint, waited_2 bigint, waited_3 bigint,
+	waited_4 bigint, waited_5 bigint, waited_6 bigint, waited_7 bigint,
+	waited_8 bigint, waited_9 bigint, waited_10 bigint, waited_11 bigint,
+	waited_12 bigint, waited_13 bigint, waited_14 bigint, waited_15 bigint,
+	waited_16 bigint, waited_17 bigint, waited_18 bigint, took_0 bigint,
+	took_1 bigint, took_2 bigint, took_3 bigint, took_4 bigint,
+	took_5 bigint, took_6 bigint, took_7 bigint, took_8 bigint,
+	took_9 bigint, took_10 bigint, took_11 bigint, took_12 bigint,
+	took_13 bigint, took_14 bigint, took_15 bigint, took_16 bigint,
+	took_17 bigint, took_18 bigint
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+ALTER TABLE domowf.counter REPLICA IDENTITY FULL;
+COMMENT ON TABLE domowf.counter IS
+	'what has happened to requests, counted in the transactions that did it: rows of the same labels are to be added up';
+COMMENT ON COLUMN domowf.counter.operation IS
+	'start, cancel or set_permissions';
+COMMENT ON COLUMN domowf.counter.workflow IS
+	'registered workflow, if any; empty: all beyond the 1000 most used combinations of workflow, server and role';
+COMMENT ON COLUMN domowf.counter.server IS
+	'server that it goes to; NULL: where the settings point';
+COMMENT ON COLUMN domowf.counter.requested_by IS 'role that asked for it';
+COMMENT ON COLUMN domowf.counter.requested_by_oid IS
+	'oid of the role that asked for it';
+COMMENT ON COLUMN domowf.counter.class IS
+	'class of the attempt that ended; NULL: none did';
+COMMENT ON COLUMN domowf.counter.outcome IS
+	'done, rejected, expired, discarded, or in_doubt; NULL: it is queued again';
+COMMENT ON COLUMN domowf.counter.slot IS
+	'five minutes in which it was counted; NULL: more than an hour ago';
+COMMENT ON COLUMN domowf.counter.n IS 'how many';
+COMMENT ON COLUMN domowf.counter.reopened IS
+	'how many no longer have this outcome: sent again, or settled anew';
+COMMENT ON COLUMN domowf.counter.attempts IS
+	'attempts that what was settled has used';
+COMMENT ON COLUMN domowf.counter.waited IS
+	'seconds from enqueueing to settlement, all together';
+COMMENT ON COLUMN domowf.counter.took IS
+	'seconds that Domo took, all attempts together';
+DO LANGUAGE plpgsql $$
+BEGIN
+	FOR i IN 0 .. 18 LOOP
+		EXECUTE format('COMMENT ON COLUMN domowf.counter.%I IS %L',
+			'waited_' || i, 'how many waited no longer than bucket '
+			|| i || ' reaches, and longer than the one before');
+		EXECUTE format('COMMENT ON COLUMN domowf.counter.%I IS %L',
+			'took_' || i, 'how many attempts took no longer than bucket '
+			|| i || ' reaches, and longer than the one before');
+	END LOOP;
+END $$;
+
+CREATE TRIGGER refuse_replication
+	BEFORE INSERT OR UPDATE OR DELETE ON domowf.counter
+	FOR EACH ROW EXECUTE FUNCTION domowf.refuse_replication();
+ALTER TABLE domowf.counter ENABLE ALWAYS TRIGGER refuse_replication;
+COMMENT ON TRIGGER refuse_replication ON domowf.counter IS
+	'a subscriber counts what it has done itself';
+CREATE TRIGGER refuse_truncation
+	BEFORE TRUNCATE ON domowf.counter
+	FOR EACH STATEMENT EXECUTE FUNCTION domowf.refuse_replication();
+ALTER TABLE domowf.counter ENABLE ALWAYS TRIGGER refuse_truncation;
+COMMENT ON TRIGGER refuse_truncation ON domowf.counter IS
+	'a publisher does not empty it';
+
+ALTER TABLE domowf.counter ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_requests ON domowf.counter FOR SELECT USING (
+	(requested_by_oid = (SELECT r.oid FROM pg_catalog.pg_roles r
+						 WHERE r.rolname = current_user)
+	 AND requested_by = current_user)
+	OR (SELECT pg_catalog.pg_has_role('pg_read_all_data', 'USAGE')));
+COMMENT ON POLICY own_requests ON domowf.counter IS
+	'each role sees what it asked for, pg_read_all_data all';
+
+-- Predicates of these forms alone, as above (table.c).  A call has an entry in
+-- one of these.  The first two serve the keys and batches of requests, the last
+-- two what people ask of a long log: what was not done, and one instance.
+DROP INDEX domowf.log_batch;
+CREATE INDEX log_batch ON domowf.log (batch) WHERE origin <> 'call';
+CREATE INDEX log_undone ON domowf.log (id) WHERE outcome <> 'done';
+CREATE INDEX log_instance ON domowf.log (instance_id)
+	WHERE instance_id IS NOT NULL;
+
+-- Of what is in the queue, with what of the same transactions was settled, and of
+-- all others, of which nothing waits: so that a condition on `waiting` leaves
+-- out the log.  Each by its index of batches.  Not by counters: most batches are
+-- of one request, so that they would be a second log.
+CREATE OR REPLACE VIEW domowf.batch WITH (security_invoker = true) AS
+	SELECT batch, total, done, failed, in_doubt, waiting,
+		   round(100.0 * (total - waiting) / total, 1) AS percent,
+		   round(settled / nullif(extract(epoch FROM last - first), 0), 1)
+			AS per_second,
+		   CASE WHEN waiting > 0 AND settled > 0 AND last > first THEN
+				make_interval(secs => ceil(waiting * extract(epoch FROM last - first)
+					/ settled)::float8)
+		   END AS eta,
+		   rpad(repeat('#', (50 * (total - waiting) / total)::int), 50, '.')
+			AS progress
+	FROM (
+		SELECT q.batch, q.total + l.settled AS total, l.done, l.failed,
+			   q.in_doubt, q.waiting, l.settled, l.last,
+			   least(q.first, l.first) AS first
+		FROM (SELECT batch, count(*) AS total,
+					 count(*) FILTER (WHERE state = 'in_doubt') AS in_doubt,
+					 count(*) FILTER (WHERE state <> 'in_doubt') AS waiting,
+					 min(enqueued_at) AS first
+			  FROM domowf.queue GROUP BY batch) q,
+			LATERAL (
+				SELECT count(*) AS settled,
+					   count(*) FILTER (WHERE outcome = 'done') AS done,
+					   count(*) FILTER (WHERE outcome <> 'done') AS failed,
+					   max(settled_at) AS last, min(enqueued_at) AS first
+				FROM domowf.log
+				WHERE log.batch = q.batch AND origin = 'request') l
+		UNION ALL
+		(SELECT batch, count(*), count(*) FILTER (WHERE outcome = 'done'),
+			   count(*) FILTER (WHERE outcome <> 'done'), 0::bigint, 0::bigint,
+			   count(*), max(settled_at), min(enqueued_at)
+		FROM domowf.log
+		WHERE origin = 'request'
+			AND NOT EXISTS (SELECT FROM domowf.queue q WHERE q.batch = log.batch)
+		GROUP BY batch ORDER BY batch DESC)) b;
+COMMENT ON VIEW domowf.batch IS
+	'the requests of one transaction each: how many are through';
+
+-- What the log has is counted once, by reading it from one end to the other; of
+-- attempts it does not have all, so that these are counted from now on.
+INSERT INTO domowf.counter (operation, workflow, server, requested_by,
+	requested_by_oid, outcome, slot, n, attempts, waited, took,
+	waited_0, waited_1, waited_2, waited_3, waited_4, waited_5, waited_6,
+	waited_7, waited_8, waited_9, waited_10, waited_11, waited_12,
+	waited_13, waited_14, waited_15, waited_16, waited_17, waited_18,
+	took_0, took_1, took_2, took_3, took_4, took_5, took_6, took_7, took_8,
+	took_9, took_10, took_11, took_12, took_13, took_14, took_15, took_16,
+	took_17, took_18)
+	SELECT operation, workflow, server, requested_by, requested_by_oid, outcome,
+		CASE WHEN settled_at > now() - interval '1 hour' THEN
+			date_bin(interval '5 min', settled_at, timestamptz 'epoch') END,
+		count(*), sum(attempts), sum(waited), sum(took),
+		count(*) FILTER (WHERE waited_in = 0),
+		count(*) FILTER (WHERE waited_in = 1),
+		count(*) FILTER (WHERE waited_in = 2),
+		count(*) FILTER (WHERE waited_in = 3),
+		count(*) FILTER (WHERE waited_in = 4),
+		count(*) FILTER (WHERE waited_in = 5),
+		count(*) FILTER (WHERE waited_in = 6),
+		count(*) FILTER (WHERE waited_in = 7),
+		count(*) FILTER (WHERE waited_in = 8),
+		count(*) FILTER (WHERE waited_in = 9),
+		count(*) FILTER (WHERE waited_in = 10),
+		count(*) FILTER (WHERE waited_in = 11),
+		count(*) FILTER (WHERE waited_in = 12),
+		count(*) FILTER (WHERE waited_in = 13),
+		count(*) FILTER (WHERE waited_in = 14),
+		count(*) FILTER (WHERE waited_in = 15),
+		count(*) FILTER (WHERE waited_in = 16),
+		count(*) FILTER (WHERE waited_in = 17),
+		count(*) FILTER (WHERE waited_in = 18),
+		count(*) FILTER (WHERE took_in = 0),
+		count(*) FILTER (WHERE took_in = 1),
+		count(*) FILTER (WHERE took_in = 2),
+		count(*) FILTER (WHERE took_in = 3),
+		count(*) FILTER (WHERE took_in = 4),
+		count(*) FILTER (WHERE took_in = 5),
+		count(*) FILTER (WHERE took_in = 6),
+		count(*) FILTER (WHERE took_in = 7),
+		count(*) FILTER (WHERE took_in = 8),
+		count(*) FILTER (WHERE took_in = 9),
+		count(*) FILTER (WHERE took_in = 10),
+		count(*) FILTER (WHERE took_in = 11),
+		count(*) FILTER (WHERE took_in = 12),
+		count(*) FILTER (WHERE took_in = 13),
+		count(*) FILTER (WHERE took_in = 14),
+		count(*) FILTER (WHERE took_in = 15),
+		count(*) FILTER (WHERE took_in = 16),
+		count(*) FILTER (WHERE took_in = 17),
+		count(*) FILTER (WHERE took_in = 18)
+	FROM (SELECT operation, workflow, server, requested_by, requested_by_oid,
+				 outcome, settled_at, attempts, waited, took,
+				 width_bucket(waited, bounds) AS waited_in,
+				 width_bucket(took, bounds) AS took_in
+		  FROM domowf.log, LATERAL (SELECT
+				greatest(extract(epoch FROM settled_at - enqueued_at), 0)::float8,
+				CASE WHEN attempts > 0 THEN
+					greatest(extract(epoch FROM settled_at - sent_at), 0)::float8
+				END,
+				ARRAY[
+					0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1,
+					2, 5, 10, 30, 60, 300, 3600, 86400]::float8[]) x (waited, took, bounds)
+		  WHERE origin = 'request') l
+	GROUP BY 1, 2, 3, 4, 5, 6, 7;
+
+-- Reads with its owner's rights, so that members of pg_monitor see counts of
+-- requests whose rows they may not see: a barrier, since a condition of its
+-- reader that is cheap would else be evaluated before the view's own.
+--
+-- A role that was renamed, or has come from a dump of elsewhere, has the oid or
+-- the name of another one: what is counted is shown to who has both.
+CREATE OR REPLACE VIEW domowf.stats WITH (security_barrier = true) AS
+	WITH reader AS (
+		SELECT (SELECT r.oid FROM pg_catalog.pg_roles r
+				WHERE r.rolname = current_user) AS role,
+			   pg_has_role('pg_read_all_data', 'USAGE')
+			   OR pg_has_role('pg_monitor', 'USAGE')
+			   OR pg_has_role((SELECT c.relowner FROM pg_catalog.pg_class c
+							   WHERE c.oid = 'domowf.queue'::regclass), 'USAGE')
+			   AS sees_all),
+	seen AS (
+		SELECT operation, workflow,
+			   count(*) FILTER (WHERE state = 'queued') AS queued,
+			   count(*) FILTER (WHERE state = 'sending') AS sending,
+			   count(*) FILTER (WHERE state = 'in_doubt') AS in_doubt,
+			   0::numeric AS done, 0::numeric AS rejected,
+			   0::numeric AS expired, 0::numeric AS discarded,
+			   min(due) FILTER (WHERE state = 'queued' AND due <= now())
+				AS oldest_waiting,
+			   sum(attempts) AS attempts, NULL::numeric[] AS took
+		FROM domowf.queue, reader
+		WHERE sees_all OR requested_by_oid = role
+		GROUP BY operation, workflow
+		UNION ALL
+		SELECT operation, workflow, 0, 0, 0,
+			   sum(n - coalesce(reopened, 0)) FILTER (WHERE outcome = 'done'),
+			   sum(n - coalesce(reopened, 0)) FILTER (WHERE outcome = 'rejected'),
+			   sum(n - coalesce(reopened, 0)) FILTER (WHERE outcome = 'expired'),
+			   sum(n - coalesce(reopened, 0)) FILTER (WHERE outcome = 'discarded'),
+			   NULL, sum(attempts)::bigint, NULL
+		FROM domowf.counter, reader
+		WHERE sees_all OR (requested_by_oid = role
+						   AND requested_by = current_user)
+		GROUP BY operation, workflow
+		UNION ALL
+		SELECT operation, workflow, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, ARRAY[
+				sum(took_0), sum(took_1), sum(took_2), sum(took_3),
+				sum(took_4), sum(took_5), sum(took_6), sum(took_7),
+				sum(took_8), sum(took_9), sum(took_10), sum(took_11),
+				sum(took_12), sum(took_13), sum(took_14), sum(took_15),
+				sum(took_16), sum(took_17), sum(took_18)]
+		FROM domowf.counter, reader
+		WHERE (sees_all OR (requested_by_oid = role
+							AND requested_by = current_user))
+			AND outcome IN ('done', 'rejected')
+			AND slot > now() - interval '1 hour'
+		GROUP BY operation, workflow),
+	added AS (
+		SELECT operation, workflow, sum(queued)::bigint AS queued,
+			   sum(sending)::bigint AS sending,
+			   sum(in_doubt)::bigint AS in_doubt, sum(done)::bigint AS done,
+			   sum(rejected)::bigint AS rejected,
+			   sum(expired)::bigint AS expired,
+			   sum(discarded)::bigint AS discarded,
+			   min(oldest_waiting) AS oldest_waiting,
+			   coalesce(sum(attempts), 0)::bigint AS attempts,
+			   max(took) AS took
+		FROM seen GROUP BY operation, workflow)
+	SELECT operation, workflow, coalesce(queued, 0) AS queued,
+		   coalesce(sending, 0) AS sending, coalesce(in_doubt, 0) AS in_doubt,
+		   coalesce(done, 0) AS done, coalesce(rejected, 0) AS rejected,
+		   coalesce(expired, 0) AS expired,
+		   coalesce(discarded, 0) AS discarded,
+		   oldest_waiting, attempts, latency_p50, latency_p95, latency_p99
+	FROM added, LATERAL (
+		SELECT max(reached) FILTER (WHERE share = 0.5) AS latency_p50,
+			   max(reached) FILTER (WHERE share = 0.95) AS latency_p95,
+			   max(reached) FILTER (WHERE share = 0.99) AS latency_p99
+		FROM (VALUES (0.5), (0.95), (0.99)) s (share), LATERAL (
+			SELECT make_interval(secs => (shortest + (longest - shortest)
+				* (share * total - (upto - n)) / n)::float8) AS reached
+			FROM (
+				SELECT *, sum(n) OVER (ORDER BY bucket) AS upto,
+					   sum(n) OVER () AS total
+				FROM unnest(added.took, ARRAY[
+				0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1,
+				2, 5, 10, 30, 60, 300, 3600, 86400]::numeric[], ARRAY[
+				0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2,
+				5, 10, 30, 60, 300, 3600, 86400, 86400]::numeric[])
+					WITH ORDINALITY u (n, shortest, longest, bucket)
+				WHERE n > 0) b
+			WHERE upto >= share * total
+			ORDER BY bucket LIMIT 1) r) p;
+COMMENT ON VIEW domowf.stats IS
+	'per operation and workflow: counts, since when the oldest that is due waits, percentiles of Domo''s time of the last hour';
+
+--
+-- Metrics, by Prometheus' conventions
+--
+-- As in domowf.stats; a function in a view has its reader's rights, so that
+-- what is read with the owner's is a view, and domowf_metrics() reads that.
+CREATE VIEW domowf.metric WITH (security_barrier = true) AS
+	WITH reader AS (
+		SELECT (SELECT r.oid FROM pg_catalog.pg_roles r
+				WHERE r.rolname = current_user) AS role,
+			   pg_has_role('pg_read_all_data', 'USAGE')
+			   OR pg_has_role('pg_monitor', 'USAGE')
+			   OR pg_has_role((SELECT c.relowner FROM pg_catalog.pg_class c
+							   WHERE c.oid = 'domowf.queue'::regclass), 'USAGE')
+			   AS sees_all),
+	counted AS (
+		SELECT c.*, jsonb_strip_nulls(jsonb_build_object('operation', operation,
+			'workflow', workflow, 'server', server)) AS labels
+		FROM domowf.counter c, reader
+		WHERE sees_all OR (requested_by_oid = role
+						   AND requested_by = current_user)),
+	waiting AS (
+		SELECT operation, workflow, server, requested_by, count(*) AS n,
+			   count(*) FILTER (WHERE state = 'queued') AS queued,
+			   count(*) FILTER (WHERE state = 'sending') AS sending,
+			   count(*) FILTER (WHERE state = 'in_doubt') AS in_doubt,
+			   count(*) FILTER (WHERE state = 'queued' AND due <= now()) AS due,
+			   min(due) FILTER (WHERE state = 'queued' AND due <= now())
+				AS oldest_due
+		FROM domowf.queue, reader
+		WHERE sees_all OR requested_by_oid = role
+		GROUP BY 1, 2, 3, 4),
+	kept AS (
+		SELECT operation, workflow, server,
+			   sum(queued) AS queued, sum(sending) AS sending,
+			   sum(in_doubt) AS in_doubt, sum(due) AS due,
+			   min(oldest_due) AS oldest_due
+		FROM waiting GROUP BY 1, 2, 3)
+	SELECT 'domowf_requests_enqueued_total'::text AS name,
+		'counter'::text AS type,
+		'Requests that were enqueued'::text AS help,
+		jsonb_strip_nulls(jsonb_build_object('operation', operation,
+			'workflow', workflow, 'server', server,
+			'requested_by', requested_by)) AS labels,
+		sum(n)::float8 AS value
+	FROM (SELECT operation, workflow, server, requested_by, n FROM waiting
+		  UNION ALL
+		  SELECT operation, workflow, server, requested_by,
+				 n - coalesce(reopened, 0)
+		  FROM counted
+		  WHERE outcome IN ('done', 'rejected', 'expired', 'discarded')) e
+	GROUP BY operation, workflow, server, requested_by
+	UNION ALL
+	SELECT 'domowf_requests_total', 'counter',
+		'Requests that were settled, by outcome',
+		labels || jsonb_build_object('requested_by', requested_by,
+									 'outcome', outcome), sum(n)
+	FROM counted WHERE outcome IN ('done', 'rejected', 'expired', 'discarded')
+	GROUP BY labels, requested_by, outcome
+	UNION ALL
+	SELECT 'domowf_requests_reopened_total', 'counter',
+		'Settled requests that were sent again or settled anew, by the outcome that they had',
+		labels || jsonb_build_object('requested_by', requested_by,
+									 'outcome', outcome), sum(reopened)
+	FROM counted WHERE reopened > 0
+	GROUP BY labels, requested_by, outcome
+	UNION ALL
+	SELECT 'domowf_requests_doubted_total', 'counter',
+		'Times that a request came in doubt',
+		labels || jsonb_build_object('requested_by', requested_by), sum(n)
+	FROM counted WHERE outcome = 'in_doubt'
+	GROUP BY labels, requested_by
+	UNION ALL
+	SELECT 'domowf_attempts_total', 'counter',
+		'Attempts of the worker that ended, by class',
+		labels || jsonb_build_object('class', class), sum(n)
+	FROM counted WHERE class IS NOT NULL
+	GROUP BY labels, class
+	UNION ALL
+	SELECT 'domowf_request_duration_seconds' || suffix, 'histogram',
+		'Time from enqueueing to settlement',
+		CASE WHEN le IS NULL THEN labels
+			 ELSE labels || jsonb_build_object('le', le) END, value
+	FROM (SELECT labels, coalesce(sum(waited), 0) AS total,
+			coalesce(sum(waited_0), 0) AS b0,
+			coalesce(sum(waited_1), 0) AS b1,
+			coalesce(sum(waited_2), 0) AS b2,
+			coalesce(sum(waited_3), 0) AS b3,
+			coalesce(sum(waited_4), 0) AS b4,
+			coalesce(sum(waited_5), 0) AS b5,
+			coalesce(sum(waited_6), 0) AS b6,
+			coalesce(sum(waited_7), 0) AS b7,
+			coalesce(sum(waited_8), 0) AS b8,
+			coalesce(sum(waited_9), 0) AS b9,
+			coalesce(sum(waited_10), 0) AS b10,
+			coalesce(sum(waited_11), 0) AS b11,
+			coalesce(sum(waited_12), 0) AS b12,
+			coalesce(sum(waited_13), 0) AS b13,
+			coalesce(sum(waited_14), 0) AS b14,
+			coalesce(sum(waited_15), 0) AS b15,
+			coalesce(sum(waited_16), 0) AS b16,
+			coalesce(sum(waited_17), 0) AS b17,
+			coalesce(sum(waited_18), 0) AS b18
+		FROM counted WHERE waited IS NOT NULL OR outcome <> 'in_doubt' GROUP BY labels) h, LATERAL (VALUES
+			('_bucket', '0.001', b0), ('_bucket', '0.002', b0+b1),
+			('_bucket', '0.005', b0+b1+b2),
+			('_bucket', '0.01', b0+b1+b2+b3),
+			('_bucket', '0.02', b0+b1+b2+b3+b4),
+			('_bucket', '0.05', b0+b1+b2+b3+b4+b5),
+			('_bucket', '0.1', b0+b1+b2+b3+b4+b5+b6),
+			('_bucket', '0.2', b0+b1+b2+b3+b4+b5+b6+b7),
+			('_bucket', '0.5', b0+b1+b2+b3+b4+b5+b6+b7+b8),
+			('_bucket', '1', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9),
+			('_bucket', '2', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10),
+			('_bucket', '5', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11),
+			('_bucket', '10', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12),
+			('_bucket', '30', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13),
+			('_bucket', '60', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14),
+			('_bucket', '300', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15),
+			('_bucket', '3600', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16),
+			('_bucket', '86400', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17),
+			('_bucket', '+Inf', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18),
+			('_sum', NULL, total::numeric), ('_count', NULL, b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18)
+		) v (suffix, le, value)
+	UNION ALL
+	SELECT 'domowf_attempt_duration_seconds' || suffix, 'histogram',
+		'Time that Domo took for an attempt',
+		CASE WHEN le IS NULL THEN labels
+			 ELSE labels || jsonb_build_object('le', le) END, value
+	FROM (SELECT labels, coalesce(sum(took), 0) AS total,
+			coalesce(sum(took_0), 0) AS b0, coalesce(sum(took_1), 0) AS b1,
+			coalesce(sum(took_2), 0) AS b2, coalesce(sum(took_3), 0) AS b3,
+			coalesce(sum(took_4), 0) AS b4, coalesce(sum(took_5), 0) AS b5,
+			coalesce(sum(took_6), 0) AS b6, coalesce(sum(took_7), 0) AS b7,
+			coalesce(sum(took_8), 0) AS b8, coalesce(sum(took_9), 0) AS b9,
+			coalesce(sum(took_10), 0) AS b10,
+			coalesce(sum(took_11), 0) AS b11,
+			coalesce(sum(took_12), 0) AS b12,
+			coalesce(sum(took_13), 0) AS b13,
+			coalesce(sum(took_14), 0) AS b14,
+			coalesce(sum(took_15), 0) AS b15,
+			coalesce(sum(took_16), 0) AS b16,
+			coalesce(sum(took_17), 0) AS b17,
+			coalesce(sum(took_18), 0) AS b18
+		FROM counted WHERE took IS NOT NULL OR class IS NOT NULL GROUP BY labels) h, LATERAL (VALUES
+			('_bucket', '0.001', b0), ('_bucket', '0.002', b0+b1),
+			('_bucket', '0.005', b0+b1+b2),
+			('_bucket', '0.01', b0+b1+b2+b3),
+			('_bucket', '0.02', b0+b1+b2+b3+b4),
+			('_bucket', '0.05', b0+b1+b2+b3+b4+b5),
+			('_bucket', '0.1', b0+b1+b2+b3+b4+b5+b6),
+			('_bucket', '0.2', b0+b1+b2+b3+b4+b5+b6+b7),
+			('_bucket', '0.5', b0+b1+b2+b3+b4+b5+b6+b7+b8),
+			('_bucket', '1', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9),
+			('_bucket', '2', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10),
+			('_bucket', '5', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11),
+			('_bucket', '10', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12),
+			('_bucket', '30', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13),
+			('_bucket', '60', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14),
+			('_bucket', '300', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15),
+			('_bucket', '3600', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16),
+			('_bucket', '86400', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17),
+			('_bucket', '+Inf', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18),
+			('_sum', NULL, total::numeric), ('_count', NULL, b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18)
+		) v (suffix, le, value)
+	UNION ALL
+	SELECT v.name, 'gauge', v.help,
+		jsonb_strip_nulls(jsonb_build_object('operation', operation,
+			'workflow', workflow, 'server', server)), v.value
+	FROM kept, LATERAL (VALUES
+		('domowf_queue_waiting', 'Requests that wait to be sent', queued),
+		('domowf_queue_due', 'Requests that wait, and whose time has come', due),
+		('domowf_queue_sending', 'Requests that are being sent', sending),
+		('domowf_queue_in_doubt', 'Requests in doubt, which wait for a person', in_doubt),
+		('domowf_queue_oldest_due_seconds', 'How long the oldest request that is due has been due',
+			coalesce(extract(epoch FROM now() - oldest_due), 0))
+		) v (name, help, value)
+	UNION ALL
+	SELECT v.name, 'gauge', v.help, '{}', v.value
+	FROM domowf.worker_status w, LATERAL (VALUES
+		('domowf_worker_up', 'Whether a worker serves this database',
+			(w.pid IS NOT NULL)::int),
+		('domowf_worker_in_flight', 'Attempts of which the reply is waited for',
+			coalesce(w.in_flight, 0)),
+		('domowf_worker_stalled', 'Whether something does not get on, as domowf.worker says',
+			coalesce(w.state LIKE 'stalled%', false)::int),
+		('domowf_worker_paused', 'Whether sending is paused, by a person or by itself',
+			(coalesce(w.state = 'paused', false) OR coalesce(
+				(SELECT bool_or(s.paused) FROM domowf.state s), false))::int)
+		) v (name, help, value)
+	UNION ALL
+	SELECT v.name, 'gauge', v.help, '{}', v.value
+	FROM (SELECT count(*) AS n, count(*) FILTER (WHERE error IS NOT NULL) AS failing
+		  FROM domowf.return_entry, reader
+		  WHERE sees_all OR requested_by_oid = role) r, LATERAL (VALUES
+		('domowf_returns_waiting', 'Outcomes that are still to be written back, or told', n),
+		('domowf_returns_failing', 'Those of them whose last try failed', failing)
+		) v (name, help, value)
+	UNION ALL
+	SELECT 'domowf_tracked_instances', 'gauge', 'Instances that are polled until they end',
+		'{}', count(t.request_id)
+	FROM reader LEFT JOIN domowf.tracked t ON sees_all
+	GROUP BY sees_all HAVING sees_all
+	UNION ALL
+	SELECT 'domowf_table_bytes', 'gauge', 'Size of the table with its indexes',
+		jsonb_build_object('table', v.name), pg_total_relation_size(v.oid)
+	FROM (VALUES ('queue', 'domowf.queue'::regclass),
+				 ('log', 'domowf.log'::regclass)) v (name, oid);
+COMMENT ON VIEW domowf.metric IS
+	'counters and gauges as domowf_metrics() returns them';
+
+CREATE FUNCTION @extschema@.domowf_metrics(
+	OUT name text,
+	OUT type text,
+	OUT help text,
+	OUT labels jsonb,
+	OUT value float8)
+RETURNS SETOF record
+LANGUAGE sql VOLATILE PARALLEL UNSAFE ROWS 100
+BEGIN ATOMIC
+	SELECT m.name, m.type, m.help, m.labels, m.value FROM domowf.metric m;
+END;
+COMMENT ON FUNCTION @extschema@.domowf_metrics() IS
+	'counters and gauges for monitoring, by Prometheus'' conventions';
+
+--
+-- Privileges, of all that there is: what makes an object stands above, and below
+-- is only what changes one.  What is new has those that README tells of, as in
+-- domowf--1.1.sql.  What 1.0 made keeps what was granted on it
 -- since, but not what ALTER DEFAULT PRIVILEGES gave away when it was made:
 -- pg_init_privs tells of it where 1.0's script had a GRANT or REVOKE, which is
 -- of functions, the schema and two views.  Who got something there loses it on
@@ -602,6 +1437,8 @@ BEGIN
 				   WHERE objid = 'domowf.stats'::regclass) THEN
 		GRANT SELECT ON domowf.stats TO pg_monitor;
 	END IF;
+	GRANT SELECT ON domowf.connection, domowf.metric TO pg_monitor;
+	GRANT EXECUTE ON FUNCTION @extschema@.domowf_metrics() TO pg_monitor;
 END $$;
 DROP TABLE domowf.of_1_0;
 
@@ -613,8 +1450,26 @@ COMMENT ON COLUMN domowf.state.database IS
 COMMENT ON FUNCTION @extschema@.domowf_resolve(bigint, text) IS
 	'record the instance that a request did start';
 
+--
+-- Requests, too, are refused where PostgreSQL may call more or less than once
+-- for a row
+--
+ALTER FUNCTION @extschema@.domowf_enqueue(text, jsonb, text, text, timestamptz, timestamptz)
+	SUPPORT @extschema@.domowf_call_support;
+ALTER FUNCTION @extschema@.domowf_enqueue_call(text, jsonb, text, text, timestamptz, timestamptz)
+	SUPPORT @extschema@.domowf_call_support;
+COMMENT ON FUNCTION @extschema@.domowf_call_support(internal) IS
+	'planner support: refuses a call that PostgreSQL may make more or less than once for a row';
+
 -- A database of 1.0 is dormant (src/base/dormancy.c): its worker comes back when
 -- this commits.
 COMMENT ON FUNCTION domowf.created() IS
 	'wakes the launcher when CREATE EXTENSION, or an update of it, commits';
 SELECT domowf.created();
+
+---
+--- A worker that does not get on
+---
+
+COMMENT ON COLUMN domowf.worker_status.state IS
+	'idle, sending, paused or stopped; stalled: what does not get on, and why';

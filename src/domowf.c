@@ -11,6 +11,7 @@
 #include "base/guc.h"
 #include "base/quota.h"
 #include "base/shared.h"
+#include "base/timeline.h"
 #include "base/waiters.h"
 #include "worker/evict.h"
 #include "worker/launcher.h"
@@ -24,6 +25,7 @@ PG_MODULE_MAGIC;
 static const DwfSharedPart parts[] = {
 	{dwf_quota_request, dwf_quota_start},
 	{dwf_waiters_request, dwf_waiters_start},
+	{dwf_timeline_request, dwf_timeline_start},
 };
 
 void		_PG_init(void);

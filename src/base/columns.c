@@ -41,6 +41,12 @@ const DwfColumn dwf_queue_columns[QUEUE_COLUMNS] = {
 	[QUEUE_ERRORS] = {"errors", JSONBOID},
 	[QUEUE_ORDER_SPACE] = {"order_space", TEXTOID,.since = "1.1"},
 	[QUEUE_LANE] = {"lane", INT8OID, true,.since = "1.1"},
+	[QUEUE_SERVER] = {"server", NAMEOID,.since = "1.1"},
+	[QUEUE_SERVER_OWNER] = {"server_owner", OIDOID,.since = "1.1"},
+	[QUEUE_SERVER_ROLE] = {"server_role", OIDOID,.since = "1.1"},
+	[QUEUE_TRACK] = {"track", BOOLOID,.since = "1.1"},
+	[QUEUE_RETURNS_TO] = {"returns_to", JSONBOID,.since = "1.1"},
+	[QUEUE_DEPTH] = {"depth", INT4OID,.since = "1.1"},
 };
 
 const DwfColumn dwf_log_columns[LOG_COLUMNS] = {
@@ -82,6 +88,9 @@ const DwfColumn dwf_log_columns[LOG_COLUMNS] = {
 	[LOG_EXPIRES_AT] = {"expires_at", TIMESTAMPTZOID},
 	[LOG_INSTANCE_FINISHED_AT] = {"instance_finished_at", TIMESTAMPTZOID},
 	[LOG_ORDER_SPACE] = {"order_space", TEXTOID,.since = "1.1"},
+	[LOG_SERVER] = {"server", NAMEOID,.since = "1.1"},
+	[LOG_RETURNS_TO] = {"returns_to", JSONBOID,.since = "1.1"},
+	[LOG_DEPTH] = {"depth", INT4OID,.since = "1.1"},
 };
 
 const DwfColumn dwf_key_columns[KEY_COLUMNS] = {
@@ -98,6 +107,8 @@ const DwfColumn dwf_state_columns[STATE_COLUMNS] = {
 	[STATE_PAUSED] = {"paused", BOOLOID, true},
 	[STATE_PAUSE_REASON] = {"pause_reason", TEXTOID},
 	[STATE_PAUSED_AT] = {"paused_at", TIMESTAMPTZOID},
+	[STATE_TIMELINE] = {"timeline", INT8OID,.since = "1.1"},
+	[STATE_SYSTEM_IDENTIFIER] = {"system_identifier", INT8OID,.since = "1.1"},
 };
 
 const DwfColumn dwf_workflow_columns[WORKFLOW_COLUMNS] = {
@@ -113,6 +124,7 @@ const DwfColumn dwf_workflow_columns[WORKFLOW_COLUMNS] = {
 	[WORKFLOW_SERVER] = {"server", NAMEOID},
 	[WORKFLOW_ORDER_SCOPE] = {"order_scope", TEXTOID,.since = "1.1"},
 	[WORKFLOW_GRANTED_OID] = {"granted_oid", OIDOID,.since = "1.1"},
+	[WORKFLOW_ON_SETTLED] = {"on_settled", TEXTOID,.since = "1.1"},
 };
 
 const DwfColumn dwf_input_columns[INPUT_COLUMNS] = {
@@ -126,6 +138,57 @@ const DwfColumn dwf_input_columns[INPUT_COLUMNS] = {
 const DwfColumn dwf_earlier_columns[EARLIER_COLUMNS] = {
 	[EARLIER_RELATION] = {"relation", REGCLASSOID, true},
 	[EARLIER_NAME] = {"name", NAMEOID, true},
+};
+
+const DwfColumn dwf_tracked_columns[TRACKED_COLUMNS] = {
+	[TRACKED_REQUEST_ID] = {"request_id", INT8OID, true},
+	[TRACKED_INSTANCE_ID] = {"instance_id", TEXTOID, true},
+	[TRACKED_LANE] = {"lane", INT8OID, true},
+	[TRACKED_DUE] = {"due", TIMESTAMPTZOID, true},
+	[TRACKED_TRIES] = {"tries", INT4OID, true},
+	[TRACKED_STARTED_AT] = {"started_at", TIMESTAMPTZOID, true},
+	[TRACKED_SERVER] = {"server", NAMEOID},
+	[TRACKED_SERVER_OWNER] = {"server_owner", OIDOID},
+	[TRACKED_SERVER_ROLE] = {"server_role", OIDOID},
+	[TRACKED_ERROR] = {"error", TEXTOID},
+};
+
+const DwfColumn dwf_return_columns[RETURN_COLUMNS] = {
+	[RETURN_ID] = {"id", INT8OID, true},
+	[RETURN_REQUEST_ID] = {"request_id", INT8OID, true},
+	[RETURN_TARGET] = {"target", TEXTOID, true},
+	[RETURN_STATE] = {"state", TEXTOID, true},
+	[RETURN_RETURNS_TO] = {"returns_to", JSONBOID},
+	[RETURN_OUTCOME] = {"outcome", JSONBOID, true},
+	[RETURN_DEPTH] = {"depth", INT4OID},
+	[RETURN_REQUESTED_BY] = {"requested_by", NAMEOID, true},
+	[RETURN_REQUESTED_BY_OID] = {"requested_by_oid", OIDOID, true},
+	[RETURN_SINCE] = {"since", TIMESTAMPTZOID, true},
+	[RETURN_DUE] = {"due", TIMESTAMPTZOID, true},
+	[RETURN_TRIES] = {"tries", INT4OID, true},
+	[RETURN_TRIED_AT] = {"tried_at", TIMESTAMPTZOID},
+	[RETURN_ERROR] = {"error", TEXTOID},
+};
+
+#define WAITED(i)	[COUNTER_WAITED_0 + i] = {"waited_" #i, INT8OID},
+#define TOOK(i)		[COUNTER_TOOK_0 + i] = {"took_" #i, INT8OID},
+
+const DwfColumn dwf_counter_columns[COUNTER_COLUMNS] = {
+	[COUNTER_OPERATION] = {"operation", TEXTOID, true},
+	[COUNTER_WORKFLOW] = {"workflow", TEXTOID},
+	[COUNTER_SERVER] = {"server", NAMEOID},
+	[COUNTER_REQUESTED_BY] = {"requested_by", NAMEOID, true},
+	[COUNTER_REQUESTED_BY_OID] = {"requested_by_oid", OIDOID, true},
+	[COUNTER_CLASS] = {"class", TEXTOID},
+	[COUNTER_OUTCOME] = {"outcome", TEXTOID},
+	[COUNTER_SLOT] = {"slot", TIMESTAMPTZOID},
+	[COUNTER_N] = {"n", INT8OID, true},
+	[COUNTER_REOPENED] = {"reopened", INT8OID},
+	[COUNTER_ATTEMPTS] = {"attempts", INT8OID},
+	[COUNTER_WAITED] = {"waited", FLOAT8OID},
+	[COUNTER_TOOK] = {"took", FLOAT8OID},
+	DWF_EACH_BUCKET(WAITED)
+	DWF_EACH_BUCKET(TOOK)
 };
 
 bool

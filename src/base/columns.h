@@ -39,10 +39,16 @@ typedef enum DwfQueueColumn
 	QUEUE_ERROR,
 	QUEUE_ERRORS,
 	QUEUE_ORDER_SPACE,
-	QUEUE_LANE
+	QUEUE_LANE,
+	QUEUE_SERVER,
+	QUEUE_SERVER_OWNER,
+	QUEUE_SERVER_ROLE,
+	QUEUE_TRACK,
+	QUEUE_RETURNS_TO,
+	QUEUE_DEPTH
 } DwfQueueColumn;
 
-#define QUEUE_COLUMNS	(QUEUE_LANE + 1)
+#define QUEUE_COLUMNS	(QUEUE_DEPTH + 1)
 
 /* domowf.log */
 typedef enum DwfLogColumn
@@ -84,10 +90,13 @@ typedef enum DwfLogColumn
 	LOG_MAX_ATTEMPTS,
 	LOG_EXPIRES_AT,
 	LOG_INSTANCE_FINISHED_AT,
-	LOG_ORDER_SPACE
+	LOG_ORDER_SPACE,
+	LOG_SERVER,
+	LOG_RETURNS_TO,
+	LOG_DEPTH
 } DwfLogColumn;
 
-#define LOG_COLUMNS		(LOG_ORDER_SPACE + 1)
+#define LOG_COLUMNS		(LOG_DEPTH + 1)
 
 /* domowf.key */
 typedef enum DwfKeyColumn
@@ -108,10 +117,12 @@ typedef enum DwfStateColumn
 	STATE_DATABASE,
 	STATE_PAUSED,
 	STATE_PAUSE_REASON,
-	STATE_PAUSED_AT
+	STATE_PAUSED_AT,
+	STATE_TIMELINE,
+	STATE_SYSTEM_IDENTIFIER
 } DwfStateColumn;
 
-#define STATE_COLUMNS	(STATE_PAUSED_AT + 1)
+#define STATE_COLUMNS	(STATE_SYSTEM_IDENTIFIER + 1)
 
 /* domowf.workflow */
 typedef enum DwfWorkflowColumn
@@ -127,10 +138,11 @@ typedef enum DwfWorkflowColumn
 	WORKFLOW_GRANTED_TO,
 	WORKFLOW_SERVER,
 	WORKFLOW_ORDER_SCOPE,
-	WORKFLOW_GRANTED_OID
+	WORKFLOW_GRANTED_OID,
+	WORKFLOW_ON_SETTLED
 } DwfWorkflowColumn;
 
-#define WORKFLOW_COLUMNS	(WORKFLOW_GRANTED_OID + 1)
+#define WORKFLOW_COLUMNS	(WORKFLOW_ON_SETTLED + 1)
 
 /* domowf.workflow_input */
 typedef enum DwfInputColumn
@@ -153,6 +165,71 @@ typedef enum DwfEarlierColumn
 
 #define EARLIER_COLUMNS	(EARLIER_NAME + 1)
 
+/* domowf.tracked */
+typedef enum DwfTrackedColumn
+{
+	TRACKED_REQUEST_ID,
+	TRACKED_INSTANCE_ID,
+	TRACKED_LANE,
+	TRACKED_DUE,
+	TRACKED_TRIES,
+	TRACKED_STARTED_AT,
+	TRACKED_SERVER,
+	TRACKED_SERVER_OWNER,
+	TRACKED_SERVER_ROLE,
+	TRACKED_ERROR
+} DwfTrackedColumn;
+
+#define TRACKED_COLUMNS	(TRACKED_ERROR + 1)
+
+/* domowf.return_entry */
+typedef enum DwfReturnColumn
+{
+	RETURN_ID,
+	RETURN_REQUEST_ID,
+	RETURN_TARGET,
+	RETURN_STATE,
+	RETURN_RETURNS_TO,
+	RETURN_OUTCOME,
+	RETURN_DEPTH,
+	RETURN_REQUESTED_BY,
+	RETURN_REQUESTED_BY_OID,
+	RETURN_SINCE,
+	RETURN_DUE,
+	RETURN_TRIES,
+	RETURN_TRIED_AT,
+	RETURN_ERROR
+} DwfReturnColumn;
+
+#define RETURN_COLUMNS	(RETURN_ERROR + 1)
+
+/* domowf.counter: two histograms of so many buckets */
+#define DWF_EACH_BUCKET(X) \
+	X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) \
+	X(14) X(15) X(16) X(17) X(18)
+#define DWF_BUCKETS		19
+
+typedef enum DwfCounterColumn
+{
+	COUNTER_OPERATION,
+	COUNTER_WORKFLOW,
+	COUNTER_SERVER,
+	COUNTER_REQUESTED_BY,
+	COUNTER_REQUESTED_BY_OID,
+	COUNTER_CLASS,
+	COUNTER_OUTCOME,
+	COUNTER_SLOT,
+	COUNTER_N,
+	COUNTER_REOPENED,
+	COUNTER_ATTEMPTS,
+	COUNTER_WAITED,
+	COUNTER_TOOK,
+	COUNTER_WAITED_0,
+	COUNTER_TOOK_0 = COUNTER_WAITED_0 + DWF_BUCKETS
+} DwfCounterColumn;
+
+#define COUNTER_COLUMNS	(COUNTER_TOOK_0 + DWF_BUCKETS)
+
 /* What the script makes of a column. */
 typedef struct DwfColumn
 {
@@ -169,6 +246,9 @@ extern const DwfColumn dwf_state_columns[STATE_COLUMNS];
 extern const DwfColumn dwf_workflow_columns[WORKFLOW_COLUMNS];
 extern const DwfColumn dwf_input_columns[INPUT_COLUMNS];
 extern const DwfColumn dwf_earlier_columns[EARLIER_COLUMNS];
+extern const DwfColumn dwf_tracked_columns[TRACKED_COLUMNS];
+extern const DwfColumn dwf_return_columns[RETURN_COLUMNS];
+extern const DwfColumn dwf_counter_columns[COUNTER_COLUMNS];
 
 /* Whether the installed version has such a column.  In a transaction. */
 extern bool dwf_columns_has(const DwfColumn *column);

@@ -13,6 +13,7 @@
 #include "base/commit.h"
 #include "base/news.h"
 #include "base/quota.h"
+#include "base/returners.h"
 #include "base/roster.h"
 #include "base/shared.h"
 #include "base/tally.h"
@@ -27,6 +28,7 @@ static TimestampTz earliest;
 static bool has_waiting;
 static bool has_created;
 static bool has_held;
+static bool has_return;
 static DwfNews news;
 
 static void at_xact_event(XactEvent event, void *arg);
@@ -105,6 +107,13 @@ dwf_commit_note_settled(int64 request)
 }
 
 void
+dwf_commit_note_return(void)
+{
+	register_callbacks();
+	has_return = true;
+}
+
+void
 dwf_commit_note_created(void)
 {
 	register_callbacks();
@@ -132,6 +141,8 @@ tell_others(void)
 						 has_waiting))
 		has_created = true;
 	dwf_waiters_wake();
+	if (has_return)
+		dwf_returner_tell(MyDatabaseId);
 	if (has_created)
 		dwf_roster_probe(MyDatabaseId);
 }
@@ -170,7 +181,7 @@ at_xact_event(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_PREPARE:
 			return;
 	}
-	has_enqueued = has_waiting = has_created = has_held = false;
+	has_enqueued = has_waiting = has_created = has_held = has_return = false;
 	dwf_tally_end();
 	dwf_waiters_forget();
 	dwf_news_clear(&news);

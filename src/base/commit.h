@@ -50,6 +50,9 @@ extern void dwf_commit_note_waiting(void);
  */
 extern void dwf_commit_note_settled(int64 request);
 
+/* Notes that something is to be returned: the worker sees to it. */
+extern void dwf_commit_note_return(void);
+
 /* The same for a database that has the extension now. */
 extern void dwf_commit_note_created(void);
 

@@ -16,9 +16,11 @@
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
+#include "commands/dbcommands.h"
 #include "commands/sequence.h"
 #if PG_VERSION_NUM >= 190000
 #include "commands/sequence_xlog.h"
+#include "utils/lsyscache.h"
 #endif
 
 /* A setting's `extra` belongs to the GUC machinery, which frees it so. */
@@ -104,11 +106,28 @@ typedef struct JsonbParseState *DwfJsonbState;
 	(pg_proc_aclcheck((function), (role), ACL_EXECUTE) == ACLCHECK_OK)
 #endif
 
+/* Whether a role may use a foreign server. */
+#if PG_VERSION_NUM >= 160000
+#define dwf_may_use_server(server, role) \
+	(object_aclcheck(ForeignServerRelationId, (server), (role), ACL_USAGE) == \
+	 ACLCHECK_OK)
+#else
+#define dwf_may_use_server(server, role) \
+	(pg_foreign_server_aclcheck((server), (role), ACL_USAGE) == ACLCHECK_OK)
+#endif
+
 /* Since 17 an interval can be infinite. */
 #if PG_VERSION_NUM >= 170000
 #define dwf_interval_is_infinite(interval)	INTERVAL_NOT_FINITE(interval)
 #else
 #define dwf_interval_is_infinite(interval)	false
+#endif
+
+/* Since 17 what a MERGE joins by stands by itself. */
+#if PG_VERSION_NUM >= 170000
+#define dwf_merge_condition(query)	((query)->mergeJoinCondition)
+#else
+#define dwf_merge_condition(query)	((Node *) NULL)
 #endif
 
 /* Since 18 a generated column may be virtual: a trigger has no value of it. */
@@ -157,13 +176,20 @@ typedef struct JsonbParseState *DwfJsonbState;
 	CreateWaitEventSet(TopMemoryContext, (count))
 #endif
 
-/* Wait events shown in pg_stat_activity: for Domo, and for work. */
+/*
+ * Wait events shown in pg_stat_activity: for Domo, for work, for a
+ * request's outcome (domowf_wait()), and the launcher's.
+ */
 #if PG_VERSION_NUM >= 170000
 #define dwf_wait_event_http()	WaitEventExtensionNew("DomowfHttp")
 #define dwf_wait_event_main()	WaitEventExtensionNew("DomowfMain")
+#define dwf_wait_event_request()	WaitEventExtensionNew("DomowfRequest")
+#define dwf_wait_event_launcher()	WaitEventExtensionNew("DomowfLauncher")
 #else
 #define dwf_wait_event_http()	PG_WAIT_EXTENSION
 #define dwf_wait_event_main()	PG_WAIT_EXTENSION
+#define dwf_wait_event_request()	PG_WAIT_EXTENSION
+#define dwf_wait_event_launcher()	PG_WAIT_EXTENSION
 #endif
 
 /*
@@ -241,23 +267,87 @@ typedef struct JsonbParseState *DwfJsonbState;
 	} while (0)
 #endif
 
-/* Updates the row at *tid, waiting for who has locked it. */
+/* Updates or deletes the row at *tid, waiting for who has locked it. */
 #if PG_VERSION_NUM >= 190000
-#define dwf_tuple_update(rel, tid, slot, snapshot, failure, mode, updated) \
-	table_tuple_update((rel), (tid), (slot), GetCurrentCommandId(true), 0, \
-					   (snapshot), InvalidSnapshot, true, (failure), (mode), \
-					   (updated))
-#define dwf_tuple_delete(rel, tid, snapshot, failure) \
-	table_tuple_delete((rel), (tid), GetCurrentCommandId(true), 0, (snapshot), \
-					   InvalidSnapshot, true, (failure))
+#define dwf_tuple_update(rel, tid, slot, cid, snapshot, failure, mode, updated) \
+	table_tuple_update((rel), (tid), (slot), (cid), 0, (snapshot), \
+					   InvalidSnapshot, true, (failure), (mode), (updated))
+#define dwf_tuple_delete(rel, tid, cid, snapshot, failure) \
+	table_tuple_delete((rel), (tid), (cid), 0, (snapshot), InvalidSnapshot, \
+					   true, (failure))
 #else
-#define dwf_tuple_update(rel, tid, slot, snapshot, failure, mode, updated) \
-	table_tuple_update((rel), (tid), (slot), GetCurrentCommandId(true), \
-					   (snapshot), InvalidSnapshot, true, (failure), (mode), \
-					   (updated))
-#define dwf_tuple_delete(rel, tid, snapshot, failure) \
-	table_tuple_delete((rel), (tid), GetCurrentCommandId(true), (snapshot), \
-					   InvalidSnapshot, true, (failure), false)
+#define dwf_tuple_update(rel, tid, slot, cid, snapshot, failure, mode, updated) \
+	table_tuple_update((rel), (tid), (slot), (cid), (snapshot), \
+					   InvalidSnapshot, true, (failure), (mode), (updated))
+#define dwf_tuple_delete(rel, tid, cid, snapshot, failure) \
+	table_tuple_delete((rel), (tid), (cid), (snapshot), InvalidSnapshot, true, \
+					   (failure), false)
+#endif
+
+/*
+ * A range table of one relation, whose entry is made, for an EState; and which
+ * of its columns are set.
+ */
+#if PG_VERSION_NUM >= 180000
+#define dwf_init_range_table(estate, entry) \
+	do { \
+		List	   *permissions = NIL; \
+		(void) addRTEPermissionInfo(&permissions, (entry)); \
+		ExecInitRangeTable((estate), list_make1(entry), permissions, NULL); \
+	} while (0)
+#elif PG_VERSION_NUM >= 160000
+#define dwf_init_range_table(estate, entry) \
+	do { \
+		List	   *permissions = NIL; \
+		(void) addRTEPermissionInfo(&permissions, (entry)); \
+		ExecInitRangeTable((estate), list_make1(entry), permissions); \
+	} while (0)
+#else
+#define dwf_init_range_table(estate, entry) \
+	ExecInitRangeTable((estate), list_make1(entry))
+#endif
+#if PG_VERSION_NUM >= 160000
+#define dwf_set_updated_columns(estate, columns) \
+	(((RTEPermissionInfo *) linitial((estate)->es_rteperminfos))->updatedCols = \
+	 (columns))
+#else
+#define dwf_set_updated_columns(estate, columns) \
+	(((RangeTblEntry *) linitial((estate)->es_range_table))->updatedCols = \
+	 (columns))
+#endif
+
+/* For a row that nobody else can change, so that nothing is evaluated again. */
+#if PG_VERSION_NUM >= 160000
+#define dwf_init_epq(epq, estate) \
+	EvalPlanQualInit((epq), (estate), NULL, NIL, -1, NIL)
+#else
+#define dwf_init_epq(epq, estate) \
+	EvalPlanQualInit((epq), (estate), NULL, NIL, -1)
+#endif
+
+/*
+ * BEFORE triggers of a row that this transaction has locked.  False: one of
+ * them does without.
+ */
+#if PG_VERSION_NUM >= 180000
+#define dwf_before_update_triggers(estate, epq, target, tid, slot) \
+	ExecBRUpdateTriggers((estate), (epq), (target), (tid), NULL, (slot), NULL, \
+						 NULL, false)
+#define dwf_before_delete_triggers(estate, epq, target, tid) \
+	ExecBRDeleteTriggers((estate), (epq), (target), (tid), NULL, NULL, NULL, \
+						 NULL, false)
+#elif PG_VERSION_NUM >= 160000
+#define dwf_before_update_triggers(estate, epq, target, tid, slot) \
+	ExecBRUpdateTriggers((estate), (epq), (target), (tid), NULL, (slot), NULL, \
+						 NULL)
+#define dwf_before_delete_triggers(estate, epq, target, tid) \
+	ExecBRDeleteTriggers((estate), (epq), (target), (tid), NULL, NULL, NULL, \
+						 NULL)
+#else
+#define dwf_before_update_triggers(estate, epq, target, tid, slot) \
+	ExecBRUpdateTriggers((estate), (epq), (target), (tid), NULL, (slot), NULL)
+#define dwf_before_delete_triggers(estate, epq, target, tid) \
+	ExecBRDeleteTriggers((estate), (epq), (target), (tid), NULL, NULL)
 #endif
 
 /* Whether no unique index has a row like this; else its place in *tid. */

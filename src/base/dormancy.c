@@ -28,6 +28,7 @@
  */
 #include "postgres.h"
 
+#include "base/clock.h"
 #include "base/dormancy.h"
 #include "base/guc.h"
 #include "base/shared_entry.h"
@@ -45,7 +46,7 @@
 /* How often a reason is said, milliseconds. */
 #define SAY_INTERVAL	60000
 
-static TimestampTz next_visit(const DwfSharedEntry *entry);
+static DwfSteady next_visit(const DwfSharedEntry *entry);
 
 bool
 dwf_dormancy_begin(void)
@@ -70,13 +71,13 @@ dwf_dormancy_begin(void)
 	return begin;
 }
 
-static TimestampTz
+static DwfSteady
 next_visit(const DwfSharedEntry *entry)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	DwfSteady	now = dwf_clock_now();
 	int64		wait = (int64) dwf_poll_interval << Min(entry->visits, 10);
 	int64		share = VISIT_SHARE *
-	TimestampDifferenceMilliseconds(entry->status.started_at, now);
+	TimestampDifferenceMilliseconds(entry->attached_at, now);
 
 	wait = Min(wait, DWF_TESTNUMBER("visit-wait", MAX_VISIT_WAIT));
 	return TimestampTzPlusMilliseconds(now,
@@ -87,7 +88,7 @@ bool
 dwf_dormancy_may_say(const char *reason)
 {
 	DwfSharedEntry *entry = dwf_shared_mine;
-	TimestampTz now = GetCurrentTimestamp();
+	DwfSteady	now = dwf_clock_now();
 
 	/* nobody else writes these two */
 	if (now < entry->say_again &&
@@ -98,7 +99,7 @@ dwf_dormancy_may_say(const char *reason)
 }
 
 Oid
-dwf_dormancy_take_visit(TimestampTz now)
+dwf_dormancy_take_visit(DwfSteady now)
 {
 	DwfSharedEntry *next = NULL;
 	Oid			database = InvalidOid;

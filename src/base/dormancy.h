@@ -6,7 +6,7 @@
 #ifndef DWF_DORMANCY_H
 #define DWF_DORMANCY_H
 
-#include "datatype/timestamp.h"
+#include "base/clock.h"
 
 /*
  * For a worker that has said why it is paused (dwf_shared_publish()): makes its
@@ -25,7 +25,7 @@ extern bool dwf_dormancy_may_say(const char *reason);
  * For the launcher.  Marks the database whose visit is due for longest as
  * starting, for a visit, and returns it; InvalidOid: none is due.
  */
-extern Oid	dwf_dormancy_take_visit(TimestampTz now);
+extern Oid	dwf_dormancy_take_visit(DwfSteady now);
 
 /* Whether a worker that was started for a visit is still there. */
 extern bool dwf_dormancy_is_visited(Oid database);

@@ -57,14 +57,19 @@ char	   *dwf_proxy;
 int			dwf_rate_limit;
 int			dwf_retry_base;
 int			dwf_retry_cap;
+int			dwf_return_timeout;
+bool		dwf_returns;
+int			dwf_stall_after;
 int			dwf_timeout;
 char	   *dwf_token_file;
+bool		dwf_track_instances;
 bool		dwf_triggers;
 bool		dwf_worker_enabled;
 
 static const struct config_enum_entry after_promotion_options[] = {
 	{"go_on", DWF_GO_ON, false},
 	{"pause", DWF_PAUSE_AFTER_PROMOTION, false},
+	{"hold", DWF_HOLD_AFTER_PROMOTION, false},
 	{NULL, 0, false}
 };
 
@@ -72,7 +77,9 @@ static char *published_token;	/* always "" */
 static const Token *token;		/* NULL: not set */
 
 static void define_a_to_l(void);
-static void define_m_to_z(void);
+static void define_m_to_q(void);
+static void define_r_to_s(void);
+static void define_t_to_z(void);
 static bool is_configuration(GucSource source);
 static bool keep_source(void **extra, GucSource source);
 static bool check_base_url(char **newval, void **extra, GucSource source);
@@ -91,7 +98,9 @@ void
 dwf_guc_define(void)
 {
 	define_a_to_l();
-	define_m_to_z();
+	define_m_to_q();
+	define_r_to_s();
+	define_t_to_z();
 	MarkGUCPrefixReserved("domowf");
 	dwf_configuration_restore();
 }
@@ -105,7 +114,7 @@ define_a_to_l(void)
 {
 	DefineCustomEnumVariable("domowf.after_promotion",
 							 "What a promoted server does with its queue.",
-							 "pause: it waits for domowf_resume().",
+							 "go_on: sends it.  pause: waits for domowf_resume().  hold: puts what was enqueued before in doubt, and goes on.",
 							 &dwf_after_promotion, DWF_GO_ON,
 							 after_promotion_options, PGC_SIGHUP, 0,
 							 NULL, NULL, NULL);
@@ -131,7 +140,7 @@ define_a_to_l(void)
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("domowf.expire_after",
 							"How long a request may wait to be sent.",
-							"0: for ever.",
+							"From its run_at on.  0: for ever.",
 							&dwf_expire_after, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomStringVariable("domowf.instance",
@@ -141,32 +150,32 @@ define_a_to_l(void)
 							   check_instance, assign_instance, NULL);
 	DefineCustomBoolVariable("domowf.log_calls",
 							 "Logs calls that succeeded in domowf.log.",
-							 NULL,
+							 "In the caller's transaction; one that failed is a line in the server's log.",
 							 &dwf_log_calls, true, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
 	DefineCustomBoolVariable("domowf.log_payload",
 							 "Keeps requests and replies in domowf.log.",
-							 NULL,
+							 "off: a request that was rejected cannot be sent again.",
 							 &dwf_log_payload, true, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("domowf.log_retention",
 							"How long rows of domowf.log are kept.",
-							"0: for ever.",
+							"A key is held as long as its row.  0: for ever.",
 							&dwf_log_retention, 30 * 24 * 60, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 }
 
 /* As define_a_to_l(): one function of all would be too long. */
 static void
-define_m_to_z(void)
+define_m_to_q(void)
 {
 	DefineCustomIntVariable("domowf.max_attempts",
 							"Attempts that a request may use.",
-							NULL,
+							"What was certainly not executed uses none.",
 							&dwf_max_attempts, 12, 1, 1000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("domowf.max_connections",
-							"Attempts in flight at a time, for each worker.",
+							"Attempts in flight at a time, for each database.",
 							NULL,
 							&dwf_max_connections, 8, 1, DWF_MAX_CONNECTIONS,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
@@ -182,17 +191,17 @@ define_m_to_z(void)
 							PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("domowf.max_response_size",
 							"Largest reply that is read.",
-							NULL,
+							"Of a larger one the outcome of a start is in doubt.",
 							&dwf_max_response_size, 1024, 1, 256 * 1024,
 							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomBoolVariable("domowf.notify",
 							 "NOTIFY domowf at each settlement.",
-							 NULL,
+							 "Every role of the database can LISTEN for it.",
 							 &dwf_notify, false, PGC_SIGHUP, 0,
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("domowf.poll_interval",
 							"How often the worker looks for what nobody told it.",
-							NULL,
+							"So does who waits in domowf_wait().",
 							&dwf_poll_interval, 5000, 100, 3600 * 1000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomStringVariable("domowf.proxy",
@@ -200,14 +209,20 @@ define_m_to_z(void)
 							   "Empty: none; the environment's proxy variables are ignored.",
 							   &dwf_proxy, "", PGC_SUSET, 0,
 							   check_proxy, assign_proxy, NULL);
+}
+
+/* As define_a_to_l(). */
+static void
+define_r_to_s(void)
+{
 	DefineCustomIntVariable("domowf.rate_limit",
-							"Requests that the worker sends in a minute.",
-							"0: no limit.",
+							"Requests that go over a connection in a minute.",
+							"Each server and token is a connection.  0: no limit.",
 							&dwf_rate_limit, 0, 0, 1000000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("domowf.retry_base",
-							"Longest wait before the first retry; it doubles each time.",
-							NULL,
+							"Longest wait before the first retry.",
+							"It doubles each time, up to domowf.retry_cap.",
 							&dwf_retry_base, 5000, 1, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("domowf.retry_cap",
@@ -215,6 +230,27 @@ define_m_to_z(void)
 							NULL,
 							&dwf_retry_cap, 15 * 60 * 1000, 1, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("domowf.return_timeout",
+							"Longest time that one return may take.",
+							"Waiting for a lock, and what triggers and functions do, included.",
+							&dwf_return_timeout, 5000, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomBoolVariable("domowf.returns",
+							 "Writes outcomes back into rows, and calls functions with them.",
+							 "off: they are kept.",
+							 &dwf_returns, true, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("domowf.stall_after",
+							"How long something that is due may not get on before it is said.",
+							"In domowf.worker, domowf_check() and the server's log.",
+							&dwf_stall_after, 30000, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
+/* The rest. */
+static void
+define_t_to_z(void)
+{
 #ifdef DWF_TEST_HOOKS
 	DefineCustomStringVariable("domowf.test_point",
 							   "Makes something go wrong at a named place.",
@@ -238,6 +274,11 @@ define_m_to_z(void)
 							   "Readable by the server's user only; read again after a reload and after a 401.",
 							   &dwf_token_file, "", PGC_SIGHUP, 0,
 							   NULL, NULL, NULL);
+	DefineCustomBoolVariable("domowf.track_instances",
+							 "Reads what has become of instances.",
+							 "By a call that Domo does not document.",
+							 &dwf_track_instances, false, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
 	DefineCustomBoolVariable("domowf.triggers",
 							 "Lets domowf_trigger ask for starts.",
 							 "off: it asks for nothing.",
@@ -443,4 +484,24 @@ bool
 dwf_guc_token_is_configured(void)
 {
 	return token != NULL && token->is_configured;
+}
+
+/* As SET would, from the configuration and without setting it. */
+void
+dwf_guc_check_value(const char *name, const char *value)
+{
+	(void) set_config_option(psprintf("domowf.%s", name), value, PGC_SIGHUP,
+							 PGC_S_SESSION, GUC_ACTION_SET, false, ERROR,
+							 false);
+}
+
+int
+dwf_guc_read_number(const char *name, const char *value)
+{
+	int			number;
+
+	if (!parse_int(value, &number,
+				   strstr(name, "timeout") != NULL ? GUC_UNIT_MS : 0, NULL))
+		return 0;
+	return number;
 }

@@ -9,7 +9,8 @@
 typedef enum DwfAfterPromotion
 {
 	DWF_GO_ON,
-	DWF_PAUSE_AFTER_PROMOTION
+	DWF_PAUSE_AFTER_PROMOTION,
+	DWF_HOLD_AFTER_PROMOTION
 } DwfAfterPromotion;
 
 extern int	dwf_after_promotion;
@@ -33,8 +34,12 @@ extern char *dwf_proxy;
 extern int	dwf_rate_limit;		/* requests a minute, 0: no limit */
 extern int	dwf_retry_base;		/* milliseconds */
 extern int	dwf_retry_cap;		/* milliseconds */
+extern int	dwf_return_timeout; /* milliseconds */
+extern bool dwf_returns;
+extern int	dwf_stall_after;	/* milliseconds */
 extern int	dwf_timeout;		/* milliseconds */
 extern char *dwf_token_file;
+extern bool dwf_track_instances;
 extern bool dwf_triggers;
 extern bool dwf_worker_enabled;
 
@@ -55,5 +60,14 @@ extern bool dwf_guc_token_is_configured(void);
 
 /* Whether a text can be a token: not empty, visible ASCII only. */
 extern bool dwf_guc_is_token(const char *text);
+
+/*
+ * Raises 22023 where a value is none for the setting domowf.`name`.  A token is
+ * not quoted.
+ */
+extern void dwf_guc_check_value(const char *name, const char *value);
+
+/* A value that has been checked, of a setting that is a number, in its unit. */
+extern int	dwf_guc_read_number(const char *name, const char *value);
 
 #endif							/* DWF_GUC_H */

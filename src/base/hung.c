@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "base/changes.h"
+#include "base/extension.h"
 #include "base/hung.h"
 
 #include "access/genam.h"
@@ -24,6 +25,7 @@
 #include "access/transam.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
+#include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_amop.h"
 #include "catalog/pg_amproc.h"
@@ -55,6 +57,8 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#define SCHEMA	"domowf"
+
 /* A thing on the way, and what hangs on the object and has led there. */
 typedef struct Step
 {
@@ -69,8 +73,12 @@ typedef struct Walk
 	Oid			class;			/* the object itself */
 	Oid			oid;
 	List	   *steps;			/* of Step, all that there were so far */
+	bool		is_written;		/* its rows are, below SQL */
+	bool		fires;			/* triggers, when they are */
 	Oid			rule;			/* one that would change what is written */
 	Oid			deferred;		/* a trigger that would fire when all is over */
+	Oid			foreign;		/* a foreign key that nobody would see to */
+	Oid			unchecked;		/* a constraint, likewise */
 } Walk;
 
 /* Rows of these catalogs hang on the relation whose oid they hold. */
@@ -119,6 +127,13 @@ static void each_row(Walk *walk, const Step *from, Oid catalog, Oid index,
 					 AttrNumber column, Oid value, int hook, TakeRow take);
 static void add_hooks(Walk *walk, Oid relation, const Step *from);
 static void take_hook(Walk *walk, const Step *from, HeapTuple row, int hook);
+static bool take_trigger(Walk *walk, const Step *from, Form_pg_trigger trigger);
+static bool take_own_constraint(Walk *walk, const Step *from,
+								Form_pg_constraint constraint);
+static bool take_rule(Walk *walk, const Step *from, Form_pg_rewrite rule);
+static bool is_passed_by(const Walk *walk, const char *name, char **message,
+						 char **hint);
+static bool is_own(Oid function);
 static void go_on(Walk *walk, const Step *step);
 static void add_needed(Walk *walk, const Step *from);
 static void add_of_type(Walk *walk, const Step *from);
@@ -132,32 +147,20 @@ static char *describe(Oid class, Oid oid);
 
 bool
 dwf_hung_find_fault(Oid class, Oid oid, const char *name, Oid owner,
-					char **message, char **hint)
+					bool is_written, DwfHung *hung, char **message,
+					char **hint)
 {
-	Walk		walk = {.class = class,.oid = oid};
+	Walk		walk = {.class = class,.oid = oid,.is_written = is_written};
 
+	memset(hung, 0, sizeof(*hung));
 	if (class == NamespaceRelationId)
 		return false;
 	if (class == RelationRelationId)
 		add_hooks(&walk, oid, NULL);
 	else
 		add(&walk, class, oid, NULL);
-	if (OidIsValid(walk.rule))
-	{
-		*message = psprintf("%s would change what is done to %s",
-							describe(RewriteRelationId, walk.rule), name);
-		*hint = pstrdup("drop the rule");
+	if (is_passed_by(&walk, name, message, hint))
 		return true;
-	}
-
-	if (OidIsValid(walk.deferred))
-	{
-		/* PostgreSQL refuses it in a restricted operation, with good reason */
-		*message = psprintf("%s would fire when its owner's rights are laid down again",
-							describe(TriggerRelationId, walk.deferred));
-		*hint = pstrdup("make it one that is not deferred, or does not fire always");
-		return true;
-	}
 
 	/* the list grows while it is walked along */
 	for (int i = 0; i < list_length(walk.steps); i++)
@@ -178,9 +181,69 @@ dwf_hung_find_fault(Oid class, Oid oid, const char *name, Oid owner,
 							 GetUserNameFromId(owner, false));
 			return true;
 		}
+		hung->runs |= step->class == ProcedureRelationId && !is_own(step->oid);
 		go_on(&walk, step);
 	}
+	hung->fires = walk.fires;
 	return false;
+}
+
+/* Whether something would not be done as an ordinary statement would do it. */
+static bool
+is_passed_by(const Walk *walk, const char *name, char **message, char **hint)
+{
+	if (OidIsValid(walk->rule))
+	{
+		*message = psprintf("%s would change what is done to %s",
+							describe(RewriteRelationId, walk->rule), name);
+		*hint = pstrdup("drop the rule");
+	}
+	else if (OidIsValid(walk->deferred))
+	{
+		/* PostgreSQL refuses it in a restricted operation, with good reason */
+		*message = psprintf("%s would fire when its owner's rights are laid down again",
+							describe(TriggerRelationId, walk->deferred));
+		*hint = pstrdup("make it one that is not deferred, or does not fire always");
+	}
+	else if (OidIsValid(walk->foreign))
+	{
+		*message = psprintf("%s would be broken by what is done to %s",
+							describe(ConstraintRelationId, walk->foreign),
+							name);
+		*hint = pstrdup("drop the foreign key: requests move from one table to another, and the worker checks none");
+	}
+	else if (OidIsValid(walk->unchecked))
+	{
+		*message = psprintf("%s would not be checked where %s is written",
+							describe(ConstraintRelationId, walk->unchecked),
+							name);
+		*hint = pstrdup("make it one that is NOT DEFERRABLE");
+	}
+	else
+		return false;
+	return true;
+}
+
+bool
+dwf_hung_fires(char enabled, bool is_internal, Oid function)
+{
+	return !is_internal &&
+		(enabled == TRIGGER_FIRES_ALWAYS ||
+		 enabled == TRIGGER_FIRES_ON_REPLICA) && !is_own(function);
+}
+
+/*
+ * Whether a function is one that the extension's script made for its tables;
+ * domowf_trigger(), which stands in another schema, is everybody's.
+ */
+static bool
+is_own(Oid function)
+{
+	const DwfExtension *extension = dwf_extension_find();
+
+	return extension != NULL &&
+		get_func_namespace(function) == get_namespace_oid(SCHEMA, true) &&
+		getExtensionOfObject(ProcedureRelationId, function) == extension->oid;
 }
 
 /* Adds a thing, unless it is PostgreSQL's own or was there before. */
@@ -237,45 +300,73 @@ add_hooks(Walk *walk, Oid relation, const Step *from)
 				 hooks[i].relation, relation, i, take_hook);
 }
 
-/*
- * Triggers and rules that do not fire under session_replication_role = replica
- * are as good as not there: all that C code does is done under it.  So are the
- * triggers of foreign keys, which are the code of that kind of constraint.
- */
+/* What hangs on the object itself, where it counts, and leads to code. */
 static void
 take_hook(Walk *walk, const Step *from, HeapTuple row, int hook)
 {
 	/* each of these catalogs has it first */
 	Oid			oid = *(Oid *) GETSTRUCT(row);
+	bool		counts = true;
 
 	if (hooks[hook].catalog == TriggerRelationId)
-	{
-		char		enabled = ((Form_pg_trigger) GETSTRUCT(row))->tgenabled;
-
-		if (enabled != TRIGGER_FIRES_ALWAYS &&
-			enabled != TRIGGER_FIRES_ON_REPLICA)
-			return;
-		if (from == NULL && ((Form_pg_trigger) GETSTRUCT(row))->tginitdeferred)
-			walk->deferred = oid;
-	}
+		counts = take_trigger(walk, from, (Form_pg_trigger) GETSTRUCT(row));
 	else if (hooks[hook].catalog == ConstraintRelationId)
-	{
-		if (((Form_pg_constraint) GETSTRUCT(row))->contype ==
-			CONSTRAINT_FOREIGN)
-			return;
-	}
+		counts = take_own_constraint(walk, from,
+									 (Form_pg_constraint) GETSTRUCT(row));
 	else if (hooks[hook].catalog == RewriteRelationId)
-	{
-		Form_pg_rewrite rule = (Form_pg_rewrite) GETSTRUCT(row);
+		counts = take_rule(walk, from, (Form_pg_rewrite) GETSTRUCT(row));
+	if (counts)
+		add(walk, hooks[hook].class, oid, from);
+}
 
-		/* '1' is SELECT: a view itself */
-		if (rule->ev_type != '1' && rule->ev_enabled != RULE_FIRES_ALWAYS &&
-			rule->ev_enabled != RULE_FIRES_ON_REPLICA)
-			return;
-		if (rule->ev_type != '1' && from == NULL)
-			walk->rule = oid;
-	}
-	add(walk, hooks[hook].class, oid, from);
+/*
+ * Triggers and rules that do not fire under session_replication_role = replica
+ * are as good as not there: all that C code does is done under it (firing.h).
+ * So are the triggers of foreign keys, which are the code of that kind of
+ * constraint; both tables have some, and so tell of it.
+ */
+static bool
+take_trigger(Walk *walk, const Step *from, Form_pg_trigger trigger)
+{
+	if (from == NULL && walk->is_written && trigger->tgisinternal &&
+		OidIsValid(trigger->tgconstrrelid))
+		walk->foreign = trigger->tgconstraint;
+	if (trigger->tgenabled != TRIGGER_FIRES_ALWAYS &&
+		trigger->tgenabled != TRIGGER_FIRES_ON_REPLICA)
+		return false;
+	if (from == NULL && trigger->tginitdeferred)
+		walk->deferred = trigger->oid;
+	if (from == NULL)
+		walk->fires |= dwf_hung_fires(trigger->tgenabled,
+									  trigger->tgisinternal, trigger->tgfoid);
+	return true;
+}
+
+/* What is checked late is checked by triggers that do not fire here. */
+static bool
+take_own_constraint(Walk *walk, const Step *from,
+					Form_pg_constraint constraint)
+{
+	if (constraint->contype == CONSTRAINT_FOREIGN)
+		return false;
+	if (from == NULL && walk->is_written && constraint->condeferrable &&
+		constraint->contype != CONSTRAINT_TRIGGER)
+		walk->unchecked = constraint->oid;
+	return true;
+}
+
+static bool
+take_rule(Walk *walk, const Step *from, Form_pg_rewrite rule)
+{
+	/* '1' is SELECT: a view itself */
+	if (rule->ev_type == '1')
+		return true;
+	if (rule->ev_enabled != RULE_FIRES_ALWAYS &&
+		rule->ev_enabled != RULE_FIRES_ON_REPLICA)
+		return false;
+	if (from == NULL)
+		walk->rule = rule->oid;
+	return true;
 }
 
 /* Adds what a thing needs. */

@@ -5,15 +5,32 @@
 #ifndef DWF_HUNG_H
 #define DWF_HUNG_H
 
+/* What hangs on an object and is right. */
+typedef struct DwfHung
+{
+	bool		fires;			/* triggers, for rows written below SQL */
+	bool		runs;			/* functions that are not PostgreSQL's */
+} DwfHung;
+
 /*
  * Whether code hangs on an object that would run where C code uses it, and is
  * somebody's who does not have the rights of the object's owner: what an
  * index, a constraint, a default, statistics, a trigger or rule that always
- * fires, or a view needs, functions and all that leads to functions.  Then
- * says so in words, palloc'd, with what to do.  `name` is the object's, for
- * people.
+ * fires, or a view needs, functions and all that leads to functions.  With
+ * `is_written`, whose rows are written below SQL, whether something hangs there
+ * that would be passed by, too: a foreign key from or to it, or a constraint
+ * that is checked at the end of a statement or transaction.  Then says so in
+ * words, palloc'd, with what to do.  `name` is the object's, for people.
  */
 extern bool dwf_hung_find_fault(Oid class, Oid oid, const char *name,
-								Oid owner, char **message, char **hint);
+								Oid owner, bool is_written, DwfHung *hung,
+								char **message, char **hint);
+
+/*
+ * Whether a trigger fires for a row that is written below SQL: always, or as a
+ * replica does (firing.h), and is none of the extension's own, which are for
+ * what others do to its tables.
+ */
+extern bool dwf_hung_fires(char enabled, bool is_internal, Oid function);
 
 #endif							/* DWF_HUNG_H */

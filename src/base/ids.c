@@ -90,7 +90,7 @@ is_taken(int64 id, DwfTable *log)
 
 /*
  * Whether a table is right, and free; then it is locked.  Nobody waits here for
- * who has locked the log, which it takes no row of.
+ * who has locked one.
  */
 static bool
 may_look(const char *name)
@@ -99,7 +99,7 @@ may_look(const char *name)
 
 	return dwf_object_is_right(name, &fault) &&
 		ConditionalLockRelationOid(dwf_object_require(name, NULL),
-								   RowExclusiveLock);
+								   AccessShareLock);
 }
 
 static bool
@@ -108,8 +108,8 @@ has(int holder, int64 id)
 	DwfTable	table;
 	bool		found;
 
-	dwf_table_open(&table, holders[holder].name, holders[holder].ncolumns,
-				   false);
+	dwf_table_open_to_read(&table, holders[holder].name,
+						   holders[holder].ncolumns);
 	found = dwf_table_holds(&table, holders[holder].id, id);
 	dwf_table_close(&table);
 	return found;
@@ -121,8 +121,16 @@ dwf_ids_make_free(void)
 	int64		id = 0;
 
 	for (int i = 0; i < lengthof(holders); i++)
+	{
+		if (!may_look(holders[i].name))
+			return false;
+	}
+	for (int i = 0; i < lengthof(holders); i++)
 		id = Max(id, highest(i));
-	return dwf_sequence_raise(dwf_object_require("request_id", NULL), id);
+	if (dwf_sequence_raise(dwf_object_require("request_id", NULL), id))
+		ereport(LOG,
+				(errmsg("domowf: sequence domowf.request_id was behind ids that are in use, and has been moved")));
+	return true;
 }
 
 /* The highest id in a table; 0: it has none. */
@@ -132,8 +140,8 @@ highest(int holder)
 	DwfTable	table;
 	int64		id;
 
-	dwf_table_open(&table, holders[holder].name, holders[holder].ncolumns,
-				   false);
+	dwf_table_open_to_read(&table, holders[holder].name,
+						   holders[holder].ncolumns);
 	if (!dwf_table_highest(&table, holders[holder].id, &id))
 		id = 0;
 	dwf_table_close(&table);

@@ -17,8 +17,9 @@
 extern int64 dwf_ids_next(DwfTable *log);
 
 /*
- * Moves the sequence behind the highest id in queue and log.  Returns whether it
- * had to.  Raises where either is not right, or locked (55P03).
+ * Moves the sequence behind the highest id in queue and log, and says in the
+ * server's log that it had to.  Returns false, having done nothing, where
+ * somebody has locked one of them, or it is not right.
  */
 extern bool dwf_ids_make_free(void);
 

@@ -19,6 +19,7 @@
 #include "catalog/pg_opfamily.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
+#include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -45,13 +46,17 @@ static const Wanted wanted[] = {
 	{QUEUE_ORDER_SPACE, QUEUE_ORDER_KEY, QUEUE_WAITING, QUEUE_ID}},
 	{"key", true, 2, {KEY_SCOPE, KEY_KEY}},
 	{"log", true, 1, {LOG_ID}},
+	{"tracked", true, 1, {TRACKED_REQUEST_ID}},
+	{"tracked", false, 3, {TRACKED_LANE, TRACKED_DUE, TRACKED_REQUEST_ID}},
+	{"return_entry", true, 1, {RETURN_ID}},
 };
 
 static Oid	usual_order(Oid type);
 static bool is_usual(Form_pg_index form, int i, int column, Oid type,
 					 int16 option, Oid family, Oid input, Oid collation);
-static bool is_whole(Form_pg_index form, Oid method, HeapTuple tuple,
+static bool is_whole(Form_pg_index form, Oid method, List *predicate,
 					 int ncolumns);
+static List *predicate_of(HeapTuple tuple);
 static bool has_columns(const Wanted *want, const DwfColumn *columns);
 static bool has_index(Oid table, const Wanted *want,
 					  const DwfColumn *columns);
@@ -64,8 +69,8 @@ bool
 dwf_index_serves(Relation index, Relation table, const int *columns,
 				 int ncolumns)
 {
-	if (!is_whole(index->rd_index, index->rd_rel->relam, index->rd_indextuple,
-				  ncolumns))
+	if (!is_whole(index->rd_index, index->rd_rel->relam,
+				  RelationGetIndexPredicate(index), ncolumns))
 		return false;
 	for (int i = 0; i < ncolumns; i++)
 	{
@@ -112,13 +117,64 @@ usual_order(Oid type)
 	}
 }
 
-/* Whether an index has all rows, in an order, and can be read. */
+/*
+ * Whether an index has all rows that anybody looks for by its first column, in an
+ * order, and can be read.
+ */
 static bool
-is_whole(Form_pg_index form, Oid method, HeapTuple tuple, int ncolumns)
+is_whole(Form_pg_index form, Oid method, List *predicate, int ncolumns)
 {
 	return form->indisvalid && form->indisready && form->indislive &&
 		method == BTREE_AM_OID && form->indnkeyatts >= ncolumns &&
-		heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+		(predicate == NIL ||
+		 dwf_index_not_null(predicate) == form->indkey.values[0]);
+}
+
+AttrNumber
+dwf_index_not_null(List *predicate)
+{
+	const		NullTest *test;
+
+	if (list_length(predicate) != 1 || !IsA(linitial(predicate), NullTest))
+		return 0;
+	test = linitial(predicate);
+	return test->nulltesttype == IS_NOT_NULL && !test->argisrow &&
+		IsA(test->arg, Var) ? ((const Var *) test->arg)->varattno : 0;
+}
+
+AttrNumber
+dwf_index_not_text(List *predicate, const char **text, int *length)
+{
+	const		OpExpr *test;
+	const Const *constant;
+	struct varlena *value;
+
+	if (list_length(predicate) != 1 || !IsA(linitial(predicate), OpExpr))
+		return 0;
+	test = linitial(predicate);
+	if (get_opcode(test->opno) != F_TEXTNE || list_length(test->args) != 2 ||
+		!IsA(linitial(test->args), Var) || !IsA(lsecond(test->args), Const) ||
+		!get_collation_isdeterministic(test->inputcollid))
+		return 0;
+	constant = lsecond(test->args);
+	if (constant->constisnull)
+		return 0;
+	value = PG_DETOAST_DATUM_PACKED(constant->constvalue);
+	*length = VARSIZE_ANY_EXHDR(value);
+	*text = pnstrdup(VARDATA_ANY(value), *length);
+	return ((const Var *) linitial(test->args))->varattno;
+}
+
+/* The same of a row of pg_index: dwf_index_not_null()'s argument. */
+static List *
+predicate_of(HeapTuple tuple)
+{
+	bool		isnull;
+	Datum		value = SysCacheGetAttr(INDEXRELID, tuple,
+										Anum_pg_index_indpred, &isnull);
+
+	return isnull ? NIL :
+		make_ands_implicit(stringToNode(TextDatumGetCString(value)));
 }
 
 bool
@@ -188,7 +244,8 @@ fits(HeapTuple tuple, const Wanted *want, const DwfColumn *columns)
 	oidvector  *collations;
 	int2vector *options;
 
-	if (!is_whole(form, method_of(form->indexrelid), tuple, want->ncolumns) ||
+	if (!is_whole(form, method_of(form->indexrelid), predicate_of(tuple),
+				  want->ncolumns) ||
 		(want->is_unique &&
 		 !(form->indisunique && form->indimmediate &&
 		   form->indnkeyatts == want->ncolumns)))

@@ -16,12 +16,26 @@
 #include "utils/relcache.h"
 
 /*
- * Whether an index, which is open, can be read, has every row, and begins with
- * these columns of the table, counted from 0 as they stand in it, each ascending
+ * Whether an index, which is open, can be read, has every row that is not null
+ * in the first of them, and begins with these columns of the table, counted from 0 as they stand in it, each ascending
  * in the usual order of its type; -1: a column that is not there.
  */
 extern bool dwf_index_serves(Relation index, Relation table,
 							 const int *columns, int ncolumns);
+
+/*
+ * Of an index's predicate (a list, as RelationGetIndexPredicate() returns it):
+ * the number of the column of which it is that it is not null, as it stands in
+ * the table; 0: it is another one, or there is none.
+ */
+extern AttrNumber dwf_index_not_null(List *predicate);
+
+/*
+ * The same of a text that it is not this constant, palloc'd with its length,
+ * which is to be compared byte by byte.
+ */
+extern AttrNumber dwf_index_not_text(List *predicate, const char **text,
+									 int *length);
 
 /*
  * Whether a table of domowf, with columns that are right, lacks an index that

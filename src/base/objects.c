@@ -66,6 +66,7 @@ typedef struct Object
 	const DwfColumn *columns;	/* a table's */
 	int			ncolumns;
 	const char *since;			/* version of the SQL; NULL: the first one */
+	bool		is_written;		/* a table, below SQL */
 	Oid			args[2];		/* a function's */
 	Oid			result;
 } Object;
@@ -75,14 +76,18 @@ typedef struct Object
 /* The schema comes first: without it there is nothing. */
 static const Object objects[] = {
 	{SCHEMA, SCHEMA_ITSELF},
-	{"queue", TABLE, COLUMNS(dwf_queue_columns)},
-	{"key", TABLE, COLUMNS(dwf_key_columns)},
-	{"log", TABLE, COLUMNS(dwf_log_columns)},
+	{"queue", TABLE, COLUMNS(dwf_queue_columns),.is_written = true},
+	{"key", TABLE, COLUMNS(dwf_key_columns),.is_written = true},
+	{"log", TABLE, COLUMNS(dwf_log_columns),.is_written = true},
 	{"state", TABLE, COLUMNS(dwf_state_columns)},
 	{"workflow", TABLE, COLUMNS(dwf_workflow_columns)},
 	{"workflow_input", TABLE, COLUMNS(dwf_input_columns)},
 	{"earlier_trigger", TABLE, COLUMNS(dwf_earlier_columns), "1.1"},
+	{"tracked", TABLE, COLUMNS(dwf_tracked_columns), "1.1",.is_written = true},
+	{"return_entry", TABLE, COLUMNS(dwf_return_columns), "1.1"},
+	{"counter", TABLE, COLUMNS(dwf_counter_columns), "1.1",.is_written = true},
 	{"request_id", SEQUENCE},
+	{"return_id", SEQUENCE,.since = "1.1"},
 	{"request", VIEW},
 	{"may_see", FUNCTION,.args = {OIDOID, OIDOID},.result = BOOLOID},
 	{"key_scope", FUNCTION,.since = "1.1",.args = {TEXTOID, TEXTOID},.result = TEXTOID},
@@ -93,6 +98,7 @@ typedef struct Known
 {
 	Oid			oid;
 	Oid			owner;
+	DwfHung		hung;
 } Known;
 
 static Known known[lengthof(objects)];
@@ -155,6 +161,13 @@ dwf_object_require(const char *name, Oid *owner)
 	if (owner != NULL)
 		*owner = object->owner;
 	return object->oid;
+}
+
+const DwfHung *
+dwf_object_hung(const char *name)
+{
+	(void) dwf_object_require(name, NULL);
+	return &known[find_entry(name)].hung;
 }
 
 bool
@@ -320,7 +333,8 @@ find_fault(const Object *object, Known *found, DwfObjectFault *fault)
 	if (find_wrong_owner(object, name, found->owner, fault))
 		return true;
 	return dwf_hung_find_fault(kinds[object->kind].class, found->oid, name,
-							   found->owner, &fault->message, &fault->hint);
+							   found->owner, object->is_written, &found->hung,
+							   &fault->message, &fault->hint);
 }
 
 static Oid

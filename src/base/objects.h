@@ -13,6 +13,7 @@
 #define DWF_OBJECTS_H
 
 #include "base/columns.h"
+#include "base/hung.h"
 
 /* What is wrong with an object, and what to do; palloc'd, no sentences. */
 typedef struct DwfObjectFault
@@ -35,6 +36,9 @@ extern Oid	dwf_object_oid(const char *name);
  * and what to do, where it is not right.
  */
 extern Oid	dwf_object_require(const char *name, Oid *owner);
+
+/* The same, and what hangs on it.  Valid until the next look. */
+extern const DwfHung *dwf_object_hung(const char *name);
 
 /*
  * Whether it is right, or there is none in the installed version; otherwise why

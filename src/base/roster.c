@@ -45,24 +45,6 @@ detach_launcher(int code, Datum arg)
 }
 
 void
-dwf_roster_set_promoted(void)
-{
-	dwf_shared->promoted = true;
-}
-
-bool
-dwf_roster_was_promoted(void)
-{
-	return dwf_shared->promoted && !dwf_shared_mine->is_told;
-}
-
-void
-dwf_roster_set_told(void)
-{
-	dwf_shared_mine->is_told = true;
-}
-
-void
 dwf_roster_probe(Oid database)
 {
 	DwfSharedEntry *entry;
@@ -90,7 +72,7 @@ dwf_roster_probe(Oid database)
 }
 
 bool
-dwf_roster_begin_start(Oid database, TimestampTz now, bool make_room)
+dwf_roster_begin_start(Oid database, DwfSteady now, bool make_room)
 {
 	DwfSharedEntry *entry;
 	bool		start;
@@ -107,10 +89,10 @@ dwf_roster_begin_start(Oid database, TimestampTz now, bool make_room)
 	return start;
 }
 
-TimestampTz
-dwf_roster_next_start(TimestampTz now)
+DwfSteady
+dwf_roster_next_start(DwfSteady now)
 {
-	TimestampTz next = DT_NOEND;
+	DwfSteady	next = DT_NOEND;
 
 	LWLockAcquire(dwf_shared->lock, LW_SHARED);
 	for (int i = 0; i < DWF_MAX_DATABASES; i++)
@@ -128,7 +110,7 @@ dwf_roster_next_start(TimestampTz now)
 }
 
 void
-dwf_roster_fail_start(Oid database, TimestampTz retry_at)
+dwf_roster_fail_start(Oid database, DwfSteady retry_at)
 {
 	DwfSharedEntry *entry;
 

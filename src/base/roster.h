@@ -6,21 +6,12 @@
 #ifndef DWF_ROSTER_H
 #define DWF_ROSTER_H
 
-#include "datatype/timestamp.h"
+#include "base/clock.h"
 
 /*
  * Makes the calling process the launcher, which is woken by the others.
  */
 extern void dwf_roster_open(void);
-
-/* Notes that this server was promoted since it started. */
-extern void dwf_roster_set_promoted(void);
-
-/* The same for a worker: once for each database, until it says that it knows. */
-extern bool dwf_roster_was_promoted(void);
-
-/* Says that this database's queue has been paused for it. */
-extern void dwf_roster_set_told(void);
 
 /*
  * Wakes the launcher: a database is new, or has the extension now, or is not to
@@ -33,17 +24,17 @@ extern void dwf_roster_probe(Oid database);
  * Returns false where there is nothing to start.  One without an entry gets one,
  * where there is room, or a dormant one makes room, if it is to.
  */
-extern bool dwf_roster_begin_start(Oid database, TimestampTz now,
+extern bool dwf_roster_begin_start(Oid database, DwfSteady now,
 								   bool make_room);
 
 /*
  * When a worker that ended may be started again, or a dormant database visited;
  * DT_NOEND: there is none.
  */
-extern TimestampTz dwf_roster_next_start(TimestampTz now);
+extern DwfSteady dwf_roster_next_start(DwfSteady now);
 
 /* Takes that back: no worker could be registered; again at `retry_at`. */
-extern void dwf_roster_fail_start(Oid database, TimestampTz retry_at);
+extern void dwf_roster_fail_start(Oid database, DwfSteady retry_at);
 
 /*
  * Takes out a database without the extension, whose entry is free for another

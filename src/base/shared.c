@@ -18,6 +18,7 @@
  */
 #include "postgres.h"
 
+#include "base/clock.h"
 #include "base/compat.h"
 #include "base/shared.h"
 #include "base/shared_entry.h"
@@ -44,6 +45,7 @@ static shmem_startup_hook_type next_startup_hook;
 
 static void request_memory(void);
 static void start_memory(void);
+static void copy_status(DwfSharedEntry *entry, DwfWorkerStatus *status);
 static void clear_status(DwfSharedEntry *entry);
 static void detach_worker(int code, Datum arg);
 
@@ -96,6 +98,10 @@ start_memory(void)
 			pg_atomic_init_u64(&entry->in_flight, 0);
 			pg_atomic_init_u64(&entry->sent, 0);
 			pg_atomic_init_u64(&entry->failed, 0);
+			pg_atomic_init_u64(&entry->stuck_since, 0);
+			pg_atomic_init_u32(&entry->stuck_at, 0);
+			pg_atomic_init_u64(&entry->expected_at, 0);
+			pg_atomic_init_u32(&entry->has_returns, 0);
 		}
 	}
 	for (int i = 0; i < nparts; i++)
@@ -136,7 +142,7 @@ dwf_shared_find(Oid database, bool make)
 	spare->retry_at = 0;
 	spare->failures = 0;
 	spare->evictor = 0;
-	spare->is_told = spare->is_probed = spare->is_visit = false;
+	spare->is_probed = spare->is_visit = false;
 	spare->visits = 0;
 	spare->say_again = 0;
 	spare->latch = NULL;
@@ -145,6 +151,10 @@ dwf_shared_find(Oid database, bool make)
 	pg_atomic_write_u32(&spare->has_news, 0);
 	dwf_news_clear(&spare->news);
 	pg_atomic_write_u64(&spare->length, 0);
+	pg_atomic_write_u64(&spare->stuck_since, 0);
+	pg_atomic_write_u64(&spare->expected_at, 0);
+	pg_atomic_write_u32(&spare->has_returns, 0);
+	memset(spare->returners, 0, sizeof(spare->returners));
 	memset(&spare->status, 0, sizeof(spare->status));
 	return spare;
 }
@@ -271,16 +281,38 @@ dwf_shared_status(Oid database, DwfWorkerStatus *status)
 	LWLockAcquire(dwf_shared->lock, LW_SHARED);
 	entry = dwf_shared_find(database, false);
 	if (entry != NULL)
-	{
-		*status = entry->status;
-		status->is_dormant = status->pid == 0 &&
-			(entry->presence == DWF_DORMANT || entry->is_visit);
-		status->in_flight = (int) pg_atomic_read_u64(&entry->in_flight);
-		status->sent = (int64) pg_atomic_read_u64(&entry->sent);
-		status->failed = (int64) pg_atomic_read_u64(&entry->failed);
-	}
+		copy_status(entry, status);
 	LWLockRelease(dwf_shared->lock);
 	return entry != NULL;
+}
+
+bool
+dwf_shared_status_at(int place, Oid *database, DwfWorkerStatus *status)
+{
+	DwfSharedEntry *entry = &dwf_shared->entries[place];
+
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	*database = entry->database;
+	if (OidIsValid(*database))
+		copy_status(entry, status);
+	LWLockRelease(dwf_shared->lock);
+	return OidIsValid(*database);
+}
+
+/* Lock held. */
+static void
+copy_status(DwfSharedEntry *entry, DwfWorkerStatus *status)
+{
+	*status = entry->status;
+	status->is_dormant = status->pid == 0 &&
+		(entry->presence == DWF_DORMANT || entry->is_visit);
+	status->in_flight = (int) pg_atomic_read_u64(&entry->in_flight);
+	status->sent = (int64) pg_atomic_read_u64(&entry->sent);
+	status->failed = (int64) pg_atomic_read_u64(&entry->failed);
+	status->stuck_since = (DwfSteady) pg_atomic_read_u64(&entry->stuck_since);
+	status->stuck_at = (DwfTask) pg_atomic_read_u32(&entry->stuck_at);
+	status->expected_at = (DwfSteady) pg_atomic_read_u64(&entry->expected_at);
+	status->failures = entry->failures;
 }
 
 bool
@@ -304,6 +336,8 @@ dwf_shared_attach(Oid database)
 		pg_atomic_write_u64(&entry->failed, 0);
 		entry->status.pid = MyProcPid;
 		entry->status.started_at = GetCurrentTimestamp();
+		entry->attached_at = dwf_clock_now();
+		pg_atomic_write_u64(&entry->expected_at, entry->attached_at);
 		entry->latch = MyLatch;
 		dwf_shared_mine = entry;
 	}
@@ -321,13 +355,18 @@ dwf_shared_attach(Oid database)
 	return welcome;
 }
 
-/* A visit says anew why it is paused; until then that stays to be read. */
+/*
+ * A visit says anew why it is paused; until then that stays to be read, and so
+ * does what the worker before could not get past.
+ */
 static void
 clear_status(DwfSharedEntry *entry)
 {
 	DwfWorkerStatus before = entry->status;
 
 	memset(&entry->status, 0, sizeof(entry->status));
+	entry->status.obstacle = before.obstacle;
+	entry->nconnections = 0;
 	if (!entry->is_visit)
 		return;
 	entry->status.paused_until = before.paused_until;
@@ -341,8 +380,15 @@ detach_worker(int code, Datum arg)
 {
 	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
 	dwf_shared_mine->status.pid = 0;
+	dwf_shared_mine->nconnections = 0;
 	dwf_shared_mine->latch = NULL;
 	dwf_shared_mine->is_visit = false;
+	pg_atomic_write_u64(&dwf_shared_mine->expected_at, 0);
+	if (code == 0)
+	{
+		pg_atomic_write_u64(&dwf_shared_mine->stuck_since, 0);
+		memset(&dwf_shared_mine->status.obstacle, 0, sizeof(DwfObstacle));
+	}
 	if (dwf_shared_mine->presence != DWF_ABSENT &&
 		dwf_shared_mine->presence != DWF_DORMANT)
 	{
@@ -350,7 +396,7 @@ detach_worker(int code, Datum arg)
 		if (code == 0 || dwf_shared_mine->presence == DWF_RUNNING)
 			dwf_shared_mine->failures = 0;
 		dwf_shared_mine->retry_at = code == 0 ? 0 :
-			TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+			TimestampTzPlusMilliseconds(dwf_clock_now(),
 										Min(MAX_START_WAIT,
 											1000 << Min(dwf_shared_mine->failures, 10)));
 		dwf_shared_mine->failures += code != 0;
@@ -388,6 +434,12 @@ dwf_shared_entry_is_evicted(DwfSharedEntry *entry)
 }
 
 bool
+dwf_shared_is_worker(void)
+{
+	return dwf_shared_mine != NULL;
+}
+
+bool
 dwf_shared_is_evicted(void)
 {
 	return dwf_shared_mine->evictor != 0;
@@ -415,4 +467,64 @@ dwf_shared_publish(const DwfWorkerStatus *status)
 			sizeof(shown->pause_reason));
 	strlcpy(shown->last_error, status->last_error, sizeof(shown->last_error));
 	LWLockRelease(dwf_shared->lock);
+}
+
+void
+dwf_shared_set_stuck(DwfSteady since, DwfTask task)
+{
+	pg_atomic_write_u32(&dwf_shared_mine->stuck_at, task);
+	pg_atomic_write_u64(&dwf_shared_mine->stuck_since, since);
+}
+
+void
+dwf_shared_expect(DwfSteady when)
+{
+	pg_atomic_write_u64(&dwf_shared_mine->expected_at, when);
+}
+
+DwfSteady
+dwf_shared_stuck_since(void)
+{
+	return (DwfSteady) pg_atomic_read_u64(&dwf_shared_mine->stuck_since);
+}
+
+void
+dwf_shared_set_obstacle(const DwfObstacle *obstacle)
+{
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	dwf_shared_mine->status.obstacle = *obstacle;
+	LWLockRelease(dwf_shared->lock);
+}
+
+void
+dwf_shared_publish_connections(const DwfConnectionStatus *rows, int count)
+{
+	DwfSharedEntry *mine = dwf_shared_mine;
+
+	if (mine->nconnections == count &&
+		memcmp(mine->connections, rows, count * sizeof(*rows)) == 0)
+		return;
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	mine->nconnections = count;
+	memcpy(mine->connections, rows, count * sizeof(*rows));
+	LWLockRelease(dwf_shared->lock);
+}
+
+int
+dwf_shared_connections(Oid database, DwfConnectionStatus *rows)
+{
+	DwfSharedEntry *entry;
+	int			count = 0;
+
+	if (dwf_shared == NULL)
+		return 0;
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
+	if (entry != NULL)
+	{
+		count = entry->nconnections;
+		memcpy(rows, entry->connections, count * sizeof(*rows));
+	}
+	LWLockRelease(dwf_shared->lock);
+	return count;
 }

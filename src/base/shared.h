@@ -6,10 +6,12 @@
 #ifndef DWF_SHARED_H
 #define DWF_SHARED_H
 
+#include "base/clock.h"
 #include "base/news.h"
 
 #include "storage/condition_variable.h"
 #include "storage/latch.h"
+#include "storage/lock.h"
 #include "utils/timestamp.h"
 
 /* Databases that can have a worker at a time; few, so that a test has more. */
@@ -40,9 +42,83 @@ typedef enum DwfPresence
 	DWF_DORMANT					/* a worker has nothing to do (dormancy.c) */
 } DwfPresence;
 
+/* What a worker has to do, and may be kept from. */
+typedef enum DwfTask
+{
+	DWF_TASK_START,				/* what dead workers left, when it starts */
+	DWF_TASK_STATE,				/* whether it is paused, and with which token */
+	DWF_TASK_CLAIM,				/* the same, and claims what is due */
+	DWF_TASK_SETTLE,			/* results that are not written yet */
+	DWF_TASK_REDATE,			/* after somebody has set the clock */
+	DWF_TASK_ORDER,				/* order keys */
+	DWF_TASK_IDS,				/* ids that are free */
+	DWF_TASK_CARE,				/* expiry, retention */
+	DWF_TASK_TRACK,				/* what polls of instances have told */
+	DWF_TASK_RETURNS,			/* for whom something is to be returned */
+	DWF_TASK_ORPHANS,			/* of dead workers, locked by somebody */
+	DWF_TASK_KEPT				/* requests that are due, the same, or refused */
+} DwfTask;
+
+#define DWF_TASKS	(DWF_TASK_KEPT + 1)
+
+/* What keeps a worker from something, as far as it knows. */
+typedef struct DwfObstacle
+{
+	int			code;			/* of the last error; 0: none */
+	bool		has_lock;		/* it waits for this lock, or did */
+	LOCKTAG		lock;
+	char		table[2 * NAMEDATALEN + 2]; /* of which it is; '': none, or
+											 * not known */
+	char		error[256];		/* private, see below */
+} DwfObstacle;
+
+/* Processes that do returns for a database at a time, each of another owner. */
+#define DWF_MAX_RETURNERS	4
+
+/* A process that does returns, or will. */
+typedef struct DwfReturner
+{
+	Oid			owner;			/* whom it serves; InvalidOid: a free place */
+	int			pid;			/* 0: it has not come yet */
+	DwfSteady	since;			/* the place is kept */
+} DwfReturner;
+
+/* Connections of a database that are shown. */
+#define DWF_SHOWN_CONNECTIONS	32
+
+typedef enum DwfConnectionState
+{
+	DWF_CONNECTION_IDLE,
+	DWF_CONNECTION_SENDS,
+	DWF_CONNECTION_PAUSED,
+	DWF_CONNECTION_WAITS		/* requests do, and there is none for them */
+} DwfConnectionState;
+
+/* One of them, as the `connection` view shows it. */
+typedef struct DwfConnectionStatus
+{
+	char		server[NAMEDATALEN];	/* "": the settings' */
+	char		role[NAMEDATALEN];
+	bool		is_public;		/* the mapping is PUBLIC's */
+	DwfConnectionState state;
+	int			in_flight;
+	int64		sent;
+	int64		failed;
+	TimestampTz paused_until;
+	bool		is_reason_private;
+	char		reason[160];
+} DwfConnectionStatus;
+
 /* One database, as the `worker` view shows it. */
 typedef struct DwfWorkerStatus
 {
+	/* by the steady clock: for stall.c */
+	DwfSteady	stuck_since;	/* `stuck_at` does not get on; 0: all does */
+	DwfTask		stuck_at;
+	DwfSteady	expected_at;	/* it is to be heard of by then; 0: never */
+	DwfObstacle obstacle;
+	int			failures;		/* starts in a row that led to nothing */
+
 	int			pid;			/* 0: none */
 	bool		is_dormant;		/* and none is needed */
 	int			in_flight;
@@ -99,8 +175,16 @@ extern void dwf_shared_tell(Oid database, const DwfNews *news);
 extern int64 dwf_shared_queue_length(Oid database);
 extern void dwf_shared_add_length(Oid database, int64 count);
 
-/* Copies what is known of a database's worker; false: nothing is. */
+/*
+ * Copies what is known of a database's worker; false: nothing is.  The same of
+ * one place after the other, DWF_MAX_DATABASES in all.
+ */
 extern bool dwf_shared_status(Oid database, DwfWorkerStatus *status);
+extern bool dwf_shared_status_at(int place, Oid *database,
+								 DwfWorkerStatus *status);
+
+/* Copies up to DWF_SHOWN_CONNECTIONS; how many. */
+extern int	dwf_shared_connections(Oid database, DwfConnectionStatus *rows);
 
 /*
  * For a worker.  Attaches the calling process; false where it was evicted
@@ -110,11 +194,30 @@ extern bool dwf_shared_status(Oid database, DwfWorkerStatus *status);
 extern bool dwf_shared_attach(Oid database);
 extern void dwf_shared_set_presence(DwfPresence presence);
 
+/* Whether this process is one. */
+extern bool dwf_shared_is_worker(void);
+
 /* Whether somebody asks this worker to leave its database. */
 extern bool dwf_shared_is_evicted(void);
 
 /* Publishes what the worker says of itself. */
 extern void dwf_shared_publish(const DwfWorkerStatus *status);
+
+/* The same of its connections, where it has changed. */
+extern void dwf_shared_publish_connections(const DwfConnectionStatus *rows,
+										   int count);
+
+/*
+ * Says since when a task does not get on, 0: all do; by when the worker will be
+ * heard of again, 0: nobody knows; and what is in its way.  The first two cost
+ * nothing.
+ */
+extern void dwf_shared_set_stuck(DwfSteady since, DwfTask task);
+extern void dwf_shared_expect(DwfSteady when);
+extern void dwf_shared_set_obstacle(const DwfObstacle *obstacle);
+
+/* Since when this worker's predecessors have been stuck; 0: they were not. */
+extern DwfSteady dwf_shared_stuck_since(void);
 
 /*
  * The earliest run_at that was committed since the last call, DT_NOEND where

@@ -1,11 +1,12 @@
 /*
  * shared_entry.h
- *	  What shared memory looks like; for shared.c, roster.c, dormancy.c and
- *	  evict.c only.
+ *	  What shared memory looks like; for shared.c, roster.c, dormancy.c,
+ *	  returners.c and evict.c only.
  */
 #ifndef DWF_SHARED_ENTRY_H
 #define DWF_SHARED_ENTRY_H
 
+#include "base/clock.h"
 #include "base/shared.h"
 
 #include "port/atomics.h"
@@ -18,15 +19,15 @@ typedef struct DwfSharedEntry
 {
 	Oid			database;		/* InvalidOid: free */
 	DwfPresence presence;
-	TimestampTz retry_at;		/* DWF_UNKNOWN: not started before this;
+	DwfSteady	retry_at;		/* DWF_UNKNOWN: not started before this;
 								 * DWF_DORMANT: not visited */
 	int			failures;		/* starts that led to nothing, in a row */
 	int			evictor;		/* pid, 0: none */
-	bool		is_told;		/* that the server was promoted */
 	bool		is_probed;		/* dwf_roster_probe(), while there is a worker */
 	bool		is_visit;		/* of a dormant database: what its worker is */
 	int			visits;			/* since it is dormant */
-	TimestampTz say_again;		/* why it is paused: not before, in the log */
+	DwfSteady	say_again;		/* why it is paused: not before, in the log */
+	DwfSteady	attached_at;	/* the worker, last */
 	Latch	   *latch;			/* of the worker; NULL: none */
 	pg_atomic_uint64 earliest;	/* TimestampTz of the earliest new run_at */
 	pg_atomic_uint32 waiting;	/* a request that stands behind is new */
@@ -34,17 +35,23 @@ typedef struct DwfSharedEntry
 	slock_t		news_lock;
 	DwfNews		news;
 	pg_atomic_uint64 length;	/* int64: requests that wait, about */
-	pg_atomic_uint64 in_flight; /* these three: for `status`, */
+	pg_atomic_uint64 in_flight; /* these six: for `status`, */
 	pg_atomic_uint64 sent;		/* written without the lock */
 	pg_atomic_uint64 failed;
+	pg_atomic_uint64 stuck_since;
+	pg_atomic_uint32 stuck_at;
+	pg_atomic_uint64 expected_at;
+	pg_atomic_uint32 has_returns;	/* dwf_returner_tell() */
+	DwfReturner returners[DWF_MAX_RETURNERS];
 	DwfWorkerStatus status;
+	int			nconnections;
+	DwfConnectionStatus connections[DWF_SHOWN_CONNECTIONS];
 } DwfSharedEntry;
 
 typedef struct DwfShared
 {
 	LWLock	   *lock;
 	Latch	   *launcher;
-	bool		promoted;
 	bool		overflow;		/* dwf_roster_probe() found no room */
 	ConditionVariable left;		/* a worker has left a database */
 	DwfSharedEntry entries[DWF_MAX_DATABASES];

@@ -10,6 +10,14 @@
 #include "datatype/timestamp.h"
 #include "nodes/execnodes.h"
 
+/* An index that has no entry of rows with a null, or this text, in a column. */
+typedef struct DwfSparse
+{
+	AttrNumber	column;			/* 0: it has entries of all rows */
+	const char *text;			/* NULL: it has those of any text */
+	int			length;
+} DwfSparse;
+
 /*
  * A table of schema domowf, open with its indexes, and the row at hand: one
  * that was found, or one to be written.  `values` and `nulls` are in the order
@@ -25,7 +33,8 @@ typedef struct DwfTable
 	Datum	   *values;
 	bool	   *nulls;
 
-	/* table.c's own */
+	/* table*.c's own */
+	bool		runs_code;		/* somebody's, where a row is written */
 	int			ncolumns;		/* of columns.h */
 	int		   *places;			/* of each in the table; -1: it has none */
 	MemoryContext context;
@@ -33,6 +42,8 @@ typedef struct DwfTable
 	int			nappended;
 	EState	   *estate;
 	ResultRelInfo *target;
+	struct DwfSparse *sparse;	/* of each index; NULL: of all, all rows have
+								 * entries */
 	TupleTableSlot *row;		/* a copy of values and nulls, to be written */
 	TupleTableSlot *found;		/* as it was read; NULL: nothing yet */
 	TupleTableSlot *locked;		/* what a lock brings along; NULL: no lock yet */
@@ -51,14 +62,31 @@ extern void dwf_table_open(DwfTable *table, const char *name, int ncolumns,
 						   bool takes_new);
 extern void dwf_table_close(DwfTable *table);
 
+/* The same to read alone, beside who lets nobody write (CREATE INDEX). */
+extern void dwf_table_open_to_read(DwfTable *table, const char *name,
+								   int ncolumns);
+
 /* Whether the table has a column, which one of an earlier version may lack. */
 extern bool dwf_table_has(const DwfTable *table, int column);
 
-/* Raises what opening it would raise, a lock (55P03) among that. */
-extern void dwf_table_check(const char *name);
-
-/* For table_scan.c: makes what was found the row at hand. */
+/* For table_*.c: makes what was found the row at hand. */
 extern void dwf_table_take_found(DwfTable *table);
+
+/* Who has called, while something is done as a table's owner. */
+typedef struct DwfTableCaller
+{
+	Oid			user;
+	int			security;
+	int			guc_level;		/* 0: no setting was changed */
+} DwfTableCaller;
+
+/* For the same: around all that may run code which hangs on the table. */
+extern void dwf_table_act_as_owner(const DwfTable *table,
+								   DwfTableCaller *caller);
+extern void dwf_table_act_as_caller(const DwfTableCaller *caller);
+
+/* For table.c: inserts what was appended, and appends no more. */
+extern void dwf_table_end_append(DwfTable *table);
 
 /* Makes the row at hand all nulls. */
 extern void dwf_table_clear(DwfTable *table);
@@ -73,20 +101,22 @@ extern bool dwf_table_is_text(const DwfTable *table, int column,
 
 /*
  * Inserts the row at hand; afterwards it is all nulls.  NOT NULL constraints
- * are the caller's to keep, and CHECK constraints as well unless `checked`.
- * No privilege is asked for and no trigger, rule or policy runs.
+ * are the caller's to keep unless `checked`.  No privilege is asked for and no
+ * rule or policy applies; checks that somebody has added do, and triggers
+ * (firing.h).  As a statement, it raises whatever these do.
  */
 extern void dwf_table_insert(DwfTable *table, bool checked);
 
 /*
  * The same, unchecked, but with others in one go, which is cheaper, and at the
- * latest when the table is closed.  Copies what the row at hand points to.
+ * latest when the table is closed.  Copies what the row at hand points to.  Not
+ * where dwf_table_may_refuse().
  */
 extern void dwf_table_append(DwfTable *table);
 
 /*
- * Whether an index could refuse the row at hand for what it holds, its first
- * column aside: one that somebody has added.
+ * Whether an index, a check or a trigger could refuse the row at hand for what
+ * it holds, its first column aside: one that somebody has added.
  */
 extern bool dwf_table_may_refuse(const DwfTable *table);
 
@@ -143,9 +173,12 @@ extern void dwf_table_refresh(DwfTable *table);
 /*
  * Writes the row at hand in place of the one that was found.  Returns false
  * where somebody holds or has changed it; with `wait`, waits for whoever holds
- * it, and raises 40001 where it was changed.  CHECK constraints apply.
+ * it, and raises 40001 where it was changed.  Checks and triggers apply.
  */
 extern bool dwf_table_update(DwfTable *table, bool wait);
+
+/* Who holds the row that was found; InvalidTransactionId: none, or several. */
+extern TransactionId dwf_table_holder(const DwfTable *table);
 
 /*
  * Locks the row that was found until the transaction ends; waits for whoever

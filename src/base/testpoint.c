@@ -53,6 +53,11 @@ dwf_testpoint_reach(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("test point \"%s\" was reached", name)));
+	if (strcmp(action, "disk-full") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DISK_FULL),
+				 errmsg("could not extend file \"%s\": no space is left",
+						name)));
 	if (strcmp(action, "wait") != 0)
 		return;
 	ereport(LOG, (errmsg("test point \"%s\" waits", name)));

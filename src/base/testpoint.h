@@ -4,8 +4,8 @@
  *	  build.
  *
  * With -DDWF_TEST_HOOKS the setting domowf.test_point, "NAME=ACTION", makes
- * the process that comes to the point NAME die (kill), raise an error (error)
- * or wait until the setting is changed (wait); "NAME=NUMBER" puts a number in
+ * the process that comes to the point NAME die (kill), raise an error (error),
+ * find the disk full (disk-full) or wait until the setting is changed (wait); "NAME=NUMBER" puts a number in
  * place of that of the code.
  */
 #ifndef DWF_TESTPOINT_H

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "base/waiters.h"
 
 #include "miscadmin.h"
@@ -66,11 +67,11 @@ dwf_waiters_sleep(int64 request, long timeout)
 {
 	if (places != NULL)
 		(void) ConditionVariableTimedSleep(&places[place_of(request)], timeout,
-										   PG_WAIT_EXTENSION);
+										   dwf_wait_event_request());
 	else
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 timeout, PG_WAIT_EXTENSION);
+						 timeout, dwf_wait_event_request());
 		ResetLatch(MyLatch);
 	}
 }

@@ -59,7 +59,7 @@ dwf_argument_read(DwfOperation operation, Jsonb *jsonb, DwfRequest *request,
 		return false;
 	}
 
-	/* all but an id is ignored: `response` of a row can be large */
+	/* all but an id and a server is ignored: `response` of a row can be large */
 	return read_members(jsonb, dwf_operation(operation)->asks != DWF_ASKS_ID, fields, &count,
 						fault) &&
 		dwf_domo_read_request(operation, fields, count, request, fault);
@@ -69,11 +69,25 @@ bool
 dwf_argument_read_cancel(const char *instance_id, DwfRequest *request,
 						 DwfFault *fault)
 {
-	DwfField	field = {"id", DWF_JSON_STRING, NULL, 0};
+	return dwf_argument_read_id(DWF_CANCEL, instance_id, NULL, request, fault);
+}
+
+bool
+dwf_argument_read_id(DwfOperation operation, const char *id,
+					 const char *server, DwfRequest *request, DwfFault *fault)
+{
+	DwfField	fields[] = {
+		{"id", DWF_JSON_STRING, NULL, 0},
+		{"server", DWF_JSON_STRING, NULL, 0},
+	};
 
 	memset(fault, 0, sizeof(*fault));
-	return set_text(&field, instance_id, strlen(instance_id), fault) &&
-		dwf_domo_read_request(DWF_CANCEL, &field, 1, request, fault);
+	if (!set_text(&fields[0], id, strlen(id), fault) ||
+		(server != NULL &&
+		 !set_text(&fields[1], server, strlen(server), fault)))
+		return false;
+	return dwf_domo_read_request(operation, fields, server == NULL ? 1 : 2,
+								 request, fault);
 }
 
 bool
@@ -169,8 +183,8 @@ set_root(DwfField *field, Jsonb *jsonb, DwfFault *fault)
 void
 dwf_argument_keep(DwfRequest *request)
 {
-	const char **const texts[] = {&request->workflow, &request->id,
-	&request->message_name, &request->version, &request->data};
+	const char **const texts[] = {&request->server, &request->workflow,
+	&request->id, &request->message_name, &request->version, &request->data};
 	size_t		size = 0;
 	char	   *at;
 
@@ -215,7 +229,8 @@ read_members(Jsonb *jsonb, bool with_containers, DwfField *fields,
 		else if (token == WJB_VALUE)
 		{
 			if (!with_containers && strcmp(member.key, "id") != 0 &&
-				strcmp(member.key, "instanceId") != 0)
+				strcmp(member.key, "instanceId") != 0 &&
+				strcmp(member.key, "server") != 0)
 				continue;
 			if (*count == MAX_FIELDS)
 				return refuse(fault, "invalid request: too many keys");

@@ -29,6 +29,14 @@ extern bool dwf_argument_read(DwfOperation operation, Jsonb *jsonb,
 extern bool dwf_argument_read_cancel(const char *instance_id,
 									 DwfRequest *request, DwfFault *fault);
 
+/*
+ * The same for an operation that asks for an id, given as text, and the name of
+ * a server, NULL for none.
+ */
+extern bool dwf_argument_read_id(DwfOperation operation, const char *id,
+								 const char *server, DwfRequest *request,
+								 DwfFault *fault);
+
 /* The same for a permission change given as model id and list. */
 extern bool dwf_argument_read_permissions(const char *model_id,
 										  Jsonb *permissions,

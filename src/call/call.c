@@ -22,7 +22,10 @@
 
 #include "base/compat.h"
 #include "base/domowf.h"
+#include "base/returning.h"
+#include "base/shared.h"
 #include "call/call.h"
+#include "call/evaluation.h"
 #include "call/report.h"
 #include "call/rollback.h"
 #include "http/http.h"
@@ -39,7 +42,7 @@
 
 typedef struct Run
 {
-	const DwfConnection *connection;
+	const DwfConnection *const *connections;
 	const DwfRequest *requests;
 	const int  *numbers;		/* NULL: one request by itself */
 	int			count;
@@ -72,6 +75,7 @@ static WaitEventSet *make_wait_set(int fd);
 static void prepare_socket_set(void);
 static WaitEventSet *choose_wait_set(void);
 static bool wait_for_network(void);
+static void refuse_in_worker(void);
 static void take_interrupts(Run *run);
 static void explain_interruption(void *arg);
 static char *describe_doubt(Run *run);
@@ -80,12 +84,12 @@ static char *list_doubt(Doubt *doubt);
 static int	compare_ints(const void *a, const void *b);
 
 void
-dwf_call_run(const DwfConnection *connection, const DwfRequest *requests,
-			 const int *numbers, int count, int max_parallel,
-			 DwfSettle settle, void *arg)
+dwf_call_run(const DwfConnection *const *connections,
+			 const DwfRequest *requests, const int *numbers,
+			 int count, int max_parallel, DwfSettle settle, void *arg)
 {
 	Run			run = {
-		.connection = connection,
+		.connections = connections,
 		.requests = requests,
 		.numbers = numbers,
 		.count = count,
@@ -94,6 +98,9 @@ dwf_call_run(const DwfConnection *connection, const DwfRequest *requests,
 		.arg = arg,
 	};
 
+	refuse_in_worker();
+	dwf_returning_refuse_call();
+	dwf_evaluation_check_cursor();
 	open_engine();
 	prepare_socket_set();
 	dwf_rollback_prepare();
@@ -108,6 +115,20 @@ dwf_call_run(const DwfConnection *connection, const DwfRequest *requests,
 		dwf_http_abort(engine);
 	}
 	PG_END_TRY();
+}
+
+/*
+ * A trigger of somebody's on domowf's tables runs there too, in a transaction
+ * that is tried again where it fails: so would be the call.
+ */
+static void
+refuse_in_worker(void)
+{
+	if (dwf_shared_is_worker())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("domowf's worker cannot call Domo for a trigger"),
+				 errhint("Enqueue it: see domowf_enqueue() and domowf_enqueue_call().")));
 }
 
 /* Makes the engine and what waits for it, where there is none in use. */
@@ -202,8 +223,8 @@ submit_some(Run *run)
 	{
 		const DwfRequest *request = &run->requests[run->submitted];
 
-		if (!dwf_connection_submit(run->connection, engine, request,
-								   (void *) request))
+		if (!dwf_connection_submit(run->connections[run->submitted], engine,
+								   request, (void *) request))
 			ereport(ERROR,
 					(errcode(ERRCODE_OUT_OF_MEMORY),
 					 errmsg("out of memory"),
@@ -224,8 +245,8 @@ settle_ended(Run *run)
 		const DwfRequest *request = exchange->owner;
 		const DwfOperationRow *row = dwf_operation(request->operation);
 
-		dwf_connection_read_reply(run->connection, request->operation,
-								  exchange, &run->reply);
+		dwf_connection_read_reply(run->connections[request - run->requests],
+								  request->operation, exchange, &run->reply);
 		if (run->reply.outcome == DWF_DONE && row->done != NULL)
 			dwf_rollback_note(request->operation, row->makes_instance ?
 							  run->reply.instance.id : request->id);

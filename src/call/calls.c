@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "base/domowf.h"
+#include "base/guc.h"
 #include "base/rowtype.h"
 #include "base/text.h"
 #include "call/argument.h"
@@ -35,6 +36,7 @@ PG_FUNCTION_INFO_V1(domowf_start_jsonb);
 PG_FUNCTION_INFO_V1(domowf_start_workflow);
 PG_FUNCTION_INFO_V1(domowf_cancel_jsonb);
 PG_FUNCTION_INFO_V1(domowf_cancel_text);
+PG_FUNCTION_INFO_V1(domowf_instance);
 PG_FUNCTION_INFO_V1(domowf_set_permissions_jsonb);
 PG_FUNCTION_INFO_V1(domowf_set_permissions_text);
 
@@ -76,6 +78,8 @@ typedef struct PermissionCall
 
 static Datum call_for_instance(FunctionCallInfo fcinfo,
 							   const DwfRequest *request, Jsonb *jsonb);
+static bool changes_domo(const DwfRequest *request);
+static const DwfConnection *open_connection(const DwfRequest *request);
 static void resolve_workflow(DwfRequest *request, Jsonb **jsonb,
 							 JsonbContainer *data);
 static const DwfRowType *find_result(FunctionCallInfo fcinfo);
@@ -192,19 +196,73 @@ domowf_cancel_text(PG_FUNCTION_ARGS)
 							 dwf_argument_cancel(request.id));
 }
 
+/*
+ * domowf_instance(instance_id text, server name) returns domowf_instance
+ *
+ * It changes nothing, here or in Domo: so it is not logged, and a transaction
+ * that only reads may use it.
+ */
+Datum
+domowf_instance(PG_FUNCTION_ARGS)
+{
+	DwfRequest	request;
+	DwfFault	fault;
+
+	dwf_argument_not_null(fcinfo, 0, "instance_id");
+	if (!dwf_argument_read_id(DWF_READ_INSTANCE,
+							  text_to_cstring(PG_GETARG_TEXT_PP(0)),
+							  PG_ARGISNULL(1) ? NULL :
+							  NameStr(*PG_GETARG_NAME(1)), &request, &fault))
+		dwf_report_fault(&fault);
+	if (!dwf_track_instances)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("instances are not read: domowf.track_instances is off"),
+				 errhint("Set domowf.track_instances to on in the server's configuration. It reads instances by a call that Domo does not document.")));
+	return call_for_instance(fcinfo, &request, NULL);
+}
+
+/* One that changes nothing is not logged. */
 static Datum
 call_for_instance(FunctionCallInfo fcinfo, const DwfRequest *request,
 				  Jsonb *jsonb)
 {
-	DwfConnection connection;
 	InstanceCall call = {request, jsonb};
+	const DwfConnection *connection = open_connection(request);
 
-	dwf_connection_open(&connection);
 	call.type = find_result(fcinfo);
-	dwf_log_open(&call.log, 1);
+	if (changes_domo(request))
+		dwf_log_open(&call.log, 1);
 	dwf_call_run(&connection, request, NULL, 1, 1, settle_instance, &call);
 	dwf_log_close(&call.log);
 	return HeapTupleGetDatum(call.tuple);
+}
+
+static bool
+changes_domo(const DwfRequest *request)
+{
+	return dwf_operation(request->operation)->done != NULL;
+}
+
+/* That of the request's server, or of the settings. */
+static const DwfConnection *
+open_connection(const DwfRequest *request)
+{
+	DwfConnection *connection = palloc(sizeof(DwfConnection));
+	DwfServer	server;
+	DwfFault	fault;
+	int			code;
+
+	if (request->server == NULL)
+	{
+		dwf_connection_open(connection);
+		return connection;
+	}
+	code = dwf_server_find(request->server, GetUserId(), &server, &fault);
+	if (code != 0)
+		dwf_report_fault_as(code, &fault);
+	dwf_connection_open_server(connection, &server);
+	return connection;
 }
 
 /* The result's row type, looked at again where it was changed. */
@@ -259,7 +317,8 @@ settle_instance(void *arg, int index, const DwfExchange *exchange,
 		return;
 	}
 	dwf_report_describe(call->request, exchange, reply, &failure);
-	dwf_report_log(&failure);
+	if (changes_domo(call->request))
+		dwf_report_log(&failure);
 	dwf_report_raise(&failure);
 }
 
@@ -318,10 +377,10 @@ call_for_permissions(FunctionCallInfo fcinfo, const DwfRequest *request,
 					 Jsonb *jsonb, JsonbContainer *entries)
 {
 	PermissionCall call = {request, jsonb};
-	DwfConnection connection;
+	const DwfConnection *connection;
 
 	put_permissions(fcinfo, entries);
-	dwf_connection_open(&connection);
+	connection = open_connection(request);
 	if (*request->unknown_permission != '\0')
 	{
 		char		name[sizeof(request->unknown_permission)];

@@ -10,61 +10,82 @@
  * domowf.token anyway and is free to send it; with token_file there is no
  * exception.
  *
- * The token file is read once and kept until the configuration is reloaded or
- * Domo refuses the token.  It is never logged, not even in part.
+ * A server has nothing of the session's: neither a setting of the session nor
+ * the configuration's token ever meets its host or its token.
  */
 #include "postgres.h"
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/configuration.h"
 #include "base/domowf.h"
 #include "base/guc.h"
 #include "call/connection.h"
+#include "call/token_file.h"
 #include "http/url.h"
 
+#include "common/hashfn.h"
 #include "miscadmin.h"
-#include "storage/fd.h"
-#include "utils/guc.h"
-#include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 /* A token in a success is only looked for if it cannot be anything else. */
 #define MIN_TOKEN_IN_SUCCESS	16
-
-/* A token file may hold this much, its last newline included. */
-#define MAX_TOKEN_FILE		8192
-
-/* What was last read from a token file; both in TopMemoryContext. */
-static char *file_token;
-static char *file_path;
-static TimestampTz file_reload_time;
 
 static void redact(const DwfConnection *connection,
 				   const DwfExchange *exchange);
 static void redact_text(const DwfConnection *connection, char *text);
 static char *find_base_url(void);
+static char *copy_base_url(const char *base_url, const char *instance);
 static char *find_token(void);
 static void refuse_diversion(const char *what);
-static const char *read_token_file(void);
-static void forget_token(void);
-static int	open_token_file(const char *path);
-static void examine_token_file(int fd);
-static void check_token_text(char *text, size_t len);
+static void finish_opening(DwfConnection *connection);
 
 void
 dwf_connection_open(DwfConnection *connection)
 {
+	memset(connection, 0, sizeof(*connection));
 	connection->base_url = find_base_url();
 	connection->token = find_token();
-	connection->mask = palloc(dwf_mask_size(strlen(connection->token)));
-	dwf_mask_init(connection->mask, connection->token);
+	if (dwf_guc_token() == NULL)
+		connection->token_file = pstrdup(dwf_token_file);
 	connection->proxy = pstrdup(dwf_proxy);
 	connection->ca_file = pstrdup(dwf_ca_file);
 	connection->connect_timeout = dwf_connect_timeout;
 	connection->timeout = dwf_timeout;
+	finish_opening(connection);
+}
+
+void
+dwf_connection_open_server(DwfConnection *connection, const DwfServer *server)
+{
+	memset(connection, 0, sizeof(*connection));
+	connection->base_url = copy_base_url(server->base_url, server->instance);
+	if (*server->token_file != '\0')
+	{
+		connection->token_file = pstrdup(server->token_file);
+		connection->token =
+			dwf_token_file_read(server->token_file, server->name);
+	}
+	else
+		connection->token = pstrdup(server->token);
+	connection->proxy = pstrdup(server->proxy);
+	connection->ca_file = pstrdup(server->ca_file);
+	connection->connect_timeout = server->connect_timeout != 0 ?
+		server->connect_timeout : dwf_connect_timeout;
+	connection->timeout = server->timeout != 0 ? server->timeout : dwf_timeout;
+	connection->pool = (uint64) server->oid << 32 | server->mapping;
+	finish_opening(connection);
+}
+
+/* What comes of the rest.  Sockets are kept for one server and token. */
+static void
+finish_opening(DwfConnection *connection)
+{
+	size_t		len = strlen(connection->token);
+
+	connection->pool =
+		hash_combine64(connection->pool,
+					   hash_bytes_extended((const unsigned char *) connection->token,
+										   len, 0));
+	connection->mask = palloc(dwf_mask_size(len));
+	dwf_mask_init(connection->mask, connection->token);
 	connection->max_response = (size_t) dwf_max_response_size * 1024;
 	connection->headers[0] = psprintf("X-DOMO-Developer-Token: %s",
 									  connection->token);
@@ -89,6 +110,7 @@ dwf_connection_submit(const DwfConnection *connection, DwfEngine *engine,
 		.connect_timeout = connection->connect_timeout,
 		.timeout = connection->timeout,
 		.max_response = connection->max_response,
+		.pool = connection->pool,
 		.owner = owner,
 	};
 
@@ -113,8 +135,8 @@ dwf_connection_read_reply(const DwfConnection *connection,
 	/* once more: what is no JSON may have been taken for JSON */
 	redact_text(connection, reply->message);
 	redact_text(connection, reply->toe);
-	if (reply->outcome == DWF_UNAUTHORIZED)
-		forget_token();
+	if (reply->outcome == DWF_UNAUTHORIZED && connection->token_file != NULL)
+		dwf_token_file_forget(connection->token_file);
 }
 
 /*
@@ -145,31 +167,37 @@ redact_text(const DwfConnection *connection, char *text)
 		dwf_mask_text(connection->mask, text, strlen(text));
 }
 
-/*
- * Palloc'd.  Raises 55000 where nothing says where to.  A base URL was judged
- * when it was set; a slash at its end would make two.
- */
+/* Palloc'd.  Raises 55000 where nothing says where to. */
 static char *
 find_base_url(void)
 {
-	char		url[DWF_INSTANCE_URL_SIZE];
-	char	   *base;
-	size_t		len;
-
-	if (*dwf_base_url != '\0')
-	{
-		base = pstrdup(dwf_base_url);
-		for (len = strlen(base); len > 0 && base[len - 1] == '/'; len--)
-			base[len - 1] = '\0';
-		return base;
-	}
-	if (*dwf_instance == '\0')
+	if (*dwf_base_url == '\0' && *dwf_instance == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no Domo instance is set"),
 				 errhint("Set domowf.instance, as in acme or acme.domo.com.")));
-	dwf_url_of_instance(dwf_instance, url);
-	return pstrdup(url);
+	return copy_base_url(dwf_base_url, dwf_instance);
+}
+
+/*
+ * Palloc'd: a base URL goes before an instance.  It was judged when it was set;
+ * a slash at its end would make two.
+ */
+static char *
+copy_base_url(const char *base_url, const char *instance)
+{
+	char		url[DWF_INSTANCE_URL_SIZE];
+	char	   *base;
+
+	if (*base_url == '\0')
+	{
+		dwf_url_of_instance(instance, url);
+		return pstrdup(url);
+	}
+	base = pstrdup(base_url);
+	for (size_t len = strlen(base); len > 0 && base[len - 1] == '/'; len--)
+		base[len - 1] = '\0';
+	return base;
 }
 
 /*
@@ -194,7 +222,7 @@ find_token(void)
 				 errmsg("no Domo token is set"),
 				 errhint("Set domowf.token_file in postgresql.conf, or domowf.token in the session.")));
 	refuse_diversion("domowf.token_file");
-	return pstrdup(read_token_file());
+	return dwf_token_file_read(dwf_token_file, NULL);
 }
 
 /* Raises 55000 where the session sends requests elsewhere. */
@@ -217,139 +245,4 @@ refuse_diversion(const char *what)
 				 errdetail("A configured token goes only where the configuration points."),
 				 errhint("Set %s in postgresql.conf, or domowf.token in the session as well.",
 						 setting)));
-}
-
-/* The token of domowf.token_file, from memory where that is still good. */
-static const char *
-read_token_file(void)
-{
-	char		text[MAX_TOKEN_FILE + 1];
-	size_t		len = 0;
-	ssize_t		got;
-	int			fd;
-
-	if (file_token != NULL && strcmp(file_path, dwf_token_file) == 0 &&
-		file_reload_time == PgReloadTime)
-		return file_token;
-	forget_token();
-
-	fd = open_token_file(dwf_token_file);
-	while (len < sizeof(text) &&
-		   (got = read(fd, text + len, sizeof(text) - len)) != 0)
-	{
-		if (got < 0 && errno != EINTR)
-		{
-			int			why = errno;
-
-			CloseTransientFile(fd);
-			errno = why;
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("could not read domowf.token_file: %m")));
-		}
-		len += Max(got, 0);
-	}
-	CloseTransientFile(fd);
-
-	check_token_text(text, len);
-	file_path = MemoryContextStrdup(TopMemoryContext, dwf_token_file);
-	file_token = MemoryContextStrdup(TopMemoryContext, text);
-	file_reload_time = PgReloadTime;
-	explicit_bzero(text, sizeof(text));
-	return file_token;
-}
-
-static void
-forget_token(void)
-{
-	if (file_token != NULL)
-	{
-		explicit_bzero(file_token, strlen(file_token));
-		pfree(file_token);
-		file_token = NULL;
-	}
-	if (file_path != NULL)
-	{
-		pfree(file_path);
-		file_path = NULL;
-	}
-}
-
-/*
- * Opens the file for reading, a descriptor for CloseTransientFile().  It must
- * be a plain file that nobody but its owner can open: permissions are looked
- * at on the open descriptor, so that the file cannot be exchanged in between.
- */
-static int
-open_token_file(const char *path)
-{
-	int			fd;
-
-	/* not blocking: a fifo would hang here, before it can be refused */
-	fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK);
-	if (fd < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("could not open domowf.token_file: %m")));
-	examine_token_file(fd);
-	return fd;
-}
-
-/*
- * Closes the file where it raises an error: the worker goes on with its
- * transaction after one.
- */
-static void
-examine_token_file(int fd)
-{
-	struct stat st;
-	bool		is_known = fstat(fd, &st) == 0;
-	int			why = errno;
-
-	if (is_known && S_ISREG(st.st_mode) &&
-		(st.st_mode & (S_IRWXG | S_IRWXO)) == 0)
-		return;
-	CloseTransientFile(fd);
-	errno = why;
-	if (!is_known)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("could not examine domowf.token_file: %m")));
-	if (!S_ISREG(st.st_mode))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("domowf.token_file is not a regular file")));
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("domowf.token_file can be opened by others than its owner"),
-			 errhint("Give it the permissions 0600.")));
-}
-
-/*
- * Makes the file's text the token: one line, whose newline is cut off.  The
- * messages say nothing of what stands in the file.
- */
-static void
-check_token_text(char *text, size_t len)
-{
-	if (len > MAX_TOKEN_FILE)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("domowf.token_file is larger than %d bytes",
-						MAX_TOKEN_FILE)));
-	if (len > 0 && text[len - 1] == '\n')
-		len--;
-	if (len > 0 && text[len - 1] == '\r')
-		len--;
-	text[len] = '\0';
-	if (len == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("domowf.token_file is empty")));
-	if (strlen(text) != len || strpbrk(text, "\r\n") != NULL ||
-		!dwf_guc_is_token(text))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("domowf.token_file does not hold a token"),
-				 errdetail("A token is one line of visible ASCII characters, without white space.")));
 }

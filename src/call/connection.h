@@ -8,6 +8,7 @@
 #include "domo/domo.h"
 #include "http/http.h"
 #include "http/mask.h"
+#include "registry/server.h"
 
 /*
  * All strings live in the memory context in which the connection was opened.
@@ -16,12 +17,14 @@ typedef struct DwfConnection
 {
 	char	   *base_url;		/* without a slash at its end */
 	char	   *token;
+	char	   *token_file;		/* that it is from; NULL: from none */
 	DwfMask    *mask;			/* takes the token out of replies */
 	char	   *proxy;			/* "" for none */
 	char	   *ca_file;		/* "" for the system's */
 	int			connect_timeout;	/* milliseconds */
 	int			timeout;		/* milliseconds */
 	size_t		max_response;	/* bytes */
+	uint64		pool;			/* sockets are kept for the same only */
 	const char *headers[6];		/* of each request, ended by NULL */
 } DwfConnection;
 
@@ -32,6 +35,14 @@ typedef struct DwfConnection
  * the configuration says.  Sends nothing.
  */
 extern void dwf_connection_open(DwfConnection *connection);
+
+/*
+ * The same by a server and the mapping that was found for it, and by nothing of
+ * the session but times and sizes that the server does not set.  Raises 55000
+ * where the mapping's token file cannot be used.
+ */
+extern void dwf_connection_open_server(DwfConnection *connection,
+									   const DwfServer *server);
 
 /*
  * Hands a request to the engine, which must have a free slot.  False: memory

@@ -1,6 +1,6 @@
 /*
  * expansion.c
- *	  The planner support function of everything that calls Domo.
+ *	  The planner support function of everything that calls Domo, now or later.
  *
  * PostgreSQL expands (f(x)).* into (f(x)).a, (f(x)).b and so on, and calls f
  * once for each column: a workflow would be started 14 times.  Whoever writes
@@ -14,6 +14,8 @@
  * (f(x)).b, is refused as well: it would start twice, too.
  */
 #include "postgres.h"
+
+#include "call/evaluation.h"
 
 #include "fmgr.h"
 #include "nodes/nodeFuncs.h"
@@ -34,7 +36,8 @@ static bool find_repeated(Node *node, Search *search);
 
 /*
  * domowf_call_support(internal) returns internal.  Raises 0A000 where a
- * call's result is expanded more than once; else leaves the call as it is.
+ * call's result is expanded more than once, or where it is evaluated more or
+ * less than once for a row (evaluation.h); else leaves the call as it is.
  */
 Datum
 domowf_call_support(PG_FUNCTION_ARGS)
@@ -63,6 +66,7 @@ domowf_call_support(PG_FUNCTION_ARGS)
 				 errhint("Call it in FROM, as in SELECT i.* FROM %s(...) i.",
 						 name)));
 	}
+	dwf_evaluation_check(request->root, search.function);
 	PG_RETURN_POINTER(NULL);
 }
 

@@ -8,24 +8,26 @@
  */
 #include "postgres.h"
 
+#include "base/apart.h"
 #include "base/columns.h"
 #include "base/extension.h"
 #include "base/guc.h"
 #include "base/ids.h"
-#include "base/refusal.h"
 #include "call/instance.h"
 #include "call/log.h"
 
 #include "access/xact.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
+static void insert_copy(void *arg);
 static void insert_apart(DwfTable *table);
 static void set_utf8(DwfTable *log, int column, const char *text);
+static void set_server(DwfTable *log, const char *name);
 static void set_time(DwfTable *log, int column, bool present,
 					 int64 unix_usec);
 
@@ -65,6 +67,8 @@ dwf_log_call(DwfCallLog *log, int index, const DwfRequest *request,
 	dwf_table_set(table, LOG_HTTP_STATUS, Int32GetDatum(http_status));
 	dwf_table_set(table, LOG_REQUESTED_BY, NameGetDatum(&log->role));
 	dwf_table_set(table, LOG_REQUESTED_BY_OID, ObjectIdGetDatum(GetUserId()));
+	if (request->server != NULL)
+		set_server(table, request->server);
 	dwf_table_set(table, LOG_SETTLED_AT,
 				  TimestampTzGetDatum(GetCurrentTimestamp()));
 	dwf_table_set(table, LOG_BATCH,
@@ -80,55 +84,38 @@ dwf_log_call(DwfCallLog *log, int index, const DwfRequest *request,
 		dwf_table_append(table);
 }
 
+/* Inserts the row at hand, in a table that is open a second time. */
+static void
+insert_copy(void *arg)
+{
+	const DwfTable *table = arg;
+	DwfTable	apart;
+
+	dwf_table_open(&apart, "log", LOG_COLUMNS, false);
+	memcpy(apart.values, table->values, LOG_COLUMNS * sizeof(Datum));
+	memcpy(apart.nulls, table->nulls, LOG_COLUMNS * sizeof(bool));
+	dwf_table_insert(&apart, false);
+	dwf_table_close(&apart);
+}
+
 /*
  * Inserts the row at hand so that it can be done without: in a subtransaction,
- * which is not for every row of every log.  With the table open a second time,
- * since an index may keep pages from one insert to the next (BRIN), which must
- * not outlive the subtransaction.
+ * which is not for every row of every log.
  */
 static void
 insert_apart(DwfTable *table)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *error = dwf_apart_try(insert_copy, table);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		DwfTable	apart;
-
-		dwf_table_open(&apart, "log", LOG_COLUMNS, false);
-		memcpy(apart.values, table->values, LOG_COLUMNS * sizeof(Datum));
-		memcpy(apart.nulls, table->nulls, LOG_COLUMNS * sizeof(bool));
-		dwf_table_insert(&apart, false);
-		dwf_table_close(&apart);
-		dwf_table_clear(table);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (!dwf_refusal_is_rows(error->sqlerrcode))
-			ReThrowError(error);
-		dwf_table_clear(table);
-		ereport(WARNING,
-				(errcode(error->sqlerrcode),
-				 errmsg("the call has succeeded, but is not in domowf.log: %s",
-						error->message),
-				 error->detail ? errdetail_internal("%s", error->detail) : 0));
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+	dwf_table_clear(table);
+	if (error == NULL)
+		return;
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("the call has succeeded, but is not in domowf.log: %s",
+					error->message),
+			 error->detail ? errdetail_internal("%s", error->detail) : 0));
+	FreeErrorData(error);
 }
 
 void
@@ -144,6 +131,16 @@ set_utf8(DwfTable *log, int column, const char *text)
 {
 	if (text != NULL)
 		log->nulls[column] = !dwf_instance_text(text, &log->values[column]);
+}
+
+/* A name that PostgreSQL has found: it can be converted. */
+static void
+set_server(DwfTable *log, const char *name)
+{
+	Name		server = palloc(sizeof(NameData));
+
+	namestrcpy(server, pg_any_to_server(name, strlen(name), PG_UTF8));
+	dwf_table_set(log, LOG_SERVER, NameGetDatum(server));
 }
 
 static void

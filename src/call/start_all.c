@@ -45,9 +45,20 @@ typedef struct StartRow
 	char	   *error;
 } StartRow;
 
+/* Where elements go that name one server, or none. */
+typedef struct Way
+{
+	char	   *server;			/* NULL: the settings' */
+	DwfConnection connection;
+	int			code;			/* 0, or an SQLSTATE: it cannot be gone */
+	char	   *error;
+} Way;
+
 typedef struct StartAll
 {
+	List	   *ways;			/* of Way */
 	DwfRequest *requests;		/* those that are well formed ... */
+	const DwfConnection **connections;	/* ... where they go ... */
 	Jsonb	  **jsonbs;			/* ... as they are logged ... */
 	int		   *numbers;		/* ... and their rows, counted from 1 */
 	int			count;
@@ -63,6 +74,9 @@ typedef struct StartAll
 static void find_result(FunctionCallInfo fcinfo, StartAll *all);
 static void read_starts(StartAll *all, Datum *elements, bool *nulls);
 static void read_start(StartAll *all, int row, Jsonb *jsonb);
+static const Way *find_way(StartAll *all, const char *server);
+static void open_server(Way *way);
+static char *fault_text(const DwfFault *fault);
 static void settle_start(void *arg, int index, const DwfExchange *exchange,
 						 const DwfReply *reply);
 static void fail_row(StartRow *row, const char *sqlstate, const char *error);
@@ -76,7 +90,6 @@ Datum
 domowf_start_all(PG_FUNCTION_ARGS)
 {
 	StartAll	all = {0};
-	DwfConnection connection;
 	Datum	   *elements;
 	bool	   *nulls;
 	int			max_parallel;
@@ -92,7 +105,6 @@ domowf_start_all(PG_FUNCTION_ARGS)
 						max_parallel, DWF_MAX_PARALLEL)));
 
 	InitMaterializedSRF(fcinfo, 0);
-	dwf_connection_open(&connection);
 	all.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	all.scratch = AllocSetContextCreate(CurrentMemoryContext,
 										"domowf_start_all scratch",
@@ -101,11 +113,13 @@ domowf_start_all(PG_FUNCTION_ARGS)
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), JSONBOID, -1, false,
 					  TYPALIGN_INT, &elements, &nulls, &all.nrows);
 	read_starts(&all, elements, nulls);
+	if (all.ways == NIL)
+		(void) find_way(&all, NULL);
 	emit_rows(&all);
 	if (all.count > 0)
 	{
 		dwf_log_open(&all.log, all.count);
-		dwf_call_run(&connection, all.requests, all.numbers, all.count,
+		dwf_call_run(all.connections, all.requests, all.numbers, all.count,
 					 max_parallel, settle_start, &all);
 		dwf_log_close(&all.log);
 	}
@@ -146,6 +160,7 @@ read_starts(StartAll *all, Datum *elements, bool *nulls)
 	all->numbers = palloc(sizeof(int) * size);
 	all->requests = palloc(sizeof(DwfRequest) * size);
 	all->jsonbs = palloc(sizeof(Jsonb *) * size);
+	all->connections = palloc(sizeof(DwfConnection *) * size);
 	for (int i = 0; i < all->nrows; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -159,7 +174,7 @@ read_starts(StartAll *all, Datum *elements, bool *nulls)
 /*
  * An element that is not right becomes a row with its error and is sent
  * nothing for.  All that reading takes lies in the scratch context; what is
- * sent, and the error, are kept in the caller's.
+ * sent, the error, and the ways that are found are kept in the caller's.
  */
 static void
 read_start(StartAll *all, int row, Jsonb *jsonb)
@@ -170,8 +185,8 @@ read_start(StartAll *all, int row, Jsonb *jsonb)
 	DwfFault	fault = {0};
 	const DwfWorkflow *workflow;
 	JsonbValue	data;
-	char		message[sizeof(fault.message)];
-	char	   *error;
+	const Way  *way = NULL;
+	const char *error = NULL;
 
 	if (dwf_argument_read(DWF_START, jsonb, request, &fault))
 	{
@@ -184,23 +199,99 @@ read_start(StartAll *all, int row, Jsonb *jsonb)
 		}
 	}
 	if (code != 0)
+		error = fault_text(&fault);
+	MemoryContextSwitchTo(old);
+	if (code == 0)
 	{
-		dwf_text_show(message, sizeof(message), fault.message);
-		error = fault.detail == NULL ? message :
-			psprintf("%s. %s", message, fault.detail);
-		MemoryContextSwitchTo(old);
-		fail_row(&all->rows[row], unpack_sql_state(code), error);
+		way = find_way(all, request->server);
+		code = way->code;
+		error = way->error;
 	}
+	if (code != 0)
+		fail_row(&all->rows[row], unpack_sql_state(code), error);
 	else
 	{
-		MemoryContextSwitchTo(old);
 		if (request->workflow != NULL)
 			jsonb = dwf_workflow_request(workflow, data.val.binary.data);
 		dwf_argument_keep(request);
 		all->jsonbs[all->count] = jsonb;
+		all->connections[all->count] = &way->connection;
 		all->numbers[all->count++] = row + 1;
 	}
 	MemoryContextReset(all->scratch);
+}
+
+/*
+ * Where a request goes, looked for once in a statement.  What is wrong with the
+ * settings is raised; with a server, it is a matter of the elements that name
+ * it.
+ */
+static const Way *
+find_way(StartAll *all, const char *server)
+{
+	ListCell   *cell;
+	Way		   *way;
+
+	foreach(cell, all->ways)
+	{
+		way = lfirst(cell);
+		if (server == NULL || way->server == NULL ? server == way->server :
+			strcmp(server, way->server) == 0)
+			return way;
+	}
+	way = palloc0(sizeof(Way));
+	if (server == NULL)
+		dwf_connection_open(&way->connection);
+	else
+	{
+		way->server = pstrdup(server);
+		open_server(way);
+	}
+	all->ways = lappend(all->ways, way);
+	return way;
+}
+
+/* Only catalogs and a file are read: nothing that an abort would undo. */
+static void
+open_server(Way *way)
+{
+	MemoryContext context = CurrentMemoryContext;
+	DwfServer	server;
+	DwfFault	fault;
+
+	way->code = dwf_server_find(way->server, GetUserId(), &server, &fault);
+	if (way->code != 0)
+	{
+		way->error = fault_text(&fault);
+		return;
+	}
+	PG_TRY();
+	{
+		dwf_connection_open_server(&way->connection, &server);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (error->sqlerrcode != ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
+			PG_RE_THROW();
+		FlushErrorState();
+		way->code = error->sqlerrcode;
+		way->error = error->message;
+	}
+	PG_END_TRY();
+}
+
+static char *
+fault_text(const DwfFault *fault)
+{
+	char		message[sizeof(fault->message)];
+
+	dwf_text_show(message, sizeof(message), fault->message);
+	return fault->detail == NULL ? pstrdup(message) :
+		psprintf("%s. %s", message, fault->detail);
 }
 
 /* What a reply becomes is formed in scratch; its row has a copy. */

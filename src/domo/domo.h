@@ -39,6 +39,7 @@ typedef struct DwfField
 typedef struct DwfRequest
 {
 	DwfOperation operation;
+	const char *server;			/* where it goes; NULL: nothing is said */
 	const char *workflow;		/* start by registered name; else NULL */
 	const char *id;				/* model id; of a cancel: instance id */
 	const char *message_name;	/* start */
@@ -135,6 +136,12 @@ extern char *dwf_domo_url(const char *base, const DwfRequest *request);
  * operation that asks for an id has none: NULL and true.  False: no memory.
  */
 extern bool dwf_domo_body(const DwfRequest *request, char **body, size_t *len);
+
+/*
+ * Whether an instance of this status, as a reply's is read, goes on no more;
+ * NULL: it has not told.
+ */
+extern bool dwf_domo_is_final(const char *status);
 
 /*
  * Reads what an exchange means.  Never fails: short memory makes a reply

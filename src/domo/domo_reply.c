@@ -269,6 +269,20 @@ fix_status(DwfInstance *instance)
 		instance->status = "CANCELED";
 }
 
+/* What is not known may be new, and goes on. */
+bool
+dwf_domo_is_final(const char *status)
+{
+	static const char *const finals[] = {"COMPLETED", "CANCELED", "FAILED"};
+
+	for (int i = 0; status != NULL && i < LENGTH(finals); i++)
+	{
+		if (strcmp(status, finals[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 void
 dwf_domo_free_reply(DwfReply *reply)
 {

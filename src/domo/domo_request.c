@@ -22,13 +22,14 @@ typedef struct KeyRule
 	bool		required;
 } KeyRule;
 
-#define MAX_RULES	4
+#define MAX_RULES	5
 
 static const KeyRule start_rules[] = {
 	{"messageName", DWF_JSON_STRING, true},
 	{"version", DWF_JSON_STRING, true},
 	{"modelId", DWF_JSON_STRING, true},
 	{"data", DWF_JSON_OBJECT, true},
+	{"server", DWF_JSON_STRING, false},
 };
 
 static const KeyRule workflow_rules[] = {
@@ -39,6 +40,7 @@ static const KeyRule workflow_rules[] = {
 static const KeyRule permission_rules[] = {
 	{"modelId", DWF_JSON_STRING, true},
 	{"permissions", DWF_JSON_ARRAY, true},
+	{"server", DWF_JSON_STRING, false},
 };
 
 static const KeyRule entry_rules[] = {
@@ -69,6 +71,8 @@ static bool check_member(const char *what, const KeyRule *rules, int nrules,
 static bool match_fields(const char *what, const KeyRule *rules, int nrules,
 						 const DwfField *fields, int count,
 						 const DwfField **found, DwfFault *fault);
+static bool read_server(const DwfField *field, DwfRequest *request,
+						DwfFault *fault);
 static bool check_id(const char *what, const char *id, DwfFault *fault);
 static bool read_start(const DwfField *fields, int count,
 					   DwfRequest *request, DwfFault *fault);
@@ -257,13 +261,26 @@ read_start(const DwfField *fields, int count, DwfRequest *request,
 	request->id = found[2]->text;
 	request->data = found[3]->text;
 	request->data_len = found[3]->len;
-	return check_text("messageName", request->message_name, fault) &&
+	return read_server(found[4], request, fault) &&
+		check_text("messageName", request->message_name, fault) &&
 		check_text("version", request->version, fault) &&
 		check_id("modelId", request->id, fault) &&
 		check_size("data", request->data_len, fault);
 }
 
-/* A start that names a registered workflow. */
+/* Takes the name of a server, where there is one. */
+static bool
+read_server(const DwfField *field, DwfRequest *request, DwfFault *fault)
+{
+	if (field == NULL)
+		return true;
+	request->server = field->text;
+	return check_text("server", request->server, fault);
+}
+
+/*
+ * A start that names a registered workflow, which knows its server.
+ */
 static bool
 read_workflow_start(const DwfField *fields, int count, DwfRequest *request,
 					DwfFault *fault)
@@ -281,8 +298,8 @@ read_workflow_start(const DwfField *fields, int count, DwfRequest *request,
 }
 
 /*
- * Takes the id of an instance from "instanceId" or "id" and ignores every other
- * key, so that to_jsonb() of an instance row, or of a row of a user's log
+ * Takes the id of an instance from "instanceId" or "id", where it runs from
+ * "server" (a null is none), and ignores every other key, so that to_jsonb() of an instance row, or of a row of a user's log
  * whose own "id" is a number, can be given as it is.
  */
 static bool
@@ -292,6 +309,7 @@ read_id(const DwfField *fields, int count, DwfRequest *request,
 	const char *what = dwf_operation(request->operation)->invalid;
 	const DwfField *id = NULL;
 	const DwfField *instance_id = NULL;
+	const DwfField *server = NULL;
 
 	for (int i = 0; i < count; i++)
 	{
@@ -299,6 +317,9 @@ read_id(const DwfField *fields, int count, DwfRequest *request,
 			id = &fields[i];
 		else if (strcmp(fields[i].key, "instanceId") == 0)
 			instance_id = &fields[i];
+		else if (strcmp(fields[i].key, "server") == 0 &&
+				 fields[i].type != DWF_JSON_NULL)
+			server = &fields[i];
 	}
 	if (id == NULL && instance_id == NULL)
 		return set_fault(fault, "invalid %s request: key \"id\" is "
@@ -316,8 +337,13 @@ read_id(const DwfField *fields, int count, DwfRequest *request,
 		return set_fault(fault, "invalid %s request: key \"%s\" is %s, "
 						 "expected a string", what, id->key,
 						 with_article(id->type));
+	if (server != NULL && server->type != DWF_JSON_STRING)
+		return set_fault(fault, "invalid %s request: key \"server\" is %s, "
+						 "expected a string", what,
+						 with_article(server->type));
 	request->id = id->text;
-	return check_id(id->key, request->id, fault);
+	return read_server(server, request, fault) &&
+		check_id(id->key, request->id, fault);
 }
 
 /* The list is checked entry by entry, and sent as it was given. */
@@ -337,7 +363,8 @@ read_set_permissions(const DwfField *fields, int count, DwfRequest *request,
 	request->id = found[0]->text;
 	request->data = found[1]->text;
 	request->data_len = found[1]->len;
-	if (!check_id("modelId", request->id, fault) ||
+	if (!read_server(found[2], request, fault) ||
+		!check_id("modelId", request->id, fault) ||
 		!check_size("permissions", request->data_len, fault))
 		return false;
 

@@ -53,8 +53,8 @@ static const DwfOperationRow rows[DWF_OPERATIONS] = {
 	},
 
 	/*
-	 * Not documented by Domo: several clients use it.  Nothing asks for it
-	 * yet, and what does is to be off unless asked for.
+	 * Not documented by Domo: several clients use it.  What asks for it is
+	 * off unless domowf.track_instances is on.
 	 */
 	[DWF_READ_INSTANCE] = {
 		.name = "read_instance",

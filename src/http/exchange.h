@@ -46,6 +46,7 @@ typedef struct DwfHttpRequest
 	int			connect_timeout;	/* milliseconds */
 	int			timeout;		/* milliseconds, for the whole exchange */
 	size_t		max_response;	/* bytes of body kept at most */
+	uint64_t	pool;			/* connections are kept for the same only */
 	void	   *owner;			/* comes back with the exchange */
 } DwfHttpRequest;
 

@@ -7,8 +7,8 @@
  * DwfExchange and decide.  Whatever happens to a caller, one call of
  * dwf_http_abort() leaves the engine clean.
  *
- * Ownership.  An engine owns everything: one multi handle, one epoll
- * descriptor, and slots.  A slot owns an easy handle for the engine's life
+ * Ownership.  An engine owns everything: a multi handle for each pool of
+ * connections (pool.c), one epoll descriptor, and slots.  A slot owns an easy handle for the engine's life
  * (it keeps the parsed CA store and options warm) and, from submit to
  * release, the request's URL, body and headers and the reply.
  *
@@ -16,14 +16,14 @@
  *						  |									 ^
  *						  +---------- abort -----------------+
  *
- * Waiting.  libcurl tells its sockets and its next timeout to watch_socket()
- * and set_timer(); the sockets live in one epoll set, whose descriptor any
+ * Waiting.  libcurl tells its sockets and its next timeout to callbacks of
+ * pool.c; the sockets live in one epoll set, whose descriptor any
  * caller can wait on together with whatever else it waits for.  A connection's
  * socket stays in the set while it is idle, since the next request will most
  * likely wait for the same event; it leaves the set when it speaks unasked, so
  * that an idle one wakes nobody twice.  Where there is one connection, its
  * socket can be waited for by itself (dwf_http_socket()).  This rests on being
- * told of each such socket's end (CURLOPT_CLOSESOCKETFUNCTION); see stays().
+ * told of each such socket's end (CURLOPT_CLOSESOCKETFUNCTION); see dwf_pool_keeps().
  *
  * No request is ever sent twice.  libcurl by itself sends a request again
  * when a kept connection turns out to be closed before the first byte of the
@@ -48,6 +48,7 @@
  */
 #include "http/http.h"
 #include "http/keylog.h"
+#include "http/pool.h"
 #include "http/transfer.h"
 
 #include <errno.h>
@@ -61,25 +62,6 @@
 /* Events taken from the kernel in one go. */
 #define MAX_EVENTS			64
 
-/* CURLMOPT_QUICK_EXIT of libcurl 8.20; an earlier one knows none, and no harm */
-#define MULTI_QUICK_EXIT	((CURLMoption) (CURLOPTTYPE_LONG + 21))
-
-struct DwfEngine
-{
-	CURLM	   *multi;
-	int			epoll_fd;
-	int64_t		deadline;		/* microseconds, monotonic; -1: none; 0: now */
-	bool		is_blind;		/* the kernel refused to watch a socket */
-	int			in_use;
-	DwfSockets	sockets;
-	bool		resolving;		/* libcurl may start a thread */
-	bool		blocked;		/* signals are blocked, and ... */
-	sigset_t	saved;			/* ... this mask is to be restored */
-	int			nslots;
-	int			touched;		/* slots from here on were never in use */
-	DwfSlot		slots[];
-};
-
 static void block_signals(DwfEngine *engine);
 static void enter_libcurl(DwfEngine *engine);
 static void leave_libcurl(DwfEngine *engine);
@@ -87,16 +69,11 @@ static bool is_resolving(const DwfEngine *engine);
 static int	start_resolving(void *resolver, void *reserved, void *engine);
 static bool prepare_handle(DwfEngine *engine, DwfSlot *slot);
 static void clear_slot(DwfEngine *engine, DwfSlot *slot);
-static bool watch(DwfEngine *engine, int fd, uint32_t events, bool is_in_set);
-static int	watch_socket(CURL *easy, curl_socket_t fd, int what,
-						 void *engine, void *known);
-static int	set_timer(CURLM *multi, long timeout_ms, void *engine);
-static bool stays(const DwfSocket *socket);
 static void handle_event(DwfEngine *engine, const struct epoll_event *event);
 static int	look_for_events(DwfEngine *engine, struct epoll_event *events);
 static int64_t next_end(const DwfEngine *engine);
 static void end_transfers(DwfEngine *engine, bool all);
-static void mark_finished(DwfEngine *engine);
+static void mark_finished(DwfEngine *engine, const DwfPool *pool);
 static bool restart_slot(DwfEngine *engine, DwfSlot *slot);
 
 static void
@@ -171,23 +148,12 @@ dwf_http_create(int slots, const char **why)
 	engine = calloc(1, sizeof(DwfEngine) + slots * sizeof(DwfSlot));
 	if (engine == NULL)
 		return NULL;
-	engine->nslots = slots;
-	engine->deadline = -1;
+	engine->nslots = engine->kept = slots;
 	engine->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (engine->epoll_fd < 0)
 		*why = strerror(errno);
-	else if ((engine->multi = curl_multi_init()) != NULL)
-	{
-		curl_multi_setopt(engine->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
-		curl_multi_setopt(engine->multi, CURLMOPT_SOCKETDATA, engine);
-		curl_multi_setopt(engine->multi, CURLMOPT_TIMERFUNCTION, set_timer);
-		curl_multi_setopt(engine->multi, CURLMOPT_TIMERDATA, engine);
-		curl_multi_setopt(engine->multi, CURLMOPT_MAXCONNECTS, (long) slots);
-		curl_multi_setopt(engine->multi, CURLMOPT_PIPELINING,
-						  CURLPIPE_NOTHING);
-		curl_multi_setopt(engine->multi, MULTI_QUICK_EXIT, 1L);
+	else if (dwf_pool_get(engine, 0) != NULL)
 		return engine;
-	}
 	dwf_http_destroy(engine);
 	return NULL;
 }
@@ -201,8 +167,7 @@ dwf_http_destroy(DwfEngine *engine)
 	block_signals(engine);
 	for (int i = 0; i < engine->touched; i++)
 		dwf_transfer_close(&engine->slots[i]);
-	if (engine->multi != NULL)
-		curl_multi_cleanup(engine->multi);
+	dwf_pool_close_all(engine);
 	leave_libcurl(engine);
 	if (engine->epoll_fd >= 0)
 		close(engine->epoll_fd);
@@ -244,9 +209,12 @@ dwf_http_submit(DwfEngine *engine, const DwfHttpRequest *request)
 	slot->body_len = request->body_len;
 
 	enter_libcurl(engine);
-	ok = prepare_handle(engine, slot) &&
+	slot->pool = dwf_pool_get(engine, request->pool);
+	if (slot->pool != NULL)
+		slot->pool->in_use++;
+	ok = slot->pool != NULL && prepare_handle(engine, slot) &&
 		dwf_transfer_set_request(slot, request) &&
-		curl_multi_add_handle(engine->multi, slot->easy) == CURLM_OK;
+		curl_multi_add_handle(slot->pool->multi, slot->easy) == CURLM_OK;
 	slot->attached = ok;
 	leave_libcurl(engine);
 	if (!ok)
@@ -263,10 +231,12 @@ clear_slot(DwfEngine *engine, DwfSlot *slot)
 	if (slot->attached)
 	{
 		enter_libcurl(engine);
-		curl_multi_remove_handle(engine->multi, slot->easy);
+		curl_multi_remove_handle(slot->pool->multi, slot->easy);
 		slot->attached = false;
 		leave_libcurl(engine);
 	}
+	if (slot->pool != NULL)
+		slot->pool->in_use--;
 	free(slot->url);
 	free(slot->body);
 	free(slot->reply);
@@ -291,7 +261,7 @@ dwf_http_socket(const DwfEngine *engine, uint64_t *number)
 {
 	const DwfSocket *only = &engine->sockets.items[0];
 
-	if (engine->resolving || engine->sockets.count != 1 || !stays(only) ||
+	if (engine->resolving || engine->sockets.count != 1 || !dwf_pool_keeps(only) ||
 		only->watched != EPOLLIN ||
 		only->wanted != (engine->in_use > 0 ? EPOLLIN : 0))
 		return -1;
@@ -303,12 +273,13 @@ long
 dwf_http_timeout_ms(const DwfEngine *engine)
 {
 	int64_t		at = next_end(engine);
+	int64_t		deadline = dwf_pool_deadline(engine);
 	int64_t		left;
 
-	if (engine->deadline == 0)
+	if (deadline == 0)
 		return 0;
-	if (engine->deadline > 0 && (at == 0 || engine->deadline < at))
-		at = engine->deadline;
+	if (deadline > 0 && (at == 0 || deadline < at))
+		at = deadline;
 	if (at == 0)
 		return -1;
 	left = at - dwf_transfer_now();
@@ -332,88 +303,21 @@ next_end(const DwfEngine *engine)
 	return at;
 }
 
-/*
- * Whether a socket stays in the epoll set: one whose connection stands.
- * libcurl 7.88 closes one that still connects without telling anybody, and
- * its number comes again.
- */
-static bool
-stays(const DwfSocket *socket)
-{
-	return socket->local_port != 0;
-}
-
-/* Has the epoll set watch a descriptor for these events; 0: no longer. */
-static bool
-watch(DwfEngine *engine, int fd, uint32_t events, bool is_in_set)
-{
-	struct epoll_event event = {.events = events,.data.fd = fd};
-	int			op = events == 0 ? EPOLL_CTL_DEL :
-	is_in_set ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-
-	/* one to be removed may be closed: then the kernel has taken it out */
-	if (epoll_ctl(engine->epoll_fd, op, fd, &event) == 0 || events == 0)
-		return true;
-	engine->is_blind = true;
-	return false;
-}
-
-/* libcurl's socket callback: keeps the epoll set as libcurl wants it. */
-static int
-watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
-{
-	DwfEngine  *engine = arg;
-	DwfSocket  *socket = dwf_sockets_find(&engine->sockets, fd);
-	uint32_t	events = 0;
-
-	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
-		events |= EPOLLIN;
-	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
-		events |= EPOLLOUT;
-	if (events & EPOLLIN)
-		dwf_transfer_note_reading(easy, fd);
-
-	if (socket != NULL && stays(socket))
-	{
-		socket->wanted = events;
-		if (events != 0 && events != socket->watched &&
-			watch(engine, fd, events, socket->watched != 0))
-			socket->watched = events;
-		return 0;
-	}
-	if (!watch(engine, fd, events, known != NULL))
-		return 0;
-	if (events != 0)
-		curl_multi_assign(engine->multi, fd, engine);
-	if (socket != NULL)
-		socket->wanted = socket->watched = events;
-	return 0;
-}
-
-/* libcurl's timer callback: when to be called next. */
-static int
-set_timer(CURLM *multi, long timeout_ms, void *arg)
-{
-	DwfEngine  *engine = arg;
-
-	(void) multi;
-	engine->deadline = timeout_ms <= 0 ? timeout_ms :
-		dwf_transfer_now() + (int64_t) timeout_ms * 1000;
-	return 0;
-}
-
 /* Hands one event to libcurl, unless it has stopped waiting for it. */
 static void
 handle_event(DwfEngine *engine, const struct epoll_event *event)
 {
-	DwfSocket  *socket = dwf_sockets_find(&engine->sockets, event->data.fd);
+	int			fd = dwf_pool_event_fd(event);
+	DwfPool    *pool = dwf_pool_of_event(engine, event);
+	DwfSocket  *socket = dwf_sockets_find(&engine->sockets, fd);
 	int			what = 0;
 	int			running;
 
-	if (socket != NULL && stays(socket) && socket->wanted == 0)
+	if (pool == NULL)
+		return;
+	if (socket != NULL && dwf_pool_keeps(socket) && socket->wanted == 0)
 	{
-		watch(engine, socket->fd, 0, true);
-		socket->watched = 0;
+		dwf_pool_unwatch(engine, socket);
 		return;
 	}
 	if (event->events & EPOLLIN)
@@ -422,7 +326,7 @@ handle_event(DwfEngine *engine, const struct epoll_event *event)
 		what |= CURL_CSELECT_OUT;
 	if (event->events & (EPOLLERR | EPOLLHUP))
 		what |= CURL_CSELECT_ERR;
-	curl_multi_socket_action(engine->multi, event->data.fd, what, &running);
+	curl_multi_socket_action(pool->multi, fd, what, &running);
 }
 
 /*
@@ -440,7 +344,8 @@ look_for_events(DwfEngine *engine, struct epoll_event *events)
 	if (fd == -1)
 		return epoll_wait(engine->epoll_fd, events, MAX_EVENTS, 0);
 	events[0].events = EPOLLIN;
-	events[0].data.fd = fd;
+	events[0].data.u64 = (uint64_t) engine->sockets.items[0].pool << 32 |
+		(uint32_t) fd;
 	return 1;
 }
 
@@ -458,15 +363,20 @@ dwf_http_drive(DwfEngine *engine, bool readable)
 		count = look_for_events(engine, events);
 	for (int i = 0; i < count; i++)
 		handle_event(engine, &events[i]);
-	if (engine->deadline == 0 ||
-		(engine->deadline > 0 && dwf_transfer_now() >= engine->deadline))
+	for (int i = 0; i < engine->npools; i++)
 	{
-		engine->deadline = -1;
-		curl_multi_socket_action(engine->multi, CURL_SOCKET_TIMEOUT, 0,
+		DwfPool    *pool = engine->pools[i];
+
+		if (pool->deadline < 0 ||
+			(pool->deadline > 0 && dwf_transfer_now() < pool->deadline))
+			continue;
+		pool->deadline = -1;
+		curl_multi_socket_action(pool->multi, CURL_SOCKET_TIMEOUT, 0,
 								 &running);
 	}
 	leave_libcurl(engine);
-	mark_finished(engine);
+	for (int i = 0; i < engine->npools; i++)
+		mark_finished(engine, engine->pools[i]);
 	if (is_late || engine->is_blind)
 		end_transfers(engine, engine->is_blind);
 	engine->is_blind = false;
@@ -487,7 +397,7 @@ end_transfers(DwfEngine *engine, bool all)
 		DwfSlot    *slot = &engine->slots[i];
 
 		if (!slot->busy || slot->done ||
-			(!all && !dwf_transfer_is_over(slot, now, engine->deadline == 0)))
+			(!all && !dwf_transfer_is_over(slot, now, slot->pool->deadline == 0)))
 			continue;
 		if (!all)
 			dwf_transfer_note_timeout(slot);
@@ -496,7 +406,7 @@ end_transfers(DwfEngine *engine, bool all)
 		slot->done = true;
 		slot->attached = false;
 		enter_libcurl(engine);
-		curl_multi_remove_handle(engine->multi, slot->easy);
+		curl_multi_remove_handle(slot->pool->multi, slot->easy);
 		leave_libcurl(engine);
 	}
 }
@@ -507,12 +417,12 @@ end_transfers(DwfEngine *engine, bool all)
  * has not finished.
  */
 static void
-mark_finished(DwfEngine *engine)
+mark_finished(DwfEngine *engine, const DwfPool *pool)
 {
 	CURLMsg    *message;
 	int			left;
 
-	while ((message = curl_multi_info_read(engine->multi, &left)) != NULL)
+	while ((message = curl_multi_info_read(pool->multi, &left)) != NULL)
 	{
 		DwfSlot    *slot = NULL;
 
@@ -531,9 +441,9 @@ static bool
 restart_slot(DwfEngine *engine, DwfSlot *slot)
 {
 	enter_libcurl(engine);
-	curl_multi_remove_handle(engine->multi, slot->easy);
+	curl_multi_remove_handle(slot->pool->multi, slot->easy);
 	dwf_transfer_restart(slot);
-	slot->attached = curl_multi_add_handle(engine->multi,
+	slot->attached = curl_multi_add_handle(slot->pool->multi,
 										   slot->easy) == CURLM_OK;
 	leave_libcurl(engine);
 	return slot->attached;
@@ -578,6 +488,12 @@ dwf_http_each_pending(DwfEngine *engine,
 			dwf_transfer_fill_exchange(slot, CURLE_OK, false);
 		visit(&slot->exchange, arg);
 	}
+}
+
+void
+dwf_http_keep(DwfEngine *engine, int sockets)
+{
+	engine->kept = sockets;
 }
 
 void

@@ -74,6 +74,12 @@ extern void dwf_http_each_pending(DwfEngine *engine,
 								  void *arg);
 
 /*
+ * How many sockets it may have open before those of pools that are not in use
+ * are closed; as many as it has slots unless it is told.
+ */
+extern void dwf_http_keep(DwfEngine *engine, int sockets);
+
+/*
  * Ends all idle connections but one to each host.  To be called while nothing
  * is in use.
  */

@@ -21,6 +21,7 @@ typedef struct DwfSocket
 {
 	curl_socket_t fd;
 	uint64_t	number;			/* no other has it, nor had it */
+	uint32_t	pool;			/* its number; 0: not yet known */
 	int			local_port;		/* 0: not yet known */
 	uint32_t	wanted;			/* events that libcurl waits for; 0: idle */
 	uint32_t	watched;		/* events in the epoll set; 0: not in it */

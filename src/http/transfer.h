@@ -25,6 +25,7 @@ typedef struct DwfSlot
 	char	   *kept_ca_file;
 
 	DwfSockets *sockets;		/* the engine's */
+	struct DwfPool *pool;		/* whose connections it uses */
 	bool		busy;			/* submitted, not yet released */
 	bool		attached;		/* part of the multi handle */
 	bool		done;			/* libcurl has finished it */

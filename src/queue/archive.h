@@ -34,13 +34,16 @@
 	X(SENT_AT, sent_at) \
 	X(BATCH, batch) \
 	X(ON_DOUBT, on_doubt) \
-	X(MAX_ATTEMPTS, max_attempts)
+	X(MAX_ATTEMPTS, max_attempts) \
+	X(RETURNS_TO, returns_to) \
+	X(DEPTH, depth)
 
 /* To the log only: a retry begins anew. */
 #define DWF_LEFT_COLUMNS(X) \
 	X(ATTEMPTS, attempts) \
 	X(EXPIRES_AT, expires_at) \
-	X(ORDER_SPACE, order_space)
+	X(ORDER_SPACE, order_space) \
+	X(SERVER, server)
 
 #define DWF_COLUMN_NAME(column, name)	#name ", "
 #define DWF_SQL_KEPT	DWF_KEPT_COLUMNS(DWF_COLUMN_NAME)
@@ -54,13 +57,15 @@
 
 /*
  * Moves the rows of `d`, which were deleted from the log, to be sent `due`, and
- * not before another one of their order key where `waiting` says so.
+ * not before another one of their order key where `waiting` says so; `server`
+ * is it, its owner and whose mapping counts, and whether to track.  Nobody gave that time (redate.h).
  */
-#define DWF_SQL_TO_QUEUE(request, waiting, due, order_space, lane) \
+#define DWF_SQL_TO_QUEUE(request, waiting, due, order_space, lane, server) \
 	"INSERT INTO domowf.queue (" DWF_SQL_KEPT "error, state, attempts, " \
-	"failures, claim, request, waiting, run_at, due, order_space, lane) " \
+	"failures, claim, request, waiting, run_at, due, order_space, lane, " \
+	"server, server_owner, server_role, track) " \
 	"SELECT " DWF_SQL_KEPT "error, 'queued', 0, 0, 0, " request ", " waiting \
-	", now(), " due ", " order_space ", " lane " FROM d "
+	", enqueued_at, " due ", " order_space ", " lane ", " server " FROM d "
 
 /* The scope of a request's key (scope.c). */
 #define DWF_SQL_SCOPE(row) \

@@ -5,12 +5,17 @@
  * A claim is committed before its first byte is sent; settlement.c has what
  * comes after that.  Rows that others have locked are skipped, never waited
  * for.  Everything goes below SQL (table.c).
+ *
+ * A step of test/model/domowf.pml: what changes here has to change there.
  */
 #include "postgres.h"
 
+#include "base/apart.h"
 #include "base/columns.h"
+#include "base/commit.h"
 #include "base/table.h"
 #include "queue/claim.h"
+#include "queue/verdict.h"
 
 #include "utils/builtins.h"
 #include "utils/syscache.h"
@@ -19,9 +24,24 @@
 /* The index by which the requests of a lane are found. */
 static const int by_lane[] = {QUEUE_LANE, QUEUE_DUE, QUEUE_ID};
 
+/* A request that is claimed by itself. */
+typedef struct One
+{
+	DwfPick    *pick;
+	int64		owner;
+	TimestampTz now;
+	DwfClaim   *claim;			/* NULL: it was not */
+	char	   *error;
+} One;
+
+static bool claim(DwfTable *queue, DwfTable *log, DwfPick *pick, int64 owner,
+				  TimestampTz now, DwfClaim *claimed);
+static void claim_one(void *arg);
+static void put_off(void *arg);
 static bool can_be_sent(const DwfTable *queue, TimestampTz now);
 static bool find_operation(const DwfTable *queue, DwfOperation *operation);
 static void fill_claim(const DwfTable *queue, DwfClaim *claim);
+static bool role_exists(Oid role);
 static char *name_lane(const DwfTable *queue);
 
 bool
@@ -32,6 +52,16 @@ dwf_claim_next_lane(DwfTable *queue, int64 *lane, TimestampTz *due)
 		return false;
 	*lane = DatumGetInt64(queue->values[QUEUE_LANE]);
 	*due = DatumGetTimestampTz(queue->values[QUEUE_DUE]);
+	return true;
+}
+
+bool
+dwf_claim_find_destination(DwfTable *queue, int64 lane, DwfDestination *to)
+{
+	dwf_table_seek_within(queue, by_lane, lane, DT_NOBEGIN, PG_INT64_MIN);
+	if (!dwf_table_next(queue))
+		return false;
+	dwf_lane_read_destination(queue, to);
 	return true;
 }
 
@@ -65,33 +95,118 @@ dwf_claim_requests(DwfPick *picks, int count, int64 owner, TimestampTz now,
 				   DwfClaim **claims)
 {
 	DwfTable	queue;
+	DwfTable	log;
 	int			claimed = 0;
 
 	/* what could not be settled is not sent */
-	dwf_table_check("log");
+	dwf_table_open_to_read(&log, "log", LOG_COLUMNS);
 
 	*claims = palloc(sizeof(DwfClaim) * count);
 	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
 	for (int i = 0; i < count; i++)
 	{
-		int			claim;
-
-		if (!dwf_table_find(&queue, QUEUE_ID, Int64GetDatum(picks[i].id)) ||
-			!can_be_sent(&queue, now))
-			continue;
-		claim = DatumGetInt32(queue.values[QUEUE_CLAIM]) + 1;
-		dwf_table_set_text(&queue, QUEUE_STATE, "sending");
-		dwf_table_set(&queue, QUEUE_CLAIM, Int32GetDatum(claim));
-		dwf_table_set(&queue, QUEUE_OWNER, Int64GetDatum(owner));
-		dwf_table_set(&queue, QUEUE_SENT_AT, TimestampTzGetDatum(now));
-		if (!dwf_table_update(&queue, false))
-			continue;
-		picks[i].is_claimed = true;
-		(*claims)[claimed].lane = picks[i].lane;
-		fill_claim(&queue, &(*claims)[claimed++]);
+		if (claim(&queue, &log, &picks[i], owner, now, &(*claims)[claimed]))
+			claimed++;
 	}
 	dwf_table_close(&queue);
+	dwf_table_close(&log);
 	return claimed;
+}
+
+/* Claims a request if it still can be sent. */
+static bool
+claim(DwfTable *queue, DwfTable *log, DwfPick *pick, int64 owner,
+	  TimestampTz now, DwfClaim *claimed)
+{
+	int			number;
+
+	if (!dwf_table_find(queue, QUEUE_ID, Int64GetDatum(pick->id)) ||
+		!can_be_sent(queue, now))
+		return false;
+	number = DatumGetInt32(queue->values[QUEUE_CLAIM]) + 1;
+	dwf_table_set_text(queue, QUEUE_STATE, "sending");
+	dwf_table_set(queue, QUEUE_CLAIM, Int32GetDatum(number));
+	dwf_table_set(queue, QUEUE_OWNER, Int64GetDatum(owner));
+	dwf_table_set(queue, QUEUE_SENT_AT, TimestampTzGetDatum(now));
+	if (!dwf_table_update(queue, false))
+	{
+		pick->is_locked = true;
+		pick->holder = dwf_table_holder(queue);
+		return false;
+	}
+	claimed->lane = pick->lane;
+	claimed->is_logged = dwf_table_holds(log, LOG_ID, pick->id);
+	fill_claim(queue, claimed);
+	pick->is_claimed = true;
+	return true;
+}
+
+int
+dwf_claim_each(DwfPick *picks, int count, int64 owner, TimestampTz now,
+			   DwfClaim **claims, char **refusal)
+{
+	int			claimed = 0;
+
+	*refusal = NULL;
+	*claims = palloc(sizeof(DwfClaim) * count);
+	for (int i = 0; i < count; i++)
+	{
+		One			one = {.pick = &picks[i],.owner = owner,.now = now};
+		ErrorData  *error = dwf_apart_try(claim_one, &one);
+
+		if (one.claim != NULL)
+			(*claims)[claimed++] = *one.claim;
+		if (error == NULL)
+			continue;
+		*refusal = one.error = psprintf("request " INT64_FORMAT " cannot be claimed: %s",
+										picks[i].id, error->message);
+		picks[i].refusal = error->sqlerrcode;
+		picks[i].again_at = now;
+
+		/* where even that is refused, it is found again at the next poll */
+		(void) dwf_apart_try(put_off, &one);
+	}
+	return claimed;
+}
+
+static void
+claim_one(void *arg)
+{
+	One		   *one = arg;
+	DwfClaim   *claim;
+
+	if (dwf_claim_requests(one->pick, 1, one->owner, one->now, &claim) > 0)
+		one->claim = claim;
+}
+
+/* A request that cannot be claimed waits, as one that was not sent, and says why. */
+static void
+put_off(void *arg)
+{
+	const One  *one = arg;
+	DwfBackoff	backoff = dwf_verdict_backoff();
+	DwfTable	queue;
+	int			failures;
+	TimestampTz due;
+
+	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
+	if (dwf_table_find(&queue, QUEUE_ID, Int64GetDatum(one->pick->id)) &&
+		can_be_sent(&queue, one->now))
+	{
+		failures = DatumGetInt32(queue.values[QUEUE_FAILURES]);
+		due = one->now +
+			dwf_backoff_wait(&backoff, failures, dwf_verdict_dice());
+		dwf_table_set(&queue, QUEUE_FAILURES, Int32GetDatum(failures + 1));
+		dwf_table_set(&queue, QUEUE_RUN_AT, TimestampTzGetDatum(due));
+		dwf_table_set(&queue, QUEUE_DUE, TimestampTzGetDatum(due));
+		dwf_table_set_text(&queue, QUEUE_ERROR, one->error);
+		if (dwf_table_update(&queue, false))
+		{
+			one->pick->again_at = due;
+			dwf_commit_note_due(one->pick->lane, due);
+		}
+	}
+	dwf_table_close(&queue);
 }
 
 /* Whether the request at hand still waits, and its time has come. */
@@ -131,8 +246,15 @@ fill_claim(const DwfTable *queue, DwfClaim *claim)
 	claim->max_attempts = DatumGetInt32(queue->values[QUEUE_MAX_ATTEMPTS]);
 	claim->failures = DatumGetInt32(queue->values[QUEUE_FAILURES]);
 	role = DatumGetObjectId(queue->values[QUEUE_REQUESTED_BY_OID]);
-	claim->role_exists = SearchSysCacheExists1(AUTHOID,
-											   ObjectIdGetDatum(role));
+	dwf_lane_read_destination(queue, &claim->to);
+	claim->role_exists = role_exists(role) &&
+		(NameStr(claim->to.server)[0] == '\0' || role_exists(claim->to.role));
+}
+
+static bool
+role_exists(Oid role)
+{
+	return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role));
 }
 
 static char *

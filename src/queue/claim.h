@@ -25,6 +25,10 @@ typedef struct DwfPick
 	int64		id;
 	int64		lane;
 	bool		is_claimed;
+	bool		is_locked;		/* it was not, since somebody holds it */
+	TransactionId holder;		/* who, if known */
+	int			refusal;		/* it was not, for this SQLSTATE; 0: for none */
+	TimestampTz again_at;		/* then: to be tried again */
 } DwfPick;
 
 /*
@@ -33,6 +37,12 @@ typedef struct DwfPick
  */
 extern bool dwf_claim_next_lane(DwfTable *queue, int64 *lane,
 								TimestampTz *due);
+
+/*
+ * Where the requests of a lane go: by the first of them.  False: there is none.
+ */
+extern bool dwf_claim_find_destination(DwfTable *queue, int64 lane,
+									   DwfDestination *to);
 
 /*
  * Reads the ids of up to `limit` requests of a lane that are due, behind the
@@ -49,5 +59,14 @@ extern int	dwf_claim_find_due(DwfTable *queue, int64 lane, DwfCursor *cursor,
  */
 extern int	dwf_claim_requests(DwfPick *picks, int count, int64 owner,
 							   TimestampTz now, DwfClaim **claims);
+
+/*
+ * The same, each by itself, where one may be refused for what it holds (a check
+ * or a trigger of somebody's): that one waits, with backoff and its error, and
+ * keeps no other.  *refusal: the last one's error, palloc'd; NULL: there is none.
+ */
+extern int	dwf_claim_each(DwfPick *picks, int count, int64 owner,
+						   TimestampTz now, DwfClaim **claims,
+						   char **refusal);
 
 #endif							/* DWF_CLAIM_H */

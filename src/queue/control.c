@@ -8,23 +8,30 @@
  * locked until his transaction ends.  Hence hold_open() before each statement
  * on the queue.
  * Statements run as the extension's owner (dwf_owner_enter()).
+ *
+ * A step of test/model/domowf.pml: what changes here has to change there.
  */
 #include "postgres.h"
 
+#include "base/clock.h"
 #include "base/columns.h"
 #include "base/commit.h"
 #include "base/extension.h"
 #include "base/guc.h"
 #include "base/owner.h"
+#include "base/returning.h"
 #include "base/quota.h"
 #include "base/sight.h"
 #include "call/argument.h"
 #include "call/report.h"
 #include "queue/archive.h"
+#include "queue/counter.h"
 #include "queue/lane.h"
 #include "queue/notice.h"
 #include "queue/order.h"
 #include "queue/renewal.h"
+#include "queue/returns.h"
+#include "queue/tracked.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -41,18 +48,20 @@ PG_FUNCTION_INFO_V1(domowf_discard);
 PG_FUNCTION_INFO_V1(domowf_resolve);
 PG_FUNCTION_INFO_V1(domowf_created);
 
-#define MAX_PARAMS	7
+#define MAX_PARAMS	11
 
 /*
- * $1 the id, $2 the caller, as in all statements here; $7 the request as it is
- * to be sent now, or NULL
+ * $1 the id, $2 the caller, as in all statements here; $6 the lane, $7 the
+ * request as it is to be sent now, or NULL, $8 to $10 the server, its owner and
+ * the role by whose mapping it is sent, or NULL, $11 whether to track, or NULL
  */
 static const char retry_queued[] =
 "WITH o AS (SELECT id, state FROM domowf.queue WHERE " DWF_SQL_OPEN
 "FOR UPDATE) "
 "UPDATE domowf.queue q SET state = 'queued', attempts = 0, failures = 0, "
-"request = coalesce($7, request), "
-"owner = NULL, run_at = now(), "
+"request = coalesce($7, request), lane = $6, "
+"server = $8, server_owner = $9, server_role = $10, track = $11, "
+"owner = NULL, run_at = least(run_at, enqueued_at), "
 "due = CASE WHEN waiting THEN 'infinity' ELSE now() END, "
 "expires_at = CASE WHEN expires_at > now() THEN expires_at END "
 "FROM o WHERE q.id = o.id "
@@ -61,7 +70,7 @@ static const char retry_queued[] =
 
 /* what 1.0 settled has no order_space: its workflows shared one */
 static const char find_settled[] =
-"SELECT operation, workflow, requested_by_oid, order_key, "
+"SELECT order_key, "
 "coalesce(order_space, CASE WHEN workflow IS NOT NULL "
 "THEN 'scope:domowf 1.0' WHEN operation = 'set_permissions' THEN 'model:' "
 "ELSE 'role:' || requested_by_oid END) "
@@ -69,15 +78,17 @@ static const char find_settled[] =
 
 /*
  * $3 the order_space, $5 whether it stands behind another one of its order
- * key, $6 the lane, $7 as above
+ * key, $6 to $11 as above
  */
 static const char retry_settled[] =
 "WITH d AS (DELETE FROM domowf.log WHERE " DWF_SQL_RETRIABLE "RETURNING *), "
-"k AS (" DWF_SQL_TAKE_KEY("d") ") "
-DWF_SQL_TO_QUEUE("coalesce($7, request)", "$5",
-				 "CASE WHEN $5 THEN 'infinity' ELSE now() END",
-				 "CASE WHEN order_key IS NOT NULL THEN $3 END", "$6")
-"RETURNING 1, $6, NULL::text, NULL::text, requested_by_oid";
+"k AS (" DWF_SQL_TAKE_KEY("d") "), "
+"q AS (" DWF_SQL_TO_QUEUE("coalesce($7, request)", "$5",
+						  "CASE WHEN $5 THEN 'infinity' ELSE now() END",
+						  "CASE WHEN order_key IS NOT NULL THEN $3 END", "$6",
+						  "$8, $9, $10, $11") "RETURNING id) "
+"SELECT 1, $6, NULL::text, NULL::text, d.requested_by_oid, "
+DWF_SQL_COUNTED("d.") ", NULL::text, d.outcome FROM d, q";
 
 /* $3 the outcome, $4 an instance id or NULL, $5 whether to keep the request */
 static const char settle_queued[] =
@@ -86,26 +97,33 @@ static const char settle_queued[] =
 DWF_SQL_TO_LOG("$3", "$4", "CASE WHEN $5 THEN request END", "error",
 			   "clock_timestamp()")
 "RETURNING (SELECT CASE state WHEN 'in_doubt' THEN 0 ELSE -1 END FROM d), "
-"NULL::bigint, order_space, order_key, requested_by_oid";
+"NULL::bigint, order_space, order_key, requested_by_oid, "
+DWF_SQL_COUNTED("") ", $3, NULL::text";
 
 static const char settle_settled[] =
-"WITH u AS (UPDATE domowf.log SET outcome = $3, "
+"WITH o AS (SELECT id AS oid, outcome AS was FROM domowf.log WHERE "
+DWF_SQL_SETTLED "AND $5 IS NOT NULL FOR UPDATE), "
+"u AS (UPDATE domowf.log SET outcome = $3, "
 "instance_id = coalesce($4, instance_id), settled_at = clock_timestamp() "
-"WHERE " DWF_SQL_SETTLED "AND $5 IS NOT NULL RETURNING *), "
+"FROM o WHERE id = o.oid RETURNING *), "
 "k AS (" DWF_SQL_TAKE_KEY("u") "AND $3 = 'done') "
 "SELECT 0, NULL::bigint, NULL::text, NULL::text, "
-"requested_by_oid FROM u";
+"requested_by_oid, " DWF_SQL_COUNTED("") ", $3, was FROM u";
 
 static Oid	param_types[MAX_PARAMS] = {
-	INT8OID, OIDOID, TEXTOID, TEXTOID, BOOLOID, INT8OID, JSONBOID
+	INT8OID, OIDOID, TEXTOID, TEXTOID, BOOLOID, INT8OID, JSONBOID, NAMEOID,
+	OIDOID, OIDOID, BOOLOID
 };
 
-static bool hold_open(int64 id);
+static bool hold_open(int64 id, const Datum *instance_id);
 static bool is_open(const DwfTable *queue);
+static void set_depth(int64 id);
+static void set_renewal(DwfRenewal *renewal, Datum *values, char *nulls);
 static void read_settled(Datum *values, char *nulls);
 static bool stands_behind(const char *space, const char *order_key);
 static bool change(const char *sql, int nparams, Datum *values,
 				   const char *nulls);
+static void count_change(HeapTuple row, TupleDesc desc);
 static void tell_change(int64 id, HeapTuple row, TupleDesc desc);
 static bool settle_by_hand(int64 id, const char *outcome, Datum instance_id,
 						   bool no_instance);
@@ -118,39 +136,75 @@ Datum
 domowf_retry(PG_FUNCTION_ARGS)
 {
 	Datum		values[MAX_PARAMS] = {0};
-	char		nulls[] = "  nn   ";
-	Jsonb	   *request;
+	char		nulls[] = "  nn       ";
+	DwfRenewal	renewal;
 	bool		done;
 
 	PreventCommandIfReadOnly("domowf_retry()");
+	dwf_returning_check_depth();
 	values[0] = Int64GetDatum(get_id(fcinfo));
 	values[1] = ObjectIdGetDatum(GetUserId());
 	if (!dwf_renewal_take(PG_GETARG_INT64(0), GetUserId(),
 						  get_func_namespace(fcinfo->flinfo->fn_oid),
-						  &request))
+						  &renewal))
 		PG_RETURN_BOOL(false);
-	values[6] = JsonbPGetDatum(request);
-	nulls[6] = request == NULL ? 'n' : ' ';
-	done = hold_open(PG_GETARG_INT64(0)) &&
+	set_renewal(&renewal, values, nulls);
+	done = hold_open(PG_GETARG_INT64(0), NULL) &&
 		change(retry_queued, MAX_PARAMS, values, nulls);
 	if (!done)
 	{
 		read_settled(values, nulls);
 		done = change(retry_settled, MAX_PARAMS, values, nulls);
 	}
+	if (done && dwf_returning_depth() > 0)
+		set_depth(PG_GETARG_INT64(0));
 	if (done)
 		dwf_commit_note_waiting();
 	PG_RETURN_BOOL(done);
+}
+
+/* One that is sent again because of a return comes of that. */
+static void
+set_depth(int64 id)
+{
+	DwfTable	queue;
+
+	CommandCounterIncrement();
+	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
+	if (dwf_table_find(&queue, QUEUE_ID, Int64GetDatum(id)))
+	{
+		dwf_table_set(&queue, QUEUE_DEPTH, Int32GetDatum(dwf_returning_depth()));
+		(void) dwf_table_update(&queue, true);
+	}
+	dwf_table_close(&queue);
+}
+
+/* Sets what a request is to be from now on. */
+static void
+set_renewal(DwfRenewal *renewal, Datum *values, char *nulls)
+{
+	bool		has_server = NameStr(renewal->to.server)[0] != '\0';
+
+	values[5] = Int64GetDatum(renewal->lane);
+	values[6] = JsonbPGetDatum(renewal->request);
+	nulls[6] = renewal->request == NULL ? 'n' : ' ';
+	values[7] = NameGetDatum(&renewal->to.server);
+	values[8] = ObjectIdGetDatum(renewal->to.owner);
+	values[9] = ObjectIdGetDatum(renewal->to.role);
+	nulls[7] = nulls[8] = nulls[9] = has_server ? ' ' : 'n';
+	values[10] = BoolGetDatum(true);
+	nulls[10] = renewal->track ? ' ' : 'n';
 }
 
 /*
  * Locks a request in the queue that the caller may act on, and waits for
  * whoever holds it.  False: there is none, or no longer; then none is locked.
  * A statement that waits for a claim locks what the claim has made of the row,
- * before it sees that this is in nobody's hands but the worker's.
+ * before it sees that this is in nobody's hands but the worker's.  An instance
+ * that is recorded is tracked from then on, if that is to be.
  */
 static bool
-hold_open(int64 id)
+hold_open(int64 id, const Datum *instance_id)
 {
 	DwfTable	queue;
 	bool		held = false;
@@ -166,6 +220,9 @@ hold_open(int64 id)
 	if (held)
 		dwf_commit_note_held(DatumGetInt64(queue.values[QUEUE_LANE]),
 							 DatumGetTimestampTz(queue.values[QUEUE_DUE]));
+	if (held && instance_id != NULL)
+		dwf_tracked_add(&queue, *instance_id,
+						dwf_clock_wall(dwf_clock_now()));
 	dwf_table_close(&queue);
 	return held;
 }
@@ -198,17 +255,11 @@ read_settled(Datum *values, char *nulls)
 	{
 		HeapTuple	row = SPI_tuptable->vals[0];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
-		char	   *order_key = SPI_getvalue(row, desc, 4);
-		char	   *space = SPI_getvalue(row, desc, 5);
-		bool		isnull;
-		Oid			role = DatumGetObjectId(SPI_getbinval(row, desc, 3,
-														  &isnull));
-		int64		lane = dwf_lane_id(role, SPI_getvalue(row, desc, 1),
-									   SPI_getvalue(row, desc, 2));
+		char	   *order_key = SPI_getvalue(row, desc, 1);
+		char	   *space = SPI_getvalue(row, desc, 2);
 
 		values[4] = BoolGetDatum(order_key != NULL &&
 								 stands_behind(space, order_key));
-		values[5] = Int64GetDatum(lane);
 		values[2] = SPI_datumTransfer(CStringGetTextDatum(space), false, -1);
 		nulls[2] = ' ';
 	}
@@ -280,11 +331,13 @@ settle_by_hand(int64 id, const char *outcome, Datum instance_id,
 		ObjectIdGetDatum(GetUserId()), CStringGetTextDatum(outcome),
 	instance_id, BoolGetDatum(dwf_log_payload)};
 	char		nulls[MAX_PARAMS] = {' ', ' ', ' ', no_instance ? 'n' : ' ', ' '};
-	bool		done = (hold_open(id) && change(settle_queued, 5, values, nulls)) ||
+	bool		done = (hold_open(id, no_instance ? NULL : &instance_id) &&
+						change(settle_queued, 5, values, nulls)) ||
 	change(settle_settled, 5, values, nulls);
 
 	if (done)
 	{
+		dwf_return_note(id, outcome);
 		dwf_commit_note_settled(id);
 		dwf_notice_settled(id, outcome, no_instance ? NULL :
 						   TextDatumGetCString(instance_id));
@@ -319,6 +372,39 @@ change(const char *sql, int nparams, Datum *values, const char *nulls)
 	return done;
 }
 
+/*
+ * What the request came to, and what it no longer is: the columns behind those
+ * of DWF_SQL_COUNTED, either of them null.
+ */
+static void
+count_change(HeapTuple row, TupleDesc desc)
+{
+	const int	first = 6;
+	char	   *is = SPI_getvalue(row, desc, first + DWF_COUNTED_COLUMNS);
+	char	   *was = SPI_getvalue(row, desc, first + DWF_COUNTED_COLUMNS + 1);
+	DwfCounter	counter;
+	DwfCount	what;
+
+	dwf_counter_begin(&counter);
+	dwf_counter_read_row(row, desc, first, dwf_clock_wall(dwf_clock_now()), &what);
+	if (was != NULL)
+	{
+		DwfCount	reopened = what;
+
+		what.attempts = 0;		/* counted already */
+		what.waited = -1;
+		reopened.outcome = was;
+		reopened.is_reopened = true;
+		reopened.attempts = 0;
+		reopened.waited = -1;
+		dwf_counter_add(&counter, &reopened);
+	}
+	what.outcome = is;
+	if (is != NULL)
+		dwf_counter_add(&counter, &what);
+	dwf_counter_end(&counter);
+}
+
 /* Lets the next request of an order key go, and tells the worker. */
 static void
 tell_change(int64 id, HeapTuple row, TupleDesc desc)
@@ -332,6 +418,8 @@ tell_change(int64 id, HeapTuple row, TupleDesc desc)
 	if (!isnull)
 		dwf_commit_note_due(DatumGetInt64(lane),
 							GetCurrentTransactionStartTimestamp());
+	if (desc->natts > 5)
+		count_change(row, desc);
 	more = DatumGetInt32(SPI_getbinval(row, desc, 1, &isnull));
 	role = DatumGetObjectId(SPI_getbinval(row, desc, 5, &isnull));
 	if (more > 0)

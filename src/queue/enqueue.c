@@ -6,19 +6,26 @@
  * into it here, so that later changes there do not reach it.  It must not know
  * how the request was put together (requests.c, trigger.c), nor how the queue
  * keeps it (queue.c).
+ *
+ * A step of test/model/domowf.pml: what changes here has to change there.
  */
 #include "postgres.h"
 
 #include "base/guc.h"
 #include "base/moment.h"
+#include "base/returning.h"
 #include "base/shared.h"
+#include "call/report.h"
 #include "queue/enqueue.h"
 #include "queue/queue.h"
+#include "registry/server.h"
 
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 static void set_expiry(DwfEnqueue *enqueue, const Interval *after);
+static void find_destination(DwfEnqueue *enqueue);
 static void warn_no_worker(void);
 
 void
@@ -26,9 +33,9 @@ dwf_enqueue_begin(DwfEnqueue *enqueue, DwfOperation operation)
 {
 	memset(enqueue, 0, sizeof(*enqueue));
 	enqueue->operation = operation;
-	enqueue->requested_by = GetUserId();
+	enqueue->requested_by = enqueue->server_role = GetUserId();
 	enqueue->max_attempts = dwf_max_attempts;
-	enqueue->run_at = GetCurrentTimestamp();
+	enqueue->run_at = DT_NOBEGIN;
 }
 
 void
@@ -52,8 +59,10 @@ void
 dwf_enqueue_set_workflow(DwfEnqueue *enqueue, const DwfWorkflow *workflow)
 {
 	enqueue->workflow = workflow->name;
+	enqueue->server = workflow->server;
 	enqueue->order_scope = workflow->order_scope;
 	enqueue->retry_on_doubt = workflow->retry_on_doubt;
+	enqueue->track = workflow->track;
 	if (workflow->max_attempts > 0)
 		enqueue->max_attempts = workflow->max_attempts;
 	if (workflow->has_expire_after)
@@ -80,11 +89,36 @@ dwf_enqueue_put(DwfEnqueue *enqueue)
 {
 	Interval	after = {.time = dwf_expire_after * USECS_PER_SEC};
 
+	dwf_returning_check_depth();
+	find_destination(enqueue);
+
 	if (dwf_expire_after > 0)
 		set_expiry(enqueue, &after);
 	if (!dwf_shared_exists())
 		warn_no_worker();
 	return dwf_queue_enqueue(enqueue);
+}
+
+/*
+ * What is asked for can be sent as things are: rights are checked now, and
+ * again before each attempt.
+ */
+static void
+find_destination(DwfEnqueue *enqueue)
+{
+	DwfServer	server;
+	DwfFault	fault;
+	int			code;
+
+	if (enqueue->server == NULL)
+		return;
+	code = dwf_server_find(enqueue->server, enqueue->server_role, &server,
+						   &fault);
+	if (code != 0)
+		dwf_report_fault_as(code, &fault);
+	namestrcpy(&enqueue->to.server, server.name);
+	enqueue->to.owner = server.owner;
+	enqueue->to.role = enqueue->server_role;
 }
 
 static void

@@ -26,9 +26,9 @@ extern void dwf_enqueue_set_workflow(DwfEnqueue *enqueue,
 
 /*
  * Puts a request into the queue, with the setting's expiry where it has none,
- * and returns its id, or that of the request that holds its key.  53400 where
- * the queue is full; a warning, once in a session, where no worker can send
- * it.
+ * and returns its id, or that of the request that holds its key.  Raises what
+ * dwf_server_find() says of its server; 53400 where the queue is full; 54001 in a return that stands too deep; a
+ * warning, once in a session, where no worker can send it.
  */
 extern int64 dwf_enqueue_put(DwfEnqueue *enqueue);
 

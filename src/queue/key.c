@@ -18,6 +18,8 @@
  * or is now (source_oid: the table has got another owner since).  A row of
  * version 1.0, or one that was taken again by domowf_retry(), has neither, and
  * goes by the name of the request's table.
+ *
+ * A step of test/model/domowf.pml: what changes here has to change there.
  */
 #include "postgres.h"
 

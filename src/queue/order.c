@@ -75,9 +75,8 @@ static void set_tag(LOCKTAG *tag, const char *space, const char *key);
 char *
 dwf_order_space(const DwfEnqueue *request)
 {
-	/* the server's name will stand behind it */
 	if (dwf_operation(request->operation)->by_model)
-		return pstrdup("model:");
+		return psprintf("model:%s", NameStr(request->to.server));
 	if (request->order_scope != NULL)
 		return psprintf("scope:%s", request->order_scope);
 	if (request->workflow != NULL)
@@ -181,18 +180,29 @@ DwfOrderLook
 dwf_order_let_go(DwfTable *queue, Datum space, Datum key)
 {
 	TimestampTz due;
+	bool		is_queued;
+	TimestampTz enqueued;
 
 	dwf_table_refresh(queue);
 	if (!dwf_table_find_first(queue, by_order, lengthof(by_order), space, key))
 		return DWF_ORDER_EMPTY;
 	if (!DatumGetBool(queue->values[QUEUE_WAITING]))
 		return DWF_ORDER_GOES;
-	due = Max(DatumGetTimestampTz(queue->values[QUEUE_RUN_AT]),
-			  DatumGetTimestampTz(queue->values[QUEUE_ENQUEUED_AT]));
+	due = DatumGetTimestampTz(queue->values[QUEUE_RUN_AT]);
+	enqueued = DatumGetTimestampTz(queue->values[QUEUE_ENQUEUED_AT]);
+
+	/* who gave no time does not wait for a clock that was set back */
+	if (due <= enqueued)
+		due = Min(enqueued, GetCurrentTimestamp());
 	dwf_table_set(queue, QUEUE_WAITING, BoolGetDatum(false));
-	dwf_table_set(queue, QUEUE_DUE, TimestampTzGetDatum(due));
+
+	/* one that is in doubt goes first now, and nowhere */
+	is_queued = dwf_table_is_text(queue, QUEUE_STATE, "queued");
+	if (is_queued)
+		dwf_table_set(queue, QUEUE_DUE, TimestampTzGetDatum(due));
 	if (!dwf_table_update(queue, false))
 		return DWF_ORDER_HELD;
-	dwf_commit_note_due(DatumGetInt64(queue->values[QUEUE_LANE]), due);
+	if (is_queued)
+		dwf_commit_note_due(DatumGetInt64(queue->values[QUEUE_LANE]), due);
 	return DWF_ORDER_GOES;
 }

@@ -12,7 +12,7 @@
  */
 extern bool dwf_pause_is_set(char *reason, Size size, bool *is_copy);
 
-/* Pauses the queue of a server that was promoted.  Likewise. */
+/* Pauses the queue of a server that took over.  Likewise. */
 extern void dwf_pause_promoted(void);
 
 #endif							/* DWF_PAUSE_H */

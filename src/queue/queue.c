@@ -12,7 +12,9 @@
 #include "base/domowf.h"
 #include "base/ids.h"
 #include "base/quota.h"
+#include "base/returning.h"
 #include "base/table.h"
+#include "base/timeline.h"
 #include "queue/key.h"
 #include "queue/lane.h"
 #include "queue/order.h"
@@ -78,11 +80,13 @@ insert_request(DwfTable *queue, const DwfEnqueue *request, int64 id,
 			   const char *space, bool waiting)
 {
 	NameData	role;
+	FullTransactionId batch = GetTopFullTransactionId();
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz due = waiting ? DT_NOEND : Max(request->run_at, now);
+	TimestampTz run_at = request->run_at == DT_NOBEGIN ? now : request->run_at;
+	TimestampTz due = waiting ? DT_NOEND : Max(run_at, now);
 	int64		lane = dwf_lane_id(request->requested_by,
 								   dwf_operation_name(request->operation),
-								   request->workflow);
+								   request->workflow, &request->to);
 
 	namestrcpy(&role, GetUserNameFromId(request->requested_by, false));
 	dwf_table_clear(queue);
@@ -107,16 +111,33 @@ insert_request(DwfTable *queue, const DwfEnqueue *request, int64 id,
 	dwf_table_set(queue, QUEUE_REQUESTED_BY_OID,
 				  ObjectIdGetDatum(request->requested_by));
 	dwf_table_set(queue, QUEUE_BATCH,
-				  FullTransactionIdGetDatum(GetTopFullTransactionId()));
+				  FullTransactionIdGetDatum(batch));
 	dwf_table_set(queue, QUEUE_ENQUEUED_AT,
 				  TimestampTzGetDatum(now));
-	dwf_table_set(queue, QUEUE_RUN_AT, TimestampTzGetDatum(request->run_at));
+	dwf_table_set(queue, QUEUE_RUN_AT, TimestampTzGetDatum(run_at));
 	dwf_table_set(queue, QUEUE_DUE, TimestampTzGetDatum(due));
 	dwf_table_set_text(queue, QUEUE_ORDER_SPACE, space);
 	dwf_table_set(queue, QUEUE_LANE, Int64GetDatum(lane));
+	if (NameStr(request->to.server)[0] != '\0')
+	{
+		dwf_table_set(queue, QUEUE_SERVER, NameGetDatum(&request->to.server));
+		dwf_table_set(queue, QUEUE_SERVER_OWNER,
+					  ObjectIdGetDatum(request->to.owner));
+		dwf_table_set(queue, QUEUE_SERVER_ROLE,
+					  ObjectIdGetDatum(request->to.role));
+	}
+	if (request->track)
+		dwf_table_set(queue, QUEUE_TRACK, BoolGetDatum(true));
+	if (request->returns_to != NULL)
+		dwf_table_set(queue, QUEUE_RETURNS_TO,
+					  JsonbPGetDatum(request->returns_to));
+	if (dwf_returning_depth() > 0)
+		dwf_table_set(queue, QUEUE_DEPTH,
+					  Int32GetDatum(dwf_returning_depth()));
 	if (request->has_expires_at)
 		dwf_table_set(queue, QUEUE_EXPIRES_AT,
 					  TimestampTzGetDatum(request->expires_at));
+	dwf_timeline_note_enqueued(U64FromFullTransactionId(batch));
 	dwf_table_insert(queue, false);
 	if (!waiting)
 		dwf_commit_note_due(lane, due);

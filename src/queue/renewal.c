@@ -21,6 +21,7 @@
 #include "queue/archive.h"
 #include "queue/renewal.h"
 #include "queue/source.h"
+#include "registry/server.h"
 #include "registry/workflow.h"
 
 #include "access/htup_details.h"
@@ -38,37 +39,44 @@
 typedef struct Asked
 {
 	int64		id;
+	char	   *operation;
 	char	   *workflow;		/* NULL: names none */
+	char	   *server;			/* NULL: where the settings point */
+	Oid			requested_by;
 	Jsonb	   *request;
 	char	   *source;			/* NULL: no trigger asked for it */
 	Oid			role;			/* by whose rights it goes */
+	bool		track;			/* a registered workflow's */
 } Asked;
 
 /* Columns of find_asked. */
 enum
 {
-	COLUMN_WORKFLOW = 1,
+	COLUMN_OPERATION = 1,
+	COLUMN_WORKFLOW,
 	COLUMN_REQUEST,
 	COLUMN_SOURCE,
-	COLUMN_REQUESTED_BY
+	COLUMN_REQUESTED_BY,
+	COLUMN_SERVER
 };
 
 static const char find_asked[] =
-"SELECT workflow, request, source, requested_by_oid FROM domowf.queue "
-"WHERE " DWF_SQL_OPEN
-"UNION ALL SELECT workflow, request, source, requested_by_oid FROM domowf.log "
-"WHERE " DWF_SQL_RETRIABLE;
+"SELECT operation, workflow, request, source, requested_by_oid, server "
+"FROM domowf.queue WHERE " DWF_SQL_OPEN
+"UNION ALL SELECT operation, workflow, request, source, requested_by_oid, "
+"server FROM domowf.log WHERE " DWF_SQL_RETRIABLE;
 
 static bool read_asked(Asked *asked, Oid caller);
 static void fill_asked(Asked *asked, HeapTuple row, TupleDesc desc);
 static void check_functions(const Asked *asked, Oid schema);
 static bool may_execute(const char *function, Oid schema, Oid role);
-static Jsonb *resolve(const Asked *asked);
+static Jsonb *resolve(Asked *asked);
+static void find_destination(const Asked *asked, DwfDestination *to);
 static void refuse(const Asked *asked, const char *what)
 			pg_attribute_noreturn();
 
 bool
-dwf_renewal_take(int64 id, Oid caller, Oid schema, Jsonb **request)
+dwf_renewal_take(int64 id, Oid caller, Oid schema, DwfRenewal *renewal)
 {
 	Asked		asked = {.id = id};
 
@@ -78,7 +86,11 @@ dwf_renewal_take(int64 id, Oid caller, Oid schema, Jsonb **request)
 	/* who sends what others asked for need not be able to ask for it */
 	if (asked.source == NULL && asked.role == caller)
 		check_functions(&asked, schema);
-	*request = asked.workflow == NULL ? NULL : resolve(&asked);
+	renewal->request = asked.workflow == NULL ? NULL : resolve(&asked);
+	find_destination(&asked, &renewal->to);
+	renewal->lane = dwf_lane_id(asked.requested_by, asked.operation,
+								asked.workflow, &renewal->to);
+	renewal->track = asked.track;
 	return true;
 }
 
@@ -121,12 +133,16 @@ fill_asked(Asked *asked, HeapTuple row, TupleDesc desc)
 	bool		isnull;
 	Datum		value;
 
+	value = SPI_getbinval(row, desc, COLUMN_OPERATION, &isnull);
+	asked->operation = TextDatumGetCString(value);
+	value = SPI_getbinval(row, desc, COLUMN_SERVER, &isnull);
+	asked->server = isnull ? NULL : pstrdup(NameStr(*DatumGetName(value)));
 	value = SPI_getbinval(row, desc, COLUMN_WORKFLOW, &isnull);
 	asked->workflow = isnull ? NULL : TextDatumGetCString(value);
 	value = SPI_getbinval(row, desc, COLUMN_REQUEST, &isnull);
 	asked->request = DatumGetJsonbPCopy(value);
 	value = SPI_getbinval(row, desc, COLUMN_REQUESTED_BY, &isnull);
-	asked->role = DatumGetObjectId(value);
+	asked->role = asked->requested_by = DatumGetObjectId(value);
 	value = SPI_getbinval(row, desc, COLUMN_SOURCE, &isnull);
 	if (isnull)
 		return;
@@ -168,9 +184,9 @@ may_execute(const char *function, Oid schema, Oid role)
 	return may;
 }
 
-/* The request as a registered workflow has it now. */
+/* The request, and its server, as a registered workflow has them now. */
 static Jsonb *
-resolve(const Asked *asked)
+resolve(Asked *asked)
 {
 	DwfRequest	request = {.operation = DWF_START};
 	const DwfWorkflow *workflow;
@@ -192,7 +208,33 @@ resolve(const Asked *asked)
 		refuse(asked, psprintf("start workflow \"%s\"", asked->workflow));
 	if (code != 0)
 		dwf_report_fault_as(code, &fault);
+	asked->server = workflow->server == NULL ? NULL :
+		pg_any_to_server(workflow->server, strlen(workflow->server), PG_UTF8);
+	asked->track = workflow->track;
 	return dwf_workflow_request(workflow, data.val.binary.data);
+}
+
+/* The server as it is now, for the role by whose rights the request goes. */
+static void
+find_destination(const Asked *asked, DwfDestination *to)
+{
+	DwfServer	server;
+	DwfFault	fault;
+	int			code;
+
+	memset(to, 0, sizeof(*to));
+	if (asked->server == NULL)
+		return;
+	code = dwf_server_find(pg_server_to_any(asked->server,
+											strlen(asked->server), PG_UTF8),
+						   asked->role, &server, &fault);
+	if (code == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		refuse(asked, psprintf("use server \"%s\"", asked->server));
+	if (code != 0)
+		dwf_report_fault_as(code, &fault);
+	namestrcpy(&to->server, server.name);
+	to->owner = server.owner;
+	to->role = asked->role;
 }
 
 /*

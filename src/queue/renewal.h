@@ -5,19 +5,31 @@
 #ifndef DWF_RENEWAL_H
 #define DWF_RENEWAL_H
 
+#include "queue/lane.h"
+
 #include "utils/jsonb.h"
 
 /*
+ * A request as it is to be sent from now on, with model, version, message name
+ * and server as the registry has them.
+ */
+typedef struct DwfRenewal
+{
+	Jsonb	   *request;		/* NULL: as it is */
+	DwfDestination to;
+	int64		lane;
+	bool		track;			/* the instance that it starts */
+} DwfRenewal;
+
+/*
  * Checks that a request may be sent again: whoever asked for it could ask for
- * it now.  *request is it as it is to be sent, in the current memory context,
- * with model, version and message name as the registry has them; NULL: as it
- * is.  False where it is not one to be retried, or `caller` may not see it:
+ * it now.  *renewal lies in the current memory context.  False where it is not one to be retried, or `caller` may not see it:
  * then it must not be, whatever it becomes meanwhile.  Raises 42501 where it
  * may not be sent, 42704 where its workflow is no longer registered, 22023
- * where its data does not fit any more.  `schema` is that of domowf's
+ * where its data does not fit any more, what dwf_server_find() says of its server.  `schema` is that of domowf's
  * functions.
  */
 extern bool dwf_renewal_take(int64 id, Oid caller, Oid schema,
-							 Jsonb **request);
+							 DwfRenewal *renewal);
 
 #endif							/* DWF_RENEWAL_H */

@@ -1,33 +1,276 @@
 /*
  * replica.c
- *	  Keeps logical replication out of the queue.
+ *	  What logical replication may do to domowf's tables: a publication FOR ALL
+ *	  TABLES has them, and the first copy as well as each change comes with a
+ *	  subscriber's own rows in place.
  *
- * A subscriber of FOR ALL TABLES must not send what the publisher sends, so
- * what an apply worker does to domowf.queue is dropped.  The trigger is one
- * that fires ALWAYS: an apply worker runs as a replica.
+ * The queue, its keys, whether it is paused, and what is known of triggers
+ * belong to one database: of these nothing is taken, so that a subscriber does
+ * not send what its publisher sends, nor lose what it was asked for.  Nothing
+ * is said, since an error would end the subscription; but of a TRUNCATE, which
+ * a trigger cannot leave out, and which nobody but a person does.
+ *
+ * The log is history, and the registry configuration: of these what comes is
+ * taken, but for what meets a row that is here already, by which PostgreSQL
+ * would end the subscription, too.  That row stays.
+ *
+ * - A row of the log is the publisher's own where it tells of the same request;
+ *   then the newer one replaces it.  Which row a removal means cannot be seen,
+ *   as it tells an id and no more: a subscriber removes by its own retention.
+ *   Ids of this side's move behind those that come.  Oids in it mean nothing
+ *   here: who asked is the role of that name, and it points at no table.
+ * - A registered workflow, and an input, stays as it is until the publisher
+ *   changes it.
+ *
+ * The triggers are ones that fire ALWAYS: an apply worker runs as a replica.
  */
 #include "postgres.h"
 
+#include "base/columns.h"
+#include "base/objects.h"
+#include "base/sequence.h"
+#include "base/table.h"
+
+#include "access/htup_details.h"
 #include "commands/trigger.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "replication/logicalworker.h"
+#include "utils/acl.h"
+#include "utils/datum.h"
+#include "utils/rel.h"
 
 PG_FUNCTION_INFO_V1(domowf_refuse_replication);
+PG_FUNCTION_INFO_V1(domowf_keep_own);
+
+static TriggerData *get_trigger(FunctionCallInfo fcinfo);
+static HeapTuple changed_row(const TriggerData *trigger);
+static Datum column(const TriggerData *trigger, HeapTuple row,
+					const DwfColumn *column, bool *isnull);
+static HeapTuple without_oids(const TriggerData *trigger, HeapTuple row);
+static bool takes_log(const TriggerData *trigger);
+static bool is_newer(const TriggerData *trigger, HeapTuple row,
+					 const Datum *values, const bool *nulls);
+static bool takes_workflow(const TriggerData *trigger);
+static bool takes_input(const TriggerData *trigger);
+static bool keeps_name(const TriggerData *trigger, const DwfColumn *name);
 
 /*
- * domowf.refuse_replication() returns trigger: BEFORE, for each row
+ * domowf.refuse_replication() returns trigger: BEFORE, for each row, or for
+ * TRUNCATE
  */
 Datum
 domowf_refuse_replication(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger = get_trigger(fcinfo);
 
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		return PointerGetDatum(IsLogicalWorker() ? NULL :
+							   changed_row(trigger));
+	if (IsLogicalWorker())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a TRUNCATE of table domowf.%s is not taken from a publisher",
+						RelationGetRelationName(trigger->tg_relation)),
+				 errhint("See ALTER SUBSCRIPTION ... SKIP.")));
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * domowf.keep_own() returns trigger: BEFORE, for each row
+ */
+Datum
+domowf_keep_own(PG_FUNCTION_ARGS)
+{
+	static const struct
+	{
+		const char *table;
+		bool		(*takes) (const TriggerData *trigger);
+	}			tables[] = {
+		{"log", takes_log},
+		{"workflow", takes_workflow},
+		{"workflow_input", takes_input},
+	};
+	TriggerData *trigger = get_trigger(fcinfo);
+	HeapTuple	row = changed_row(trigger);
+
+	for (int i = 0; IsLogicalWorker() && i < lengthof(tables); i++)
+	{
+		if (dwf_table_oid(tables[i].table) !=
+			RelationGetRelid(trigger->tg_relation))
+			continue;
+		if (!tables[i].takes(trigger))
+			return PointerGetDatum(NULL);
+		if (tables[i].takes == takes_log)
+			row = without_oids(trigger, row);
+	}
+	return PointerGetDatum(row);
+}
+
+static TriggerData *
+get_trigger(FunctionCallInfo fcinfo)
+{
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("not called by a trigger")));
-	if (IsLogicalWorker())
-		return PointerGetDatum(NULL);
-	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
-						   trigger->tg_newtuple : trigger->tg_trigtuple);
+	return (TriggerData *) fcinfo->context;
+}
+
+/* What a trigger returns that changes nothing. */
+static HeapTuple
+changed_row(const TriggerData *trigger)
+{
+	return TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+		trigger->tg_newtuple : trigger->tg_trigtuple;
+}
+
+/* A column of a row, which is there: the table is the extension's. */
+static Datum
+column(const TriggerData *trigger, HeapTuple row, const DwfColumn *known,
+	   bool *isnull)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+
+	return SPI_getbinval(row, desc, SPI_fnumber(desc, known->name), isnull);
+}
+
+/*
+ * A row of the log whose oids are of this side: a role that is not here is
+ * nobody, and what is sent again from here has no row to be written back into.
+ */
+static HeapTuple
+without_oids(const TriggerData *trigger, HeapTuple row)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	const char *names[] = {"requested_by_oid", "returns_to"};
+	int			columns[lengthof(names)];
+	Datum		values[lengthof(names)] = {0};
+	bool		nulls[lengthof(names)] = {false, true};
+	bool		isnull;
+	Datum		role = column(trigger, row, &dwf_log_columns[LOG_REQUESTED_BY],
+							  &isnull);
+	int			count = 0;
+
+	values[0] = ObjectIdGetDatum(get_role_oid(NameStr(*DatumGetName(role)),
+											  true));
+	/* SQL of 1.0 has no way back */
+	while (count < lengthof(names) && SPI_fnumber(desc, names[count]) > 0)
+	{
+		columns[count] = SPI_fnumber(desc, names[count]);
+		count++;
+	}
+	return heap_modify_tuple_by_cols(row, desc, count, columns, values, nulls);
+}
+
+/*
+ * Whether a row of the log is taken.  One that it replaces is gone then, and
+ * its id is no new request's.
+ */
+static bool
+takes_log(const TriggerData *trigger)
+{
+	HeapTuple	row = changed_row(trigger);
+	DwfTable	log;
+	DwfTable	queue;
+	bool		isnull;
+	bool		takes;
+	int64		id = DatumGetInt64(column(trigger, row,
+										  &dwf_log_columns[LOG_ID], &isnull));
+
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		return false;
+	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
+	dwf_table_open(&log, "log", LOG_COLUMNS, false);
+	takes = !dwf_table_holds(&queue, QUEUE_ID, id);
+	if (takes && dwf_table_find(&log, LOG_ID, Int64GetDatum(id)))
+	{
+		takes = is_newer(trigger, row, log.values, log.nulls);
+		if (takes && TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+			dwf_table_delete(&log);
+	}
+	dwf_table_close(&log);
+	dwf_table_close(&queue);
+	if (takes)
+		(void) dwf_sequence_raise(dwf_object_require("request_id", NULL), id);
+	return takes;
+}
+
+/*
+ * Whether a row tells of the same request as the one that is there, or of the
+ * same call, of which there is only the time at which it was settled.  A
+ * transaction and a time to the microsecond are not met by chance.
+ */
+static bool
+is_newer(const TriggerData *trigger, HeapTuple row, const Datum *values,
+		 const bool *nulls)
+{
+	int			same[] = {LOG_BATCH,
+	nulls[LOG_ENQUEUED_AT] ? LOG_SETTLED_AT : LOG_ENQUEUED_AT};
+
+	for (int i = 0; i < lengthof(same); i++)
+	{
+		bool		isnull;
+		Datum		value = column(trigger, row, &dwf_log_columns[same[i]],
+								   &isnull);
+
+		/* both are by value */
+		if (isnull || nulls[same[i]] || value != values[same[i]])
+			return false;
+	}
+	return true;
+}
+
+/* Whether a registered workflow is taken: none of that name is there. */
+static bool
+takes_workflow(const TriggerData *trigger)
+{
+	const DwfColumn *name = &dwf_workflow_columns[WORKFLOW_NAME];
+	DwfTable	workflow;
+	bool		isnull;
+	bool		found;
+
+	if (keeps_name(trigger, name))
+		return true;
+	dwf_table_open_to_read(&workflow, "workflow", WORKFLOW_COLUMNS);
+	found = dwf_table_find(&workflow, WORKFLOW_NAME,
+						   column(trigger, changed_row(trigger), name, &isnull));
+	dwf_table_close(&workflow);
+	return !found;
+}
+
+/* The same for an input of one. */
+static bool
+takes_input(const TriggerData *trigger)
+{
+	static const int by_name[] = {INPUT_WORKFLOW, INPUT_NAME};
+	const DwfColumn *workflow = &dwf_input_columns[INPUT_WORKFLOW];
+	const DwfColumn *name = &dwf_input_columns[INPUT_NAME];
+	HeapTuple	row = changed_row(trigger);
+	DwfTable	input;
+	bool		isnull;
+	bool		found;
+
+	if (keeps_name(trigger, workflow) && keeps_name(trigger, name))
+		return true;
+	dwf_table_open_to_read(&input, "workflow_input", INPUT_COLUMNS);
+	found = dwf_table_find_first(&input, by_name, lengthof(by_name),
+								 column(trigger, row, workflow, &isnull),
+								 column(trigger, row, name, &isnull));
+	dwf_table_close(&input);
+	return !found;
+}
+
+/* Whether a change leaves a row the name that it has, a text. */
+static bool
+keeps_name(const TriggerData *trigger, const DwfColumn *name)
+{
+	bool		isnull;
+
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		return true;
+	return TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
+		datumIsEqual(column(trigger, trigger->tg_trigtuple, name, &isnull),
+					 column(trigger, trigger->tg_newtuple, name, &isnull),
+					 false, -1);
 }

@@ -6,18 +6,23 @@
 #ifndef DWF_REQUEST_H
 #define DWF_REQUEST_H
 
+#include "base/clock.h"
 #include "domo/domo.h"
+#include "queue/lane.h"
 
-#include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
 /* A request to put into the queue.  NULL texts: none. */
 typedef struct DwfEnqueue
 {
 	DwfOperation operation;
+	const char *server;			/* where it goes, in UTF-8 */
+	Oid			server_role;	/* for whom */
+	DwfDestination to;			/* what dwf_enqueue_put() made of these */
 	const char *workflow;
 	Jsonb	   *request;
 	bool		retry_on_doubt;
+	bool		track;			/* the instance that it starts */
 	int			max_attempts;
 	const char *key;
 	const char *order_key;
@@ -26,7 +31,8 @@ typedef struct DwfEnqueue
 	Oid			source_oid;		/* of a trigger: its table, and whose keys it */
 	Oid			key_owner;		/* takes; else InvalidOid */
 	Oid			requested_by;
-	TimestampTz run_at;
+	Jsonb	   *returns_to;		/* trigger/way_back.h; NULL: nowhere */
+	TimestampTz run_at;			/* DT_NOBEGIN: nobody gave one */
 	bool		has_expires_at;
 	TimestampTz expires_at;
 } DwfEnqueue;
@@ -36,6 +42,7 @@ typedef struct DwfClaim
 {
 	int64		id;
 	int64		lane;
+	DwfDestination to;
 	int			claim;			/* guards the settlement */
 	DwfOperation operation;
 	char	   *lane_name;		/* in words */
@@ -45,6 +52,7 @@ typedef struct DwfClaim
 	int			max_attempts;
 	int			failures;
 	bool		role_exists;	/* who asked for it is still there */
+	bool		is_logged;		/* the log has its id already */
 } DwfClaim;
 
 /* What a settlement makes of a request. */
@@ -65,7 +73,10 @@ typedef struct DwfResult
 	DwfVerdict	verdict;
 	int			attempts;		/* used, this one included */
 	int			failures;
-	TimestampTz run_at;			/* DWF_REQUEUE */
+	DwfSteady	again_at;		/* DWF_REQUEUE: to be sent, not before */
+	bool		is_put_back;	/* DWF_REQUEUE: as if it had not been claimed */
+	const char *class;			/* of the attempt; NULL: it was none */
+	int64		took;			/* usec until its reply; -1: nothing was sent */
 	int			http_status;	/* 0: none */
 	char	   *error;			/* NULL: none */
 	Datum		errors;			/* jsonb object for this attempt, or 0 */

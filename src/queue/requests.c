@@ -1,18 +1,20 @@
 /*
  * requests.c
- *	  SQL entry points that enqueue a request, and the one that waits for it.
+ *	  SQL entry points that enqueue a request, and those that wait for it.
  *
  * A request is checked when it is enqueued, with the same errors as a call:
  * what stands in the queue can be sent.
  */
 #include "postgres.h"
 
+#include "base/clock.h"
 #include "base/extension.h"
 #include "base/guc.h"
 #include "base/moment.h"
 #include "base/owner.h"
 #include "base/waiters.h"
 #include "call/argument.h"
+#include "call/evaluation.h"
 #include "call/report.h"
 #include "queue/enqueue.h"
 #include "registry/workflow.h"
@@ -30,6 +32,7 @@
 PG_FUNCTION_INFO_V1(domowf_enqueue);
 PG_FUNCTION_INFO_V1(domowf_enqueue_call);
 PG_FUNCTION_INFO_V1(domowf_wait);
+PG_FUNCTION_INFO_V1(domowf_wait_finished);
 
 /* A request, %s, that the caller, $2, may see. */
 static const char request_query[] =
@@ -47,6 +50,18 @@ static const char request_row[] =
 "AND domowf.may_see($2, f.requested_by_oid)) THEN r "
 "ELSE jsonb_populate_record(r, '{\"waits_for\": null}') END";
 
+/*
+ * Whether the instance of a request is tracked, or was: nothing where the
+ * request is settled in another way than done, or in doubt.
+ */
+static const char tracked_query[] =
+"SELECT l.instance_finished_at IS NOT NULL, "
+"l.instance_finished_at IS NOT NULL OR EXISTS ("
+"SELECT FROM domowf.tracked t WHERE t.request_id = l.id) "
+"FROM domowf.log l WHERE l.id = $1 AND l.outcome = 'done' "
+"UNION ALL SELECT false, coalesce(q.track, false) FROM domowf.queue q "
+"WHERE q.id = $1 AND q.state <> 'in_doubt'";
+
 static DwfOperation read_operation(const char *name);
 static void read_options(FunctionCallInfo fcinfo, int first,
 						 DwfEnqueue *enqueue);
@@ -56,7 +71,11 @@ static void read_request(DwfEnqueue *enqueue, Jsonb *jsonb,
 static void order_by_model(DwfEnqueue *enqueue, const DwfRequest *request);
 static void resolve(DwfEnqueue *enqueue, DwfRequest *request,
 					JsonbContainer *data);
+static Datum wait(FunctionCallInfo fcinfo, const char *function,
+				  bool (*is_over) (int64 id));
 static bool look_at_request(int64 id, Datum *row, bool *is_own);
+static bool is_finished(int64 id);
+static void refuse_untracked(int64 id) pg_attribute_noreturn();
 
 /*
  * domowf_enqueue(workflow text, data jsonb, key text, order_key text, run_at
@@ -71,6 +90,7 @@ domowf_enqueue(PG_FUNCTION_ARGS)
 	Jsonb	   *data;
 
 	PreventCommandIfReadOnly("domowf_enqueue()");
+	dwf_evaluation_check_cursor();
 	dwf_argument_not_null(fcinfo, 0, "workflow");
 	dwf_argument_not_null(fcinfo, 1, "data");
 	data = PG_GETARG_JSONB_P(1);
@@ -94,6 +114,7 @@ domowf_enqueue_call(PG_FUNCTION_ARGS)
 	DwfRequest	request;
 
 	PreventCommandIfReadOnly("domowf_enqueue_call()");
+	dwf_evaluation_check_cursor();
 	dwf_argument_not_null(fcinfo, 0, "operation");
 	dwf_argument_not_null(fcinfo, 1, "request");
 	dwf_enqueue_begin(&enqueue,
@@ -124,7 +145,7 @@ read_options(FunctionCallInfo fcinfo, int first, DwfEnqueue *enqueue)
 	enqueue->order_key = text_option(fcinfo, first + 1, "order_key");
 	if (!PG_ARGISNULL(first + 2))
 		enqueue->run_at = PG_GETARG_TIMESTAMPTZ(first + 2);
-	if (TIMESTAMP_NOT_FINITE(enqueue->run_at))
+	if (!PG_ARGISNULL(first + 2) && TIMESTAMP_NOT_FINITE(enqueue->run_at))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid run_at: found an infinite time, expected a finite one")));
@@ -160,6 +181,7 @@ read_request(DwfEnqueue *enqueue, Jsonb *jsonb, DwfRequest *request)
 		resolve(enqueue, request, data.val.binary.data);
 		return;
 	}
+	enqueue->server = request->server;
 	enqueue->request = jsonb;
 	if (dwf_operation(enqueue->operation)->asks == DWF_ASKS_ID)
 		enqueue->request = dwf_argument_cancel(request->id);
@@ -206,8 +228,29 @@ resolve(DwfEnqueue *enqueue, DwfRequest *request, JsonbContainer *data)
 Datum
 domowf_wait(PG_FUNCTION_ARGS)
 {
+	return wait(fcinfo, "domowf_wait()", NULL);
+}
+
+/*
+ * domowf_wait_finished(request_id bigint, timeout interval) returns
+ * domowf.request
+ */
+Datum
+domowf_wait_finished(PG_FUNCTION_ARGS)
+{
+	return wait(fcinfo, "domowf_wait_finished()", is_finished);
+}
+
+/*
+ * Waits until a request is settled, or until something else of it is over.  That
+ * is looked at first, so that the row which is returned shows it.
+ */
+static Datum
+wait(FunctionCallInfo fcinfo, const char *function,
+	 bool (*is_over) (int64 id))
+{
 	int64		id;
-	TimestampTz until;
+	DwfSteady	until;
 	Datum		row;
 	bool		is_own;
 	bool		is_settled;
@@ -217,15 +260,19 @@ domowf_wait(PG_FUNCTION_ARGS)
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("domowf_wait() cannot be used above isolation level READ COMMITTED"),
+				 errmsg("%s cannot be used above isolation level READ COMMITTED",
+						function),
 				 errdetail("The transaction would never see the request settled.")));
 	id = PG_GETARG_INT64(0);
-	until = dwf_moment_add(GetCurrentTimestamp(), PG_GETARG_INTERVAL_P(1));
+	until = dwf_clock_steady(dwf_moment_add(GetCurrentTimestamp(),
+											PG_GETARG_INTERVAL_P(1)));
 	for (;;)
 	{
 		long		left;
+		bool		over;
 
 		dwf_waiters_prepare(id);
+		over = is_over == NULL || is_over(id);
 		is_settled = look_at_request(id, &row, &is_own);
 		if (is_own)
 			ereport(ERROR,
@@ -233,8 +280,8 @@ domowf_wait(PG_FUNCTION_ARGS)
 					 errmsg("request " INT64_FORMAT " was enqueued by this same transaction",
 							id),
 					 errdetail("It is sent only after COMMIT.")));
-		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
-		if (is_settled || left == 0)
+		left = TimestampDifferenceMilliseconds(dwf_clock_now(), until);
+		if ((is_settled && over) || left == 0)
 			break;
 
 		/* a floor for what tells nobody: COMMIT PREPARED, a change by hand */
@@ -292,4 +339,60 @@ look_at_request(int64 id, Datum *row, bool *is_own)
 	dwf_owner_leave(&scope);
 	MemoryContextSwitchTo(context);
 	return is_settled;
+}
+
+/*
+ * Whether the instance that a request has started has ended, or there is none to
+ * wait for.  55000 where it is not tracked.
+ */
+static bool
+is_finished(int64 id)
+{
+	static SPIPlanPtr plan = NULL;
+	Datum		value = Int64GetDatum(id);
+	DwfOwnerScope scope;
+	bool		is_over = true;
+	bool		is_tracked = true;
+	bool		isnull;
+
+	dwf_extension_require_update();
+	dwf_owner_enter(&scope);
+	SPI_connect();
+	if (plan == NULL)
+	{
+		Oid			types[] = {INT8OID};
+
+		plan = SPI_prepare(tracked_query, 1, types);
+		SPI_keepplan(plan);
+	}
+	if (SPI_execute_plan(plan, &value, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read domowf.tracked");
+	dwf_owner_stay();
+	if (SPI_processed > 0)
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+
+		is_over = DatumGetBool(SPI_getbinval(row, desc, 1, &isnull));
+		is_tracked = DatumGetBool(SPI_getbinval(row, desc, 2, &isnull));
+	}
+	SPI_finish();
+	dwf_owner_leave(&scope);
+	if (!is_tracked)
+		refuse_untracked(id);
+	return is_over;
+}
+
+/* To whoever may see the request; others are told that there is none. */
+static void
+refuse_untracked(int64 id)
+{
+	Datum		row;
+	bool		is_own;
+
+	(void) look_at_request(id, &row, &is_own);
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the instance of request " INT64_FORMAT " is not tracked", id),
+			 errhint("Set track of its workflow in domowf.workflow before it is enqueued.")));
 }

@@ -14,30 +14,42 @@
  *
  * A row that somebody has locked is waited for (lock_timeout), since it has to
  * be settled in the end.
+ *
+ * A step of test/model/domowf.pml: what changes here has to change there.
  */
 #include "postgres.h"
 
+#include "base/clock.h"
 #include "base/columns.h"
 #include "base/commit.h"
 #include "base/guc.h"
 #include "base/text.h"
 #include "call/instance.h"
 #include "call/log.h"
+#include "call/report.h"
 #include "queue/archive.h"
 #include "queue/notice.h"
+#include "queue/returns.h"
 #include "queue/settlement.h"
+#include "queue/tracked.h"
 #include "queue/watch.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/json.h"
 #include "utils/timestamp.h"
 
 static const char *name_verdict(DwfVerdict verdict);
+static Datum describe_refused(const DwfSettlement *settlement,
+							  const DwfResult *result, const char *error);
 static void tell_settled(const DwfResult *result);
 static void note_gone(const DwfTable *queue, int64 id);
 static bool find_claimed(DwfSettlement *settlement, const DwfResult *result);
+static void count(DwfSettlement *settlement, const DwfResult *result,
+				  DwfVerdict verdict);
 static void settle_final(DwfSettlement *settlement, const DwfResult *result);
 static void settle_open(DwfSettlement *settlement, const DwfResult *result);
 static void give_back_key(const DwfTable *queue, int64 id);
@@ -48,6 +60,7 @@ dwf_settlement_begin(DwfSettlement *settlement, int64 owner, TimestampTz now)
 {
 	dwf_table_open(&settlement->queue, "queue", QUEUE_COLUMNS, false);
 	dwf_table_open(&settlement->log, "log", LOG_COLUMNS, false);
+	dwf_counter_begin(&settlement->counter);
 	settlement->has_order = false;
 	settlement->owner = owner;
 	settlement->now = now;
@@ -60,6 +73,7 @@ dwf_settlement_end(DwfSettlement *settlement)
 		dwf_table_close(&settlement->order);
 	dwf_table_close(&settlement->log);
 	dwf_table_close(&settlement->queue);
+	dwf_counter_end(&settlement->counter);
 }
 
 static const char *
@@ -82,8 +96,12 @@ name_verdict(DwfVerdict verdict)
 bool
 dwf_settlement_write(DwfSettlement *settlement, const DwfResult *result)
 {
+	bool		returns;
+
 	if (!find_claimed(settlement, result))
 		return false;
+	returns = dwf_return_is_asked(&settlement->queue);
+	count(settlement, result, result->verdict);
 	dwf_archive_add_error(&settlement->queue, result->errors);
 	switch (result->verdict)
 	{
@@ -98,10 +116,65 @@ dwf_settlement_write(DwfSettlement *settlement, const DwfResult *result)
 	}
 	if (result->verdict != DWF_REQUEUE)
 	{
+		if (returns)
+			dwf_return_note(result->id, name_verdict(result->verdict));
 		tell_settled(result);
 		note_gone(&settlement->queue, result->id);
 	}
 	return true;
+}
+
+bool
+dwf_settlement_hold(DwfSettlement *settlement, const DwfResult *result,
+					const char *why)
+{
+	DwfResult	held = *result;
+	bool		returns;
+
+	if (!find_claimed(settlement, result))
+		return false;
+	returns = dwf_return_is_asked(&settlement->queue);
+	held.verdict = DWF_HOLD;
+	count(settlement, result, DWF_HOLD);
+	held.error = psprintf("Its outcome (%s) cannot be written: %s. Mend what refuses it, then settle it by domowf_resolve() or domowf_discard().",
+						  name_verdict(result->verdict), why);
+	dwf_archive_add_error(&settlement->queue, result->errors);
+	dwf_archive_add_error(&settlement->queue,
+						  describe_refused(settlement, result, held.error));
+	settle_open(settlement, &held);
+	if (returns)
+		dwf_return_note(result->id, name_verdict(held.verdict));
+	tell_settled(&held);
+	note_gone(&settlement->queue, result->id);
+	ereport(LOG,
+			(errmsg("domowf: request " INT64_FORMAT " is in doubt: %s",
+					result->id, held.error)));
+	return true;
+}
+
+/* What a person needs to settle it himself, as an attempt of `errors`. */
+static Datum
+describe_refused(const DwfSettlement *settlement, const DwfResult *result,
+				 const char *error)
+{
+	Datum		attempt = dwf_report_attempt(settlement->now, "not written",
+											 result->http_status, error, NULL);
+	StringInfoData text;
+	char		id[DWF_MAX_ID];
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "{\"outcome\": \"%s\"",
+					 name_verdict(result->verdict));
+	if (result->instance != NULL && result->instance->id != NULL)
+	{
+		dwf_text_show(id, sizeof(id), result->instance->id);
+		appendStringInfoString(&text, ", \"instance_id\": ");
+		escape_json(&text, id);
+	}
+	appendStringInfoChar(&text, '}');
+	return DirectFunctionCall2(jsonb_concat, attempt,
+							   DirectFunctionCall1(jsonb_in,
+												   CStringGetDatum(text.data)));
 }
 
 /* The request at hand no longer waits. */
@@ -141,6 +214,27 @@ find_claimed(DwfSettlement *settlement, const DwfResult *result)
 		DatumGetInt64(queue->values[QUEUE_OWNER]) == settlement->owner;
 }
 
+/* The attempt, and what becomes of the request at hand. */
+static void
+count(DwfSettlement *settlement, const DwfResult *result, DwfVerdict verdict)
+{
+	DwfCount	what;
+
+	if (result->class == NULL && verdict == DWF_REQUEUE)
+		return;
+	dwf_counter_read_queue(&settlement->queue, settlement->now, &what);
+	what.class = result->class;
+	what.took = result->took;
+	what.attempts = result->attempts;
+	what.outcome = verdict == DWF_REQUEUE ? NULL : name_verdict(verdict);
+	if (verdict == DWF_REQUEUE || verdict == DWF_HOLD)
+	{
+		what.attempts = 0;		/* of what is settled alone */
+		what.waited = -1;
+	}
+	dwf_counter_add(&settlement->counter, &what);
+}
+
 /* Moves the request at hand to the log. */
 static void
 settle_final(DwfSettlement *settlement, const DwfResult *result)
@@ -167,6 +261,8 @@ settle_final(DwfSettlement *settlement, const DwfResult *result)
 	}
 	dwf_table_set_text(log, LOG_ERROR, result->error);
 	dwf_table_set(log, LOG_SETTLED_AT, TimestampTzGetDatum(settlement->now));
+	if (result->verdict == DWF_SETTLE_DONE && !log->nulls[LOG_INSTANCE_ID])
+		dwf_tracked_add(queue, log->values[LOG_INSTANCE_ID], settlement->now);
 	dwf_table_insert(log, true);
 	dwf_table_delete(queue);
 
@@ -182,24 +278,23 @@ settle_open(DwfSettlement *settlement, const DwfResult *result)
 {
 	DwfTable   *queue = &settlement->queue;
 	bool		again = result->verdict == DWF_REQUEUE;
+	TimestampTz due = !again ? DT_NOEND : result->is_put_back ?
+	settlement->now : dwf_clock_wall(result->again_at);
 
 	dwf_table_set_text(queue, QUEUE_STATE,
 					   name_verdict(result->verdict));
 	queue->nulls[QUEUE_OWNER] = true;
 	dwf_table_set(queue, QUEUE_ATTEMPTS, Int32GetDatum(result->attempts));
 	dwf_table_set(queue, QUEUE_FAILURES, Int32GetDatum(result->failures));
-	if (again)
-		dwf_table_set(queue, QUEUE_RUN_AT,
-					  TimestampTzGetDatum(result->run_at));
-	dwf_table_set(queue, QUEUE_DUE,
-				  TimestampTzGetDatum(again ? result->run_at : DT_NOEND));
+	if (again && !result->is_put_back)
+		dwf_table_set(queue, QUEUE_RUN_AT, TimestampTzGetDatum(due));
+	dwf_table_set(queue, QUEUE_DUE, TimestampTzGetDatum(due));
 	dwf_table_set(queue, QUEUE_HTTP_STATUS, Int32GetDatum(result->http_status));
 	queue->nulls[QUEUE_HTTP_STATUS] = result->http_status == 0;
 	dwf_table_set_text(queue, QUEUE_ERROR, result->error);
 	(void) dwf_table_update(queue, true);
 	if (again)
-		dwf_commit_note_due(DatumGetInt64(queue->values[QUEUE_LANE]),
-							result->run_at);
+		dwf_commit_note_due(DatumGetInt64(queue->values[QUEUE_LANE]), due);
 }
 
 /* What was not done gives its key back. */

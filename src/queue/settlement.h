@@ -7,6 +7,7 @@
 #define DWF_SETTLEMENT_H
 
 #include "base/table.h"
+#include "queue/counter.h"
 #include "queue/request.h"
 
 /* The tables, open from begin to end. */
@@ -16,6 +17,7 @@ typedef struct DwfSettlement
 	DwfTable	log;
 	DwfTable	order;			/* the queue by order keys, where ... */
 	bool		has_order;		/* ... some result has one */
+	DwfCounter	counter;		/* what has happened */
 	int64		owner;			/* the worker's */
 	TimestampTz now;
 } DwfSettlement;
@@ -35,5 +37,12 @@ extern void dwf_settlement_end(DwfSettlement *settlement);
  */
 extern bool dwf_settlement_write(DwfSettlement *settlement,
 								 const DwfResult *result);
+
+/*
+ * The same for a result that the log refuses, and why: the request is in doubt,
+ * and its `errors` say what became of it.
+ */
+extern bool dwf_settlement_hold(DwfSettlement *settlement,
+								const DwfResult *result, const char *why);
 
 #endif							/* DWF_SETTLEMENT_H */

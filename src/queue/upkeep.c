@@ -10,16 +10,22 @@
  */
 #include "postgres.h"
 
+#include "base/apart.h"
+#include "base/clock.h"
 #include "base/columns.h"
 #include "base/commit.h"
 #include "base/guc.h"
+#include "base/statement.h"
 #include "base/table.h"
 #include "call/report.h"
 #include "queue/archive.h"
+#include "queue/counter.h"
 #include "queue/notice.h"
+#include "queue/returns.h"
 #include "queue/upkeep.h"
 #include "queue/watch.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -28,82 +34,116 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-#define MAX_PARAMS	5
-
-/* A statement and its parameters' types, ended by InvalidOid. */
-typedef struct Statement
+/* One that is to be run. */
+typedef struct Work
 {
-	const char *sql;
-	Oid			types[MAX_PARAMS];
-	SPIPlanPtr	plan;
-} Statement;
+	DwfStatement *statement;
+	Datum	   *values;
+	void		(*tell) (void); /* of what it has done, NULL: nobody */
+} Work;
 
-static Statement expire = {
-	"WITH e AS (SELECT id FROM domowf.queue WHERE expires_at <= $1 "
-	"AND state = 'queued' ORDER BY expires_at LIMIT $2 "
-	"FOR UPDATE SKIP LOCKED), "
-	"d AS (DELETE FROM domowf.queue USING e WHERE queue.id = e.id "
-	"RETURNING queue.*), "
-	"k AS (" DWF_SQL_GIVE_BACK_KEY ") "
-	DWF_SQL_TO_LOG("'expired'", "NULL", "CASE WHEN $3 THEN request END",
-				   "coalesce(error, 'it was not sent before it expired')", "$1")
-	"RETURNING id, order_space, order_key, requested_by_oid",
+/* What `recover` is told. */
+typedef struct Recovery
+{
+	Datum		values[6];
+	TimestampTz now;
+	int			doubt;			/* what came of it: in doubt, */
+	int			again;			/* and to be sent again */
+} Recovery;
+
+/* What tells whether something is to be returned (note_return()). */
+#define RETURNS "returns_to IS NOT NULL, workflow"
+
+/* $1 the time, $3 whether to keep requests; the ids come from `which`. */
+#define EXPIRE(which) \
+	"WITH e AS (" which "FOR UPDATE SKIP LOCKED), " \
+	"d AS (DELETE FROM domowf.queue USING e WHERE queue.id = e.id " \
+	"RETURNING queue.*), " \
+	"k AS (" DWF_SQL_GIVE_BACK_KEY ") " \
+	DWF_SQL_TO_LOG("'expired'", "NULL", "CASE WHEN $3 THEN request END", \
+				   "coalesce(error, 'it was not sent before it expired')", \
+				   "$1") \
+	"RETURNING id, order_space, order_key, requested_by_oid, " RETURNS ", " \
+	DWF_SQL_COUNTED("")
+
+#define EXPIRED \
+	"SELECT id FROM domowf.queue WHERE expires_at <= $1 AND state = 'queued' "
+#define FIRST_EXPIRED	EXPIRED "ORDER BY expires_at LIMIT $2 "
+
+static DwfStatement expire = {
+	EXPIRE(FIRST_EXPIRED),
 	{TIMESTAMPTZOID, INT4OID, BOOLOID}
 };
 
+static DwfStatement find_expired = {
+	FIRST_EXPIRED "FOR UPDATE SKIP LOCKED",
+	{TIMESTAMPTZOID, INT4OID}
+};
+
+static DwfStatement expire_one = {
+	EXPIRE(EXPIRED "AND id = $2 "),
+	{TIMESTAMPTZOID, INT8OID, BOOLOID}
+};
+
+static DwfStatement hold_one = {
+	"UPDATE domowf.queue SET state = 'in_doubt', due = 'infinity', "
+	"error = $2, errors = " DWF_SQL_ADD_ERROR("$3") " WHERE id = $1 "
+	"RETURNING requested_by_oid, " RETURNS ", " DWF_SQL_COUNTED(""),
+	{INT8OID, TEXTOID, JSONBOID}
+};
+
+/* $6 one alone, or 0 */
 static const char recover[] =
 "WITH s AS (SELECT id, attempts + 1 < max_attempts AND "
 "(operation = ANY($5) OR on_doubt = 'retry') AS again "
 "FROM domowf.queue WHERE state = 'sending' "
-"AND owner IS DISTINCT FROM $4 FOR UPDATE SKIP LOCKED) "
+"AND owner IS DISTINCT FROM $4 AND $6 IN (id, 0) "
+"FOR UPDATE SKIP LOCKED) "
 "UPDATE domowf.queue q SET owner = NULL, attempts = attempts + 1, "
 "failures = failures + 1, error = $2, errors = " DWF_SQL_ADD_ERROR("$3") ", "
 "state = CASE WHEN again THEN 'queued' ELSE 'in_doubt' END, "
 "due = CASE WHEN again THEN $1 ELSE 'infinity' END "
-"FROM s WHERE q.id = s.id RETURNING state, lane, q.id, requested_by_oid";
+"FROM s WHERE q.id = s.id RETURNING state, lane, q.id, requested_by_oid, "
+RETURNS ", " DWF_SQL_COUNTED("");
 
-static const char has_orphans[] =
-"SELECT FROM domowf.queue WHERE state = 'sending' "
-"AND owner IS DISTINCT FROM $1 LIMIT 1";
+static const char find_orphans[] =
+"SELECT id FROM domowf.queue WHERE state = 'sending' "
+"AND owner IS DISTINCT FROM $1";
 
-static Statement remove_old = {
-	"WITH o AS (SELECT id FROM domowf.log WHERE settled_at < $1 LIMIT $2 "
-	"FOR UPDATE SKIP LOCKED), "
-	"d AS (DELETE FROM domowf.log USING o WHERE log.id = o.id "
-	"RETURNING log.*) "
-	DWF_SQL_GIVE_BACK_KEY,
-	{TIMESTAMPTZOID, INT4OID}
-};
+#define OLD \
+	"SELECT id FROM domowf.log WHERE settled_at < $1 LIMIT $2 " \
+	"FOR UPDATE SKIP LOCKED"
+#define REMOVE(which) \
+	"WITH o AS (" which "), " \
+	"d AS (DELETE FROM domowf.log USING o WHERE log.id = o.id " \
+	"RETURNING log.*) " \
+	DWF_SQL_GIVE_BACK_KEY
 
-static void run(Statement *statement, Datum *values, const char *nulls,
-				int limit);
+static DwfStatement remove_old = {REMOVE(OLD), {TIMESTAMPTZOID, INT4OID}};
+static DwfStatement find_old = {OLD, {TIMESTAMPTZOID, INT4OID}};
+static DwfStatement remove_one = {REMOVE("SELECT $1 AS id"), {INT8OID}};
+
+static int	told;				/* of how many the last one has told */
+static int64 held;				/* which one is put in doubt */
+
+static void run_work(void *arg);
+static bool run_apart(DwfStatement *statement, Datum *values,
+					  void (*tell) (void), char **why);
+static void count_all(int first, const char *class, const char *outcome);
+static void note_expired(void);
+static void note_held(void);
+static void note_return(uint64 row, int number, int64 id,
+						const char *state);
+static void hold_expired(int64 id, TimestampTz now, const char *why);
 static void release_expired(int count);
+static void recover_some(void *arg);
+static void recover_each(Recovery *recovery);
+static void note_recovered(Recovery *recovery);
+static bool is_doubt(uint64 row);
+static int	find_left(int64 owner, int64 **ids);
 static void run_over_all(const char *sql, int ntypes, Oid *types,
 						 Datum *values);
-static Datum column(uint64 row, int number, bool *isnull);
 static Datum list_repeatable(void);
-
-/* Runs a statement, prepared at its first use; the result is SPI's. */
-static void
-run(Statement *statement, Datum *values, const char *nulls, int limit)
-{
-	int			count = 0;
-
-	while (OidIsValid(statement->types[count]))
-		count++;
-	if (statement->plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare(statement->sql, count,
-									   statement->types);
-
-		if (plan == NULL)
-			elog(ERROR, "could not prepare \"%s\"", statement->sql);
-		SPI_keepplan(plan);
-		statement->plan = plan;
-	}
-	if (SPI_execute_plan(statement->plan, values, nulls, false, limit) < 0)
-		elog(ERROR, "could not execute \"%s\"", statement->sql);
-}
 
 /* Runs a statement that reads all of the queue, from one end to the other. */
 static void
@@ -118,38 +158,176 @@ run_over_all(const char *sql, int ntypes, Oid *types, Datum *values)
 	AtEOXact_GUC(true, level);
 }
 
-/* A column of the last result, counted from 1. */
-static Datum
-column(uint64 row, int number, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
-						 number, isnull);
-}
-
+/*
+ * One that the log refuses for what it holds keeps no other from it: then each
+ * goes by itself, and that one is held in doubt, never sent.
+ */
 int
 dwf_upkeep_expire(TimestampTz now, int limit)
 {
 	Datum		values[] = {TimestampTzGetDatum(now), Int32GetDatum(limit),
 	BoolGetDatum(dwf_log_payload)};
 	int			count;
+	int64	   *ids;
+	bool		isnull;
+	char	   *why;
 
-	run(&expire, values, NULL, 0);
+	if (run_apart(&expire, values, note_expired, &why))
+		return told;
+	dwf_statement_run(&find_expired, values);
 	count = (int) SPI_processed;
+	ids = palloc(sizeof(int64) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		ids[i] = DatumGetInt64(dwf_statement_column(i, 1, &isnull));
 	for (int i = 0; i < count; i++)
 	{
-		bool		isnull;
-		int64		id = DatumGetInt64(column(i, 1, &isnull));
+		values[1] = Int64GetDatum(ids[i]);
+		if (!run_apart(&expire_one, values, note_expired, &why))
+			hold_expired(ids[i], now, why);
+	}
+	return count;
+}
+
+static void
+run_work(void *arg)
+{
+	const Work *work = arg;
+
+	dwf_statement_run(work->statement, work->values);
+	if (work->tell != NULL)
+		work->tell();
+}
+
+/*
+ * As dwf_statement_run(), and tells others what it has done, in a
+ * subtransaction.  False, with nothing done, where a row is refused for what it
+ * holds, and why; raises whatever else there is.
+ */
+static bool
+run_apart(DwfStatement *statement, Datum *values, void (*tell) (void),
+		  char **why)
+{
+	Work		work = {statement, values, tell};
+	ErrorData  *error = dwf_apart_try(run_work, &work);
+
+	if (error != NULL)
+		*why = error->message;
+	return error == NULL;
+}
+
+/*
+ * Tells of what the last statement has expired, first what may be refused; in
+ * `told` how many.
+ */
+static void
+note_expired(void)
+{
+	int			count = (int) SPI_processed;
+	bool		isnull;
+
+	count_all(7, NULL, "expired");
+	for (int i = 0; i < count; i++)
+		note_return(i, 5, DatumGetInt64(dwf_statement_column(i, 1, &isnull)),
+					"expired");
+	for (int i = 0; i < count; i++)
+	{
+		int64		id = DatumGetInt64(dwf_statement_column(i, 1, &isnull));
 
 		dwf_notice_settled(id, "expired", NULL);
 		dwf_commit_note_settled(id);
-		dwf_commit_note_count(DatumGetObjectId(column(i, 4, &isnull)), -1);
+		dwf_commit_note_count(DatumGetObjectId(dwf_statement_column(i, 4, &isnull)), -1);
 	}
 	if (count > 0)
 	{
 		dwf_commit_note_enqueued(DT_NOEND, -count);
 		release_expired(count);
 	}
-	return count;
+	told = count;
+}
+
+/* The columns of RETURNS begin with this one. */
+static void
+note_return(uint64 row, int number, int64 id, const char *state)
+{
+	bool		isnull;
+	bool		has_row = DatumGetBool(dwf_statement_column(row, number, &isnull));
+	Datum		workflow = dwf_statement_column(row, number + 1, &isnull);
+
+	if (dwf_return_is_wanted(has_row,
+							 isnull ? NULL : TextDatumGetCString(workflow)))
+		dwf_return_note(id, state);
+}
+
+/*
+ * Counts what the last statement has done, of a row's columns from `first` on;
+ * `outcome` NULL: as their states say.
+ */
+static void
+count_all(int first, const char *class, const char *outcome)
+{
+	DwfCounter	counter;
+	SPITupleTable *rows = SPI_tuptable;
+	uint64		nrows = SPI_processed;
+
+	dwf_counter_begin(&counter);
+	for (uint64 i = 0; i < nrows; i++)
+	{
+		DwfCount	what;
+		bool		expired = outcome != NULL && strcmp(outcome, "expired") == 0;
+
+		dwf_counter_read_row(rows->vals[i], rows->tupdesc, first,
+							 dwf_clock_wall(dwf_clock_now()), &what);
+		what.class = class;
+		what.outcome = outcome != NULL ? outcome :
+			is_doubt(i) ? "in_doubt" : NULL;
+		if (!expired)
+		{
+			what.attempts = 0;
+			what.waited = -1;
+		}
+		dwf_counter_add(&counter, &what);
+	}
+	dwf_counter_end(&counter);
+}
+
+/* The same of what was put in doubt, `held`, if it is there still. */
+static void
+note_held(void)
+{
+	bool		isnull;
+
+	if (SPI_processed == 0)
+		return;
+	count_all(4, NULL, "in_doubt");
+	note_return(0, 2, held, "in_doubt");
+	dwf_notice_settled(held, "in_doubt", NULL);
+	dwf_commit_note_settled(held);
+	dwf_commit_note_count(DatumGetObjectId(dwf_statement_column(0, 1, &isnull)), -1);
+	dwf_commit_note_enqueued(DT_NOEND, -1);
+	told = 1;
+}
+
+/* Holds a request that waits, since its end cannot be written. */
+static void
+hold_expired(int64 id, TimestampTz now, const char *why)
+{
+	char	   *error = psprintf("It expired and was never sent, which cannot be written: %s. Mend what refuses it, then settle it by domowf_discard().",
+								 why);
+	Datum		values[] = {Int64GetDatum(id), CStringGetTextDatum(error),
+	dwf_report_attempt(now, "not written", 0, error, NULL)};
+	char	   *refusal;
+
+	told = 0;
+	held = id;
+	if (!run_apart(&hold_one, values, note_held, &refusal))
+		ereport(LOG,
+				(errmsg("domowf: request " INT64_FORMAT " cannot be put in doubt: %s",
+						id, refusal)));
+	if (told == 0)
+		return;
+	ereport(LOG,
+			(errmsg("domowf: request " INT64_FORMAT " is in doubt: %s", id,
+					error)));
 }
 
 /* Lets those go that come behind the last result's. */
@@ -162,8 +340,8 @@ release_expired(int count)
 	for (int i = 0; i < count; i++)
 	{
 		bool		isnull;
-		Datum		space = column(i, 2, &isnull);
-		Datum		key = column(i, 3, &isnull);
+		Datum		space = dwf_statement_column(i, 2, &isnull);
+		Datum		key = dwf_statement_column(i, 3, &isnull);
 
 		if (!isnull)
 			dwf_watch_release(&queue, space, key);
@@ -189,49 +367,157 @@ list_repeatable(void)
 										   TYPALIGN_INT));
 }
 
-int
-dwf_upkeep_recover(int64 owner, TimestampTz now, int *again, bool *left)
+bool
+dwf_upkeep_recover(int64 owner, TimestampTz now)
 {
 	static const char error[] = "the worker ended while it was sending";
-	Oid			types[] = {TIMESTAMPTZOID, TEXTOID, JSONBOID, INT8OID,
-	TEXTARRAYOID};
-	Datum		values[lengthof(types)];
-	bool		isnull;
-	int			doubt = 0;
+	Recovery	recovery;
+	Datum	   *values = recovery.values;
+	int			again;
+	int			doubt;
 
 	values[0] = TimestampTzGetDatum(now);
 	values[1] = CStringGetTextDatum(error);
 	values[2] = dwf_report_attempt(now, "in doubt", 0, error, NULL);
 	values[3] = Int64GetDatum(owner);
 	values[4] = list_repeatable();
-	run_over_all(recover, lengthof(types), types, values);
-	*again = 0;
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		char	   *state = TextDatumGetCString(column(i, 1, &isnull));
-
-		if (strcmp(state, "in_doubt") != 0)
-		{
-			(*again)++;
-			dwf_commit_note_due(DatumGetInt64(column(i, 2, &isnull)), now);
-			continue;
-		}
-		doubt++;
-		dwf_commit_note_settled(DatumGetInt64(column(i, 3, &isnull)));
-		dwf_commit_note_count(DatumGetObjectId(column(i, 4, &isnull)), -1);
-	}
+	values[5] = Int64GetDatum(0);
+	recovery.now = now;
+	recovery.doubt = recovery.again = 0;
+	if (dwf_apart_try(recover_some, &recovery) != NULL)
+		recover_each(&recovery);
+	doubt = recovery.doubt;
+	again = recovery.again;
 	if (doubt > 0)
 		dwf_commit_note_enqueued(DT_NOEND, -doubt);
-	run_over_all(has_orphans, 1, &types[3], &values[3]);
-	*left = SPI_processed > 0;
-	return doubt;
+	if (doubt > 0 || again > 0)
+		ereport(LOG,
+				(errmsg("domowf: %d requests are in doubt and %d will be sent again, because a worker ended while it was sending",
+						doubt, again)));
+	return find_left(owner, NULL) > 0;
 }
 
+static void
+recover_some(void *arg)
+{
+	static Oid	types[] = {TIMESTAMPTZOID, TEXTOID, JSONBOID, INT8OID,
+	TEXTARRAYOID, INT8OID};
+	Recovery   *recovery = arg;
+
+	run_over_all(recover, lengthof(types), types, recovery->values);
+	note_recovered(recovery);
+}
+
+/* One that somebody's trigger or check refuses keeps no other. */
+static void
+recover_each(Recovery *recovery)
+{
+	static DwfSteady tell = 0;
+	int64	   *ids;
+	int			count = find_left(DatumGetInt64(recovery->values[3]), &ids);
+
+	for (int i = 0; i < count; i++)
+	{
+		ErrorData  *error;
+
+		recovery->values[5] = Int64GetDatum(ids[i]);
+		error = dwf_apart_try(recover_some, recovery);
+		if (error != NULL && dwf_clock_now() >= tell)
+		{
+			tell = TimestampTzPlusMilliseconds(dwf_clock_now(), 60000);
+			ereport(LOG,
+					(errmsg("domowf: request " INT64_FORMAT ", which a worker was sending when it ended, cannot be put in doubt: %s",
+							ids[i], error->message)));
+		}
+	}
+}
+
+/*
+ * Tells of what the last statement has recovered, first what may be refused.
+ */
+static void
+note_recovered(Recovery *recovery)
+{
+	uint64		count = SPI_processed;
+	bool		isnull;
+
+	count_all(7, dwf_report_class(DWF_IN_DOUBT), NULL);
+	for (uint64 i = 0; i < count; i++)
+	{
+		if (is_doubt(i))
+			note_return(i, 5, DatumGetInt64(dwf_statement_column(i, 3, &isnull)),
+						"in_doubt");
+	}
+	for (uint64 i = 0; i < count; i++)
+	{
+		if (!is_doubt(i))
+		{
+			recovery->again++;
+			dwf_commit_note_due(DatumGetInt64(dwf_statement_column(i, 2, &isnull)),
+								recovery->now);
+			continue;
+		}
+		recovery->doubt++;
+		dwf_commit_note_settled(DatumGetInt64(dwf_statement_column(i, 3, &isnull)));
+		dwf_commit_note_count(DatumGetObjectId(dwf_statement_column(i, 4, &isnull)), -1);
+	}
+}
+
+/* Whether a row of that is in doubt, or else to be sent again. */
+static bool
+is_doubt(uint64 row)
+{
+	bool		isnull;
+	char	   *state = TextDatumGetCString(dwf_statement_column(row, 1, &isnull));
+
+	return strcmp(state, "in_doubt") == 0;
+}
+
+/* How many others are in `sending` than the owner's; their ids, if wanted. */
+static int
+find_left(int64 owner, int64 **ids)
+{
+	Oid			type = INT8OID;
+	Datum		value = Int64GetDatum(owner);
+	int			count;
+	bool		isnull;
+
+	run_over_all(find_orphans, 1, &type, &value);
+	count = (int) SPI_processed;
+	if (ids == NULL)
+		return count;
+	*ids = palloc(sizeof(int64) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		(*ids)[i] = DatumGetInt64(dwf_statement_column(i, 1, &isnull));
+	return count;
+}
+
+/*
+ * One that somebody's trigger keeps from being removed keeps no other, but for
+ * as many as are tried at a time.
+ */
 int
 dwf_upkeep_remove_old(TimestampTz before, int limit)
 {
 	Datum		values[] = {TimestampTzGetDatum(before), Int32GetDatum(limit)};
+	int			removed = 0;
+	int			count;
+	Datum	   *ids;
+	bool		isnull;
+	char	   *why;
 
-	run(&remove_old, values, NULL, 0);
-	return (int) SPI_processed;
+	if (run_apart(&remove_old, values, NULL, &why))
+		return (int) SPI_processed;
+	dwf_statement_run(&find_old, values);
+	count = (int) SPI_processed;
+	ids = palloc(sizeof(Datum) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		ids[i] = Int64GetDatum(DatumGetInt64(dwf_statement_column(i, 1, &isnull)));
+	for (int i = 0; i < count; i++)
+		removed += run_apart(&remove_one, &ids[i], NULL, &why);
+	if (removed < count)
+		ereport(LOG,
+				(errmsg("domowf: %d old rows of domowf.log cannot be removed: %s",
+						count - removed, why)));
+	return removed;
 }

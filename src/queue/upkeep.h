@@ -8,19 +8,24 @@
 
 #include "datatype/timestamp.h"
 
-/* Settles up to `limit` requests whose time is over.  Returns how many. */
+/*
+ * Settles up to `limit` requests whose time is over, or holds in doubt what the
+ * log refuses.  Returns how many.
+ */
 extern int	dwf_upkeep_expire(TimestampTz now, int limit);
 
 /*
  * Puts right what dead workers left behind in `sending`, which is all that
- * does not belong to `owner`.  Returns how many are in doubt now; in *again how
- * many will be sent again; in *left whether there are more, which somebody has
- * locked.
+ * does not belong to `owner`, and says how many in the server's log.  Returns
+ * whether there are more, which somebody has locked, or keeps from being
+ * written.
  */
-extern int	dwf_upkeep_recover(int64 owner, TimestampTz now, int *again,
-							   bool *left);
+extern bool dwf_upkeep_recover(int64 owner, TimestampTz now);
 
-/* Removes up to `limit` old rows of the log, and their keys. */
+/*
+ * Removes up to `limit` old rows of the log, and their keys.  Returns how many;
+ * what somebody keeps from being removed is one line in the server's log.
+ */
 extern int	dwf_upkeep_remove_old(TimestampTz before, int limit);
 
 #endif							/* DWF_UPKEEP_H */

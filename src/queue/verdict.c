@@ -2,14 +2,16 @@
  * verdict.c
  *	  What becomes of a request, by the outcome of its attempt: one case for
  *	  each row of src/domo/README.md, "Evidence".
+ *
+ * A step of test/model/domowf.pml: what changes here has to change there.
  */
 #include "postgres.h"
 
+#include "base/clock.h"
 #include "base/guc.h"
 #include "queue/verdict.h"
 
 #include "common/pg_prng.h"
-#include "utils/timestamp.h"
 
 void
 dwf_verdict_decide(const DwfClaim *claim, DwfOutcome outcome,
@@ -21,7 +23,7 @@ dwf_verdict_decide(const DwfClaim *claim, DwfOutcome outcome,
 
 	result->attempts = claim->attempts;
 	result->failures = claim->failures + 1;
-	result->run_at = GetCurrentTimestamp() +
+	result->again_at = dwf_clock_now() +
 		Max(dwf_backoff_wait(&backoff, claim->failures, dwf_verdict_dice()), retry_after);
 
 	switch (outcome)

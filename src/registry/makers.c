@@ -18,6 +18,7 @@
 #include "commands/event_trigger.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/syscache.h"
@@ -34,6 +35,7 @@ char *
 dwf_makers_find_fault(void)
 {
 	const char *fires = GetConfigOption("event_triggers", true, false);
+	Oid			earlier = dwf_table_oid("earlier_trigger");
 	DwfObjectFault fault;
 
 	if (!dwf_extension_is_since("1.1"))
@@ -44,8 +46,11 @@ dwf_makers_find_fault(void)
 		return pstrdup("event_triggers is off: nobody is kept from making triggers with domowf_trigger() on tables of others");
 
 	/* which objects are not right, and are not read, is told elsewhere */
-	return dwf_objects_are_right(&fault) &&
-		OidIsValid(dwf_table_oid("earlier_trigger")) ? list_earlier() : NULL;
+	if (!dwf_objects_are_right(&fault) || !OidIsValid(earlier))
+		return NULL;
+	if (!ConditionalLockRelationOid(earlier, AccessShareLock))
+		return pstrdup("domowf.earlier_trigger is locked, so that it cannot be looked at");
+	return list_earlier();
 }
 
 static bool

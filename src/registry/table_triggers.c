@@ -12,6 +12,8 @@
  */
 #include "postgres.h"
 
+#include "base/columns.h"
+#include "base/guc.h"
 #include "base/owner.h"
 
 #include "catalog/pg_type.h"
@@ -29,6 +31,8 @@ PG_FUNCTION_INFO_V1(domowf_workflow_exists);
 
 static TriggerData *called_as_trigger(FunctionCallInfo fcinfo);
 static bool workflow_exists(Datum name);
+static void warn_untracked(const TriggerData *trigger);
+static bool is_tracked(const TriggerData *trigger, HeapTuple row);
 
 /*
  * domowf.registry_changed() returns trigger: BEFORE, for each row, and before
@@ -40,8 +44,48 @@ domowf_registry_changed(PG_FUNCTION_ARGS)
 	TriggerData *trigger = called_as_trigger(fcinfo);
 
 	CacheInvalidateRelcache(trigger->tg_relation);
+	if (!dwf_track_instances && TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		warn_untracked(trigger);
 	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
 						   trigger->tg_newtuple : trigger->tg_trigtuple);
+}
+
+/* Says of a workflow that is to be tracked what it waits for. */
+static void
+warn_untracked(const TriggerData *trigger)
+{
+	HeapTuple	row = trigger->tg_trigtuple;
+
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event) ||
+		(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) && is_tracked(trigger, row)))
+		return;
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		row = trigger->tg_newtuple;
+	if (is_tracked(trigger, row))
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("instances are tracked only once domowf.track_instances is on"),
+				 errdetail("They are read by a call that Domo does not document.")));
+}
+
+/* Whether a row is a workflow's that is to be tracked. */
+static bool
+is_tracked(const TriggerData *trigger, HeapTuple row)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	const DwfColumn *column = &dwf_workflow_columns[WORKFLOW_TRACK];
+	bool		isnull = true;
+	Datum		value = (Datum) 0;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute found = TupleDescAttr(desc, i);
+
+		if (!found->attisdropped && found->atttypid == column->type &&
+			strcmp(NameStr(found->attname), column->name) == 0)
+			value = heap_getattr(row, i + 1, desc, &isnull);
+	}
+	return !isnull && DatumGetBool(value);
 }
 
 /*

@@ -72,6 +72,9 @@ enum
 	COLUMN_MAX_ATTEMPTS,
 	COLUMN_EXPIRE_AFTER,
 	COLUMN_ORDER_SCOPE,
+	COLUMN_SERVER,
+	COLUMN_TRACK,
+	COLUMN_ON_SETTLED,
 	COLUMN_INPUT_NAME,
 	COLUMN_INPUT_TYPE,
 	COLUMN_INPUT_IS_LIST,
@@ -269,7 +272,7 @@ read_rows(const char *name)
 		char	   *query = psprintf("SELECT w.model_id, w.version, "
 									 "w.message_name, %s, "
 									 "w.on_doubt = 'retry', w.max_attempts, "
-									 "w.expire_after, %s, "
+									 "w.expire_after, %s, w.server, w.track, %s, "
 									 "i.name, i.type, i.is_list, i.required "
 									 "FROM domowf.workflow w "
 									 "LEFT JOIN domowf.workflow_input i "
@@ -277,7 +280,8 @@ read_rows(const char *name)
 									 "WHERE w.name = $1 "
 									 "ORDER BY i.name COLLATE \"C\"",
 									 is_first ? first_granted : granted,
-									 is_first ? "NULL::text" : "w.order_scope");
+									 is_first ? "NULL::text" : "w.order_scope",
+									 is_first ? "NULL::text" : "w.on_settled");
 
 		plans[is_first] = SPI_prepare(query, 1, types);
 		SPI_keepplan(plans[is_first]);
@@ -310,7 +314,10 @@ fill_workflow(Entry *entry, const char *name)
 	value = SPI_getbinval(tuple, desc, COLUMN_GRANTED_OID, &isnull);
 	workflow->granted_oid = isnull ? InvalidOid : DatumGetObjectId(value);
 	workflow->order_scope = keep_text(entry, tuple, COLUMN_ORDER_SCOPE, false);
+	workflow->server = keep_text(entry, tuple, COLUMN_SERVER, true);
+	workflow->on_settled = keep_text(entry, tuple, COLUMN_ON_SETTLED, false);
 	workflow->retry_on_doubt = bool_column(tuple, COLUMN_RETRY_ON_DOUBT);
+	workflow->track = bool_column(tuple, COLUMN_TRACK);
 	value = SPI_getbinval(tuple, desc, COLUMN_MAX_ATTEMPTS, &isnull);
 	workflow->max_attempts = isnull ? 0 : DatumGetInt32(value);
 	value = SPI_getbinval(tuple, desc, COLUMN_EXPIRE_AFTER, &isnull);
@@ -400,6 +407,7 @@ dwf_workflow_resolve(DwfRequest *request, JsonbContainer *data, Oid role,
 	}
 	if (!dwf_input_check(&found->inputs, found->name, data, fault))
 		return ERRCODE_INVALID_PARAMETER_VALUE;
+	request->server = found->server;
 	request->id = found->model_id;
 	request->version = found->version;
 	request->message_name = found->message_name;

@@ -29,8 +29,11 @@ typedef struct DwfWorkflow
 	char	   *message_name;
 	bool		is_granted;		/* to the members of a role; else to anybody */
 	Oid			granted_oid;	/* the role; InvalidOid: nobody may */
+	char	   *server;			/* in UTF-8, too; NULL: the settings */
 	char	   *order_scope;	/* NULL: its order keys are its own */
+	char	   *on_settled;		/* a function's signature; NULL: none */
 	bool		retry_on_doubt;
+	bool		track;			/* instances that requests start */
 	int			max_attempts;	/* 0: the setting */
 	bool		has_expire_after;
 	Interval	expire_after;

@@ -6,8 +6,9 @@
  *	'input=OLD.column', NEW.	the old row's, the new row's
  *	'input:=literal'			a constant
  *	'@key=column', '@order_key=column'	and with := as well
+ *	'column<-field'				written back, see way_back.c
  *
- * An argument is split at its first =, and names are taken as they stand:
+ * An argument is split at its first = or <-, and names are taken as they stand:
  * case and blanks count.  OLD. and NEW. are known in either case and go before
  * a column whose name begins so.  A literal is the value itself where the
  * input is declared as a type whose values are strings, or not declared; else
@@ -48,6 +49,7 @@ typedef struct Reading
 	const DwfWorkflow *workflow;
 	DwfMapping *mapping;
 	const char *argument;		/* the one that is read; NULL: none is */
+	const char *hint;			/* NULL: what an argument looks like */
 } Reading;
 
 /* An argument, taken apart. */
@@ -60,6 +62,7 @@ typedef struct Assignment
 
 static void split(const char *argument, Assignment *assignment);
 static void read_argument(Reading *reading, const char *argument);
+static void read_way_back(Reading *reading);
 static void read_key(Reading *reading, const Assignment *assignment);
 static void read_input(Reading *reading, const Assignment *assignment);
 static void add_all_columns(Reading *reading);
@@ -129,17 +132,39 @@ dwf_mapping_read(const TriggerData *data, const DwfWorkflow *workflow)
 	return mapping;
 }
 
+/* One of each kind. */
 static void
 read_argument(Reading *reading, const char *argument)
 {
 	Assignment	assignment;
 
 	reading->argument = argument;
+	if (dwf_way_back_find_arrow(argument) != NULL)
+	{
+		read_way_back(reading);
+		return;
+	}
 	split(argument, &assignment);
 	if (*assignment.target == '@')
 		read_key(reading, &assignment);
 	else
 		read_input(reading, &assignment);
+}
+
+/* Refuses, as all that is wrong with an argument. */
+static void
+read_way_back(Reading *reading)
+{
+	DwfMapping *mapping = reading->mapping;
+	const char *why;
+	const char *detail;
+
+	mapping->way_back = dwf_way_back_add(mapping->way_back, reading->data,
+										 mapping->source_oid,
+										 reading->argument, &why, &detail,
+										 &reading->hint);
+	if (mapping->way_back == NULL)
+		refuse(reading, why, detail);
 }
 
 /* Without a = the column has the name of the input. */
@@ -519,5 +544,6 @@ refuse(const Reading *reading, const char *why, const char *detail)
 					len, argument, argument[len] == '\0' ? "" : "...",
 					trigger, table, why),
 			 detail ? errdetail_internal("%s", detail) : 0,
-			 errhint("An argument is 'input=column', 'input', 'input=OLD.column', 'input:=literal', '@key=column' or '@order_key=column'.")));
+			 reading->hint ? errhint("%s", reading->hint) :
+			 errhint("An argument is 'input=column', 'input', 'input=OLD.column', 'input:=literal', '@key=column', '@order_key=column' or 'column<-field'.")));
 }

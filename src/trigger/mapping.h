@@ -8,6 +8,7 @@
 
 #include "registry/workflow.h"
 #include "trigger/encode.h"
+#include "trigger/way_back.h"
 
 #include "commands/trigger.h"
 
@@ -40,6 +41,7 @@ typedef struct DwfMapping
 	DwfMappingItem *items;
 	DwfMappingItem *key;		/* NULL: none */
 	DwfMappingItem *order_key;	/* NULL: none */
+	DwfWayBack *way_back;		/* NULL: nothing is written back */
 	int			nmissing;
 	DwfInput  **missing;		/* required inputs that get no value */
 } DwfMapping;

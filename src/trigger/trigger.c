@@ -142,8 +142,11 @@ enqueue_start(const TriggerData *data)
 	dwf_enqueue_begin(&enqueue, DWF_START);
 	enqueue.source = mapping->source;
 	enqueue.source_oid = mapping->source_oid;
-	enqueue.key_owner = mapping->owner;
+	enqueue.key_owner = enqueue.server_role = mapping->owner;
 	enqueue.request = make_request(data, workflow, mapping, &enqueue);
+	if (mapping->way_back != NULL)
+		enqueue.returns_to = dwf_way_back_of(mapping->way_back,
+											 slot_of(data, DWF_ROW_CURRENT));
 	dwf_enqueue_set_workflow(&enqueue, workflow);
 	dwf_enqueue_put(&enqueue);
 }

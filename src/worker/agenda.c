@@ -12,12 +12,17 @@
  * first row of each, by one descent of the index, some lanes in one transaction
  * and in a share of the time.  An id that was taken and could not be claimed
  * (somebody had locked the row) is found again by that, too.
+ *
+ * Rows are due, and are read, by the wall clock; everything that waits here does
+ * so by the steady one.  Where the wall clock is set, all is looked at again.
  */
 #include "postgres.h"
 
 #include "base/columns.h"
+#include "base/guc.h"
 #include "worker/agenda.h"
 
+#include "access/transam.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -37,21 +42,30 @@ static MemoryContext memory;
 
 static void *allocate(size_t size);
 static void release(void *pointer);
-static void note_due(DwfAgenda *agenda, int64 id, TimestampTz due,
-					 TimestampTz now);
+static void note_lane(DwfAgenda *agenda, int64 id, TimestampTz due,
+					  DwfSteady now);
+static void note_due(DwfRoute *route, int64 id, TimestampTz due,
+					 DwfSteady now);
+static void look_up_unknown(DwfAgenda *agenda, DwfTable *queue,
+							DwfSteady now);
+static int	share_of_link(const DwfAgenda *agenda, int room);
+static bool is_due(const DwfLink *link, DwfSteady now);
+static DwfRoute *next_route(DwfAgenda *agenda, DwfSteady now, int room);
+static DwfRoute *next_of_link(DwfLink *link, DwfSteady now);
 static void begin_look(DwfAgenda *agenda);
-static void look(DwfAgenda *agenda, DwfTable *queue, TimestampTz now);
-static void read_lane(DwfAgenda *agenda, DwfLane *lane, DwfTable *queue,
-					  TimestampTz now);
-static void pick(DwfAgenda *agenda, DwfLane *lane);
+static void look(DwfAgenda *agenda, DwfTable *queue, DwfSteady now);
+static void read_lane(DwfAgenda *agenda, const DwfRoute *route, DwfLane *lane,
+					  DwfTable *queue);
+static void pick(DwfAgenda *agenda, DwfRoute *route, DwfLane *lane);
+static void wake_lanes(DwfLink *link, DwfSteady now);
+static void note_kept(DwfAgenda *agenda, const DwfPick *pick, DwfSteady now);
 
 void
 dwf_agenda_open(DwfAgenda *agenda)
 {
 	memory = AllocSetContextCreate(TopMemoryContext, "domowf lanes",
 								   ALLOCSET_DEFAULT_SIZES);
-	agenda->lanes.alloc = allocate;
-	agenda->lanes.release = release;
+	dwf_routes_open(&agenda->routes, allocate, release);
 	dwf_agenda_look_again(agenda, true);
 }
 
@@ -89,19 +103,56 @@ begin_look(DwfAgenda *agenda)
 }
 
 void
-dwf_agenda_take_news(DwfAgenda *agenda, const DwfNews *news, TimestampTz now)
+dwf_agenda_take_news(DwfAgenda *agenda, const DwfNews *news, DwfSteady now)
 {
 	if (news->more_lanes)
 		dwf_agenda_look_again(agenda, false);
 	for (int i = 0; i < news->nlanes; i++)
-		note_due(agenda, news->lanes[i].lane, news->lanes[i].due, now);
+		note_lane(agenda, news->lanes[i].lane, news->lanes[i].due, now);
+}
+
+/* Where a lane goes that is new is to be read of the queue. */
+static void
+note_lane(DwfAgenda *agenda, int64 id, TimestampTz due, DwfSteady now)
+{
+	DwfRoute   *route = dwf_routes_of_lane(&agenda->routes, id);
+
+	if (route != NULL)
+		note_due(route, id, due, now);
+	else if (agenda->nunknown < DWF_MAX_UNKNOWN)
+	{
+		agenda->unknown[agenda->nunknown].lane = id;
+		agenda->unknown[agenda->nunknown++].due = due;
+	}
+	else
+		dwf_agenda_look_again(agenda, true);
+}
+
+/* In a transaction. */
+static void
+look_up_unknown(DwfAgenda *agenda, DwfTable *queue, DwfSteady now)
+{
+	while (agenda->nunknown > 0)
+	{
+		DwfLaneNews *news = &agenda->unknown[agenda->nunknown - 1];
+		DwfDestination to;
+
+		if (dwf_claim_find_destination(queue, news->lane, &to))
+		{
+			DwfRoute   *route = dwf_routes_get(&agenda->routes, &to);
+
+			dwf_routes_set_lane(&agenda->routes, news->lane, route);
+			note_due(route, news->lane, news->due, now);
+		}
+		agenda->nunknown--;
+	}
 }
 
 /* Something of a lane is due from this time on. */
 static void
-note_due(DwfAgenda *agenda, int64 id, TimestampTz due, TimestampTz now)
+note_due(DwfRoute *route, int64 id, TimestampTz due, DwfSteady now)
 {
-	DwfLane    *lane = dwf_lanes_get(&agenda->lanes, id);
+	DwfLane    *lane = dwf_lanes_get(&route->lanes, id);
 
 	if (due <= lane->cursor_due)
 	{
@@ -109,42 +160,139 @@ note_due(DwfAgenda *agenda, int64 id, TimestampTz due, TimestampTz now)
 		lane->cursor_due = due == DT_NOBEGIN ? due : due - 1;
 		lane->cursor_id = PG_INT64_MAX;
 	}
-	if (due < lane->next_due)
-		lane->next_due = due;
-	(void) dwf_lanes_place(&agenda->lanes, lane, now);
+	lane->next_due = Min(lane->next_due, dwf_clock_steady(due));
+	(void) dwf_lanes_place(&route->lanes, lane, now);
 }
 
-TimestampTz
-dwf_agenda_next(const DwfAgenda *agenda, TimestampTz now)
+DwfSteady
+dwf_agenda_next(const DwfAgenda *agenda, DwfSteady now, int room)
 {
-	TimestampTz next = dwf_lanes_next(&agenda->lanes, now);
+	const DwfRoutes *routes = &agenda->routes;
+	int			share = share_of_link(agenda, room);
+	DwfSteady	next = agenda->nunknown > 0 ? DT_NOBEGIN : DT_NOEND;
 
+	for (int i = 0; i < routes->count; i++)
+	{
+		const DwfRoute *route = routes->items[i];
+		DwfSteady	due;
+
+		if (route->link == NULL)
+			continue;
+		due = dwf_lanes_next(&route->lanes, now);
+		if (due < next)
+			next = Min(next, Max(due, dwf_link_room_at(route->link, now, share)));
+	}
 	return agenda->must_look ? Min(next, agenda->next_look) : next;
 }
 
 void
-dwf_agenda_take(DwfAgenda *agenda, TimestampTz now, int room)
+dwf_agenda_take(DwfAgenda *agenda, DwfSteady now, int room)
 {
-	DwfLane    *lane;
+	DwfRoute   *route;
 	DwfTable	queue;
 	int			reads = 0;
 
 	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
+	look_up_unknown(agenda, &queue, now);
 	if (agenda->must_look && now >= agenda->next_look)
 		look(agenda, &queue, now);
 	while (agenda->npicks < room && reads < MAX_READS &&
-		   (lane = dwf_lanes_take_turn(&agenda->lanes, now)) != NULL)
+		   (route = next_route(agenda, now, room - agenda->npicks)) != NULL)
 	{
+		DwfLane    *lane = dwf_lanes_take_turn(&route->lanes, now);
+
+		/* what was to come now may have been forgotten */
+		if (lane == NULL)
+			continue;
 		if (lane->taken == lane->count)
 		{
-			read_lane(agenda, lane, &queue, now);
+			read_lane(agenda, route, lane, &queue);
 			reads++;
 		}
 		if (lane->taken < lane->count)
-			pick(agenda, lane);
-		(void) dwf_lanes_place(&agenda->lanes, lane, now);
+			pick(agenda, route, lane);
+		(void) dwf_lanes_place(&route->lanes, lane, now);
 	}
 	dwf_table_close(&queue);
+}
+
+/*
+ * What one connection may have in flight, where `room` is left for all: half of
+ * all that may be, where there could be another one; that nothing is due for it
+ * now is no matter, since it must not have to wait until one that is slow has
+ * answered.  Of more than two, two that hang would leave nothing, so that one
+ * may then have three times of what it leaves at most (the dynamic threshold of
+ * shared buffers: Choudhury and Hahne, 1998), and always a first one.
+ */
+static int
+share_of_link(const DwfAgenda *agenda, int room)
+{
+	int			half = (dwf_max_connections + 1) / 2;
+
+	if (agenda->routes.known < 2)
+		return dwf_max_connections;
+	return agenda->routes.known == 2 ? half : Min(half, Max(1, 3 * room));
+}
+
+/* Whether it has something to send, or in flight, and is not at rest. */
+static bool
+is_due(const DwfLink *link, DwfSteady now)
+{
+	if (!link->is_open || dwf_rest_room(&link->rest.pause, now, 1) == 0)
+		return false;
+	return link->held > 0 || dwf_agenda_wants(link, now);
+}
+
+bool
+dwf_agenda_wants(const DwfLink *link, DwfSteady now)
+{
+	ListCell   *cell;
+
+	foreach(cell, link->routes)
+	{
+		if (dwf_lanes_next(&((DwfRoute *) lfirst(cell))->lanes, now) <= now)
+			return true;
+	}
+	return false;
+}
+
+/* Whose turn it is: of a connection that has room, and something to send. */
+static DwfRoute *
+next_route(DwfAgenda *agenda, DwfSteady now, int room)
+{
+	DwfRoutes  *routes = &agenda->routes;
+	int			share = share_of_link(agenda, room);
+
+	for (int i = 0; i < routes->nlinks; i++)
+	{
+		DwfLink    *link = routes->links[routes->turn++ % routes->nlinks];
+		DwfRoute   *route = NULL;
+
+		routes->turn %= routes->nlinks;
+		if (dwf_link_room(link, now, share) > 0)
+			route = next_of_link(link, now);
+		if (route != NULL)
+			return route;
+	}
+	return NULL;
+}
+
+/* The next of its routes that has something to send; NULL: none has. */
+static DwfRoute *
+next_of_link(DwfLink *link, DwfSteady now)
+{
+	int			count = list_length(link->routes);
+
+	for (int i = 0; i < count; i++)
+	{
+		DwfRoute   *route;
+
+		link->turn = (link->turn + 1) % count;
+		route = list_nth(link->routes, link->turn);
+		if (dwf_lanes_next(&route->lanes, now) <= now)
+			return route;
+	}
+	return NULL;
 }
 
 /*
@@ -152,10 +300,11 @@ dwf_agenda_take(DwfAgenda *agenda, TimestampTz now, int room)
  * read again from there, once.
  */
 static void
-look(DwfAgenda *agenda, DwfTable *queue, TimestampTz now)
+look(DwfAgenda *agenda, DwfTable *queue, DwfSteady now)
 {
-	TimestampTz start = GetCurrentTimestamp();
+	DwfSteady	start = dwf_clock_now();
 	TimestampTz due;
+	DwfRoute   *route;
 	int			looks = 0;
 
 	while (looks++ < MAX_LOOKS &&
@@ -163,10 +312,19 @@ look(DwfAgenda *agenda, DwfTable *queue, TimestampTz now)
 	{
 		if (due == DT_NOEND)
 			continue;
-		note_due(agenda, agenda->looked_behind, due, now);
-		dwf_lanes_get(&agenda->lanes, agenda->looked_behind)->is_reread = true;
+		route = dwf_routes_of_lane(&agenda->routes, agenda->looked_behind);
+		if (route == NULL)
+		{
+			DwfDestination to;
+
+			dwf_lane_read_destination(queue, &to);
+			route = dwf_routes_get(&agenda->routes, &to);
+			dwf_routes_set_lane(&agenda->routes, agenda->looked_behind, route);
+		}
+		note_due(route, agenda->looked_behind, due, now);
+		dwf_lanes_get(&route->lanes, agenda->looked_behind)->is_reread = true;
 	}
-	agenda->look_took += GetCurrentTimestamp() - start;
+	agenda->look_took += dwf_clock_now() - start;
 	if (looks > MAX_LOOKS)
 		return;					/* goes on in the next transaction */
 	agenda->must_look = false;
@@ -177,17 +335,20 @@ look(DwfAgenda *agenda, DwfTable *queue, TimestampTz now)
 
 /* Reads on, in memory that is there for as long as there are ids. */
 static void
-read_lane(DwfAgenda *agenda, DwfLane *lane, DwfTable *queue, TimestampTz now)
+read_lane(DwfAgenda *agenda, const DwfRoute *route, DwfLane *lane,
+		  DwfTable *queue)
 {
 	static int64 ids[MAX_READ];
 	DwfCursor	cursor = {lane->cursor_due, lane->cursor_id};
-	int			limit = READ_AHEAD / (agenda->lanes.nready + 1);
+	int			limit = READ_AHEAD / (route->lanes.nready + 1);
 	bool		is_reread = lane->is_reread;
-	TimestampTz start = is_reread ? GetCurrentTimestamp() : 0;
+	TimestampTz next;
+	DwfSteady	start = is_reread ? dwf_clock_now() : 0;
 
 	limit = Max(MIN_READ, Min(MAX_READ, limit));
-	lane->count = dwf_claim_find_due(queue, lane->id, &cursor, now, limit, ids,
-									 &lane->next_due);
+	lane->count = dwf_claim_find_due(queue, lane->id, &cursor,
+									 GetCurrentTimestamp(), limit, ids, &next);
+	lane->next_due = dwf_clock_steady(next);
 	lane->taken = 0;
 	lane->cursor_due = cursor.due;
 	lane->cursor_id = cursor.id;
@@ -203,7 +364,7 @@ read_lane(DwfAgenda *agenda, DwfLane *lane, DwfTable *queue, TimestampTz now)
 
 	/* what has been read before counts for the look that asked for it */
 	if (is_reread && !agenda->must_look)
-		agenda->next_look += LOOK_SHARE * (GetCurrentTimestamp() - start);
+		agenda->next_look += LOOK_SHARE * (dwf_clock_now() - start);
 }
 
 /*
@@ -211,11 +372,11 @@ read_lane(DwfAgenda *agenda, DwfLane *lane, DwfTable *queue, TimestampTz now)
  * one, where there is another.
  */
 static void
-pick(DwfAgenda *agenda, DwfLane *lane)
+pick(DwfAgenda *agenda, DwfRoute *route, DwfLane *lane)
 {
-	DwfRest    *whole = &agenda->connection.pause;
+	DwfRest    *whole = &route->link->rest.pause;
 	int64	   *next = &lane->ids[lane->taken];
-	DwfPick    *taken = &agenda->picks[agenda->npicks++];
+	DwfPick    *taken = &agenda->picks[agenda->npicks];
 	int64		last = lane->pause.pauses > 0 ? lane->pause.last_probe :
 	whole->pauses > 0 ? whole->last_probe : 0;
 
@@ -226,77 +387,162 @@ pick(DwfAgenda *agenda, DwfLane *lane)
 	}
 	taken->id = *next;
 	taken->lane = lane->id;
-	taken->is_claimed = false;
+	taken->is_claimed = taken->is_locked = false;
+	taken->refusal = 0;
 	if (lane->pause.pauses > 0)
 		lane->pause.last_probe = taken->id;
 	if (whole->pauses > 0)
 		whole->last_probe = taken->id;
 	lane->taken++;
 	lane->in_flight++;
+	route->link->picked++;
+	agenda->ways[agenda->npicks++] = route;
 }
 
 void
-dwf_agenda_committed(DwfAgenda *agenda, TimestampTz now)
+dwf_agenda_committed(DwfAgenda *agenda, DwfSteady now)
 {
 	for (int i = 0; i < agenda->npicks; i++)
 	{
+		note_kept(agenda, &agenda->picks[i], now);
 		if (!agenda->picks[i].is_claimed)
-			dwf_agenda_drop(agenda, agenda->picks[i].lane, now);
+			dwf_agenda_drop(agenda->ways[i], agenda->picks[i].lane, now);
 	}
 	agenda->npicks = 0;
 }
 
+/* Whom somebody holds, one of them, is found again at each look. */
+static void
+note_kept(DwfAgenda *agenda, const DwfPick *pick, DwfSteady now)
+{
+	bool		is_kept = pick->is_locked || pick->refusal != 0;
+
+	if (is_kept && agenda->kept_since == 0)
+	{
+		agenda->kept_id = pick->id;
+		agenda->kept_since = now;
+	}
+	if (pick->id != agenda->kept_id)
+		return;
+	agenda->kept_seen = pick->refusal != 0 ?
+		Max(now, dwf_clock_steady(pick->again_at)) : now;
+	agenda->kept_by = pick->is_locked ? pick->holder : InvalidTransactionId;
+	agenda->kept_code = pick->refusal;
+	if (!is_kept)
+		agenda->kept_since = agenda->kept_id = 0;
+}
+
+DwfSteady
+dwf_agenda_kept_since(DwfAgenda *agenda, DwfSteady now, int64 interval)
+{
+	/* whoever held it may have settled it, so that it is not found any more */
+	if (now > agenda->kept_seen + 3 * interval +
+		LOOK_SHARE * agenda->look_took)
+		agenda->kept_since = agenda->kept_id = 0;
+	return agenda->kept_since;
+}
+
 /* What was taken is still in the queue: its lanes are read anew. */
 void
-dwf_agenda_aborted(DwfAgenda *agenda, TimestampTz now)
+dwf_agenda_aborted(DwfAgenda *agenda, DwfSteady now)
 {
 	for (int i = 0; i < agenda->npicks; i++)
 	{
-		DwfLane    *lane = dwf_lanes_find(&agenda->lanes,
+		DwfRoute   *route = agenda->ways[i];
+		DwfLane    *lane = dwf_lanes_find(&route->lanes,
 										  agenda->picks[i].lane);
 
 		lane->cursor_due = lane->next_due = DT_NOBEGIN;
 		lane->taken = lane->count;
-		dwf_agenda_drop(agenda, lane->id, now);
+		if (route->link != NULL)
+			route->link->picked = 0;
+		dwf_agenda_drop(route, lane->id, now);
 	}
 	agenda->npicks = 0;
 }
 
 bool
-dwf_agenda_note(DwfAgenda *agenda, const DwfEvidence *evidence,
+dwf_agenda_note(DwfRoute *route, DwfLink *link, const DwfEvidence *evidence,
 				const DwfBackoff *backoff, double random)
 {
-	DwfLane    *lane = dwf_lanes_find(&agenda->lanes, evidence->lane);
-	bool		was_resting = agenda->connection.pause.pauses > 0;
+	DwfLane    *lane = dwf_lanes_find(&route->lanes, evidence->lane);
+	bool		was_resting = link->rest.pause.pauses > 0;
 	bool		rests;
 
-	dwf_rest_note(&agenda->connection, &lane->pause, evidence, backoff,
-				  random);
+	dwf_rest_note(&link->rest, &lane->pause, evidence, backoff, random);
 	rests = lane->pause.pauses > 0;
 	if (rests || lane->pause.failures > 0)
 		lane->keep_until = Max(lane->pause.until, evidence->now) +
 			backoff->cap;
 
-	/* the way is open again: what failed with it need not wait any longer */
-	if (was_resting && agenda->connection.pause.pauses == 0)
-		dwf_lanes_wake(&agenda->lanes, agenda->connection.began, false,
-					   evidence->now);
-	dwf_agenda_drop(agenda, evidence->lane, evidence->now);
+	if (was_resting && link->rest.pause.pauses == 0)
+		wake_lanes(link, evidence->now);
+	dwf_agenda_drop(route, evidence->lane, evidence->now);
 	return rests;
 }
 
 void
-dwf_agenda_drop(DwfAgenda *agenda, int64 id, TimestampTz now)
+dwf_agenda_note_poll(DwfLink *link, const DwfEvidence *evidence,
+					 const DwfBackoff *backoff, double random)
 {
-	DwfLane    *lane = dwf_lanes_find(&agenda->lanes, id);
+	DwfRest    *whole = &link->rest.pause;
+	DwfRest		lane = {0};
+	bool		is_answered = evidence->outcome == DWF_DONE ||
+	evidence->outcome == DWF_REJECTED;
 
-	lane->in_flight--;
-	(void) dwf_lanes_place(&agenda->lanes, lane, now);
+	dwf_rest_note(&link->polls, &lane, evidence, backoff, random);
+	if (evidence->outcome != DWF_THROTTLED &&
+		!(is_answered && whole->pauses > 0 &&
+		  whole->since == link->throttled_poll))
+		return;
+	dwf_rest_note(&link->rest, &lane, evidence, backoff, random);
+	if (evidence->outcome == DWF_THROTTLED)
+		link->throttled_poll = whole->since;
+	else if (whole->pauses == 0)
+		wake_lanes(link, evidence->now);
+}
+
+/* The way is open again: what failed with it need not wait any longer. */
+static void
+wake_lanes(DwfLink *link, DwfSteady now)
+{
+	ListCell   *cell;
+
+	foreach(cell, link->routes)
+		dwf_lanes_wake(&((DwfRoute *) lfirst(cell))->lanes,
+					   link->rest.began, false, now);
 }
 
 void
-dwf_agenda_resume(DwfAgenda *agenda, TimestampTz now)
+dwf_agenda_drop(DwfRoute *route, int64 id, DwfSteady now)
 {
-	memset(&agenda->connection, 0, sizeof(agenda->connection));
-	dwf_lanes_wake(&agenda->lanes, PG_INT64_MIN, true, now);
+	DwfLane    *lane = dwf_lanes_find(&route->lanes, id);
+
+	lane->in_flight--;
+	(void) dwf_lanes_place(&route->lanes, lane, now);
+}
+
+bool
+dwf_agenda_has_other(const DwfAgenda *agenda, DwfSteady now)
+{
+	for (int i = 1; i < agenda->routes.nlinks; i++)
+	{
+		if (is_due(agenda->routes.links[i], now))
+			return true;
+	}
+	return false;
+}
+
+void
+dwf_agenda_resume(DwfAgenda *agenda, DwfSteady now)
+{
+	DwfRoutes  *routes = &agenda->routes;
+
+	for (int i = 0; i < routes->nlinks; i++)
+	{
+		memset(&routes->links[i]->rest, 0, sizeof(routes->links[i]->rest));
+		memset(&routes->links[i]->polls, 0, sizeof(routes->links[i]->polls));
+	}
+	for (int i = 0; i < routes->count; i++)
+		dwf_lanes_wake(&routes->items[i]->lanes, PG_INT64_MIN, true, now);
 }

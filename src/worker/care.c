@@ -7,7 +7,9 @@
  */
 #include "postgres.h"
 
+#include "base/clock.h"
 #include "base/guc.h"
+#include "queue/counter.h"
 #include "queue/recount.h"
 #include "queue/upkeep.h"
 #include "registry/granted.h"
@@ -21,19 +23,25 @@
 /* To count the queue takes at most 1/100 of the time. */
 #define COUNT_SHARE		100
 
+/* To fold what was counted takes at most 1/100. */
+#define FOLD_SHARE		100
+
 /* Looking for old rows of the log takes at most 1/100. */
 #define REMOVAL_SHARE	100
 
 static void count_queue(DwfCare *care);
+static void fold_counters(DwfCare *care);
 static bool remove_old(DwfCare *care);
 
 bool
-dwf_care_take(DwfCare *care, TimestampTz now)
+dwf_care_take(DwfCare *care, DwfSteady now)
 {
-	bool		more = dwf_upkeep_expire(now, CARE_BATCH) == CARE_BATCH;
+	bool		more = dwf_upkeep_expire(GetCurrentTimestamp(), CARE_BATCH) == CARE_BATCH;
 
 	if (now >= care->next_count)
 		count_queue(care);
+	if (now >= care->next_fold)
+		fold_counters(care);
 	if (dwf_log_retention > 0 && now >= care->next_removal)
 		more |= remove_old(care);
 	dwf_granted_follow();
@@ -43,10 +51,19 @@ dwf_care_take(DwfCare *care, TimestampTz now)
 static void
 count_queue(DwfCare *care)
 {
-	TimestampTz start = GetCurrentTimestamp();
+	DwfSteady	start = dwf_clock_now();
 
 	dwf_recount();
-	care->next_count = start + COUNT_SHARE * (GetCurrentTimestamp() - start);
+	care->next_count = start + COUNT_SHARE * (dwf_clock_now() - start);
+}
+
+static void
+fold_counters(DwfCare *care)
+{
+	DwfSteady	start = dwf_clock_now();
+
+	dwf_counter_fold();
+	care->next_fold = start + FOLD_SHARE * (dwf_clock_now() - start);
 }
 
 /*
@@ -57,12 +74,13 @@ count_queue(DwfCare *care)
 static bool
 remove_old(DwfCare *care)
 {
-	TimestampTz start = GetCurrentTimestamp();
+	DwfSteady	start = dwf_clock_now();
 	int64		retention = dwf_log_retention * USECS_PER_MINUTE;
 
-	if (dwf_upkeep_remove_old(start - retention, CARE_BATCH) == CARE_BATCH)
+	if (dwf_upkeep_remove_old(GetCurrentTimestamp() - retention,
+							  CARE_BATCH) == CARE_BATCH)
 		return true;
 	care->next_removal = start +
-		REMOVAL_SHARE * (GetCurrentTimestamp() - start);
+		REMOVAL_SHARE * (dwf_clock_now() - start);
 	return false;
 }

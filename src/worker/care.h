@@ -5,13 +5,14 @@
 #ifndef DWF_CARE_H
 #define DWF_CARE_H
 
-#include "datatype/timestamp.h"
+#include "base/clock.h"
 
 /* All zero at first. */
 typedef struct DwfCare
 {
-	TimestampTz next_count;		/* of the queue */
-	TimestampTz next_removal;	/* from the log */
+	DwfSteady	next_count;		/* of the queue */
+	DwfSteady	next_fold;		/* of what was counted */
+	DwfSteady	next_removal;	/* from the log */
 } DwfCare;
 
 /*
@@ -19,6 +20,6 @@ typedef struct DwfCare
  * queue: some, in the worker's transaction, with SPI connected.  Whether there
  * may be more of it now.
  */
-extern bool dwf_care_take(DwfCare *care, TimestampTz now);
+extern bool dwf_care_take(DwfCare *care, DwfSteady now);
 
 #endif							/* DWF_CARE_H */

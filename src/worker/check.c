@@ -9,17 +9,25 @@
 #include "base/guc.h"
 #include "base/privileges.h"
 #include "base/shared.h"
+#include "base/sight.h"
 #include "base/table.h"
 #include "call/connection.h"
+#include "queue/returns.h"
 #include "registry/makers.h"
+#include "registry/server.h"
 #include "worker/serving.h"
+#include "worker/stall.h"
 #include "worker/worker_view.h"
 
 #include "access/table.h"
 #include "commands/trigger.h"
+#include "executor/executor.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "rewrite/prs2lock.h"
+#include "rewrite/rewriteDefine.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -34,20 +42,40 @@ static const struct
 	const char *name;
 }			always_triggers[] = {
 	{"queue", "refuse_replication"},
+	{"queue", "refuse_truncation"},
+	{"return_entry", "refuse_replication"},
+	{"return_entry", "refuse_truncation"},
+	{"key", "refuse_replication"},
+	{"key", "refuse_truncation"},
+	{"tracked", "refuse_replication"},
+	{"tracked", "refuse_truncation"},
+	{"state", "refuse_replication"},
+	{"log", "keep_own"},
+	{"workflow", "keep_own"},
 	{"workflow", "registry_changed"},
 	{"workflow", "registry_truncated"},
 	{"workflow", "set_granted_oid"},
+	{"workflow", "set_on_settled"},
+	{"workflow", "set_on_settled_checked"},
+	{"workflow_input", "keep_own"},
 	{"workflow_input", "registry_changed"},
 	{"workflow_input", "registry_truncated"},
 };
+
+/* Tables whose rows are written below SQL. */
+static const char *const written[] = {"queue", "key", "log", "tracked"};
 
 static void emit_check(ReturnSetInfo *result, const char *name, bool ok,
 					   const char *detail);
 static void check_connection(ReturnSetInfo *result);
 static void check_objects(ReturnSetInfo *result);
 static void check_privileges(ReturnSetInfo *result);
+static void check_returns(ReturnSetInfo *result);
+static void check_servers(ReturnSetInfo *result);
 static void check_tables(ReturnSetInfo *result);
+static bool may_be_published(const char *table, const char **why);
 static void check_triggers(ReturnSetInfo *result);
+static const char *find_passed_by(const char *table);
 static bool fires_always(const char *table, const char *name);
 static void check_version(ReturnSetInfo *result);
 static void check_worker(ReturnSetInfo *result);
@@ -68,6 +96,8 @@ domowf_check(PG_FUNCTION_ARGS)
 			   "add domowf to shared_preload_libraries and restart: calls work, requests are not sent");
 	check_objects(result);
 	check_privileges(result);
+	check_returns(result);
+	check_servers(result);
 	check_tables(result);
 	check_triggers(result);
 	check_version(result);
@@ -109,15 +139,105 @@ check_privileges(ReturnSetInfo *result)
 			   psprintf("PUBLIC has %s: see REVOKE", granted));
 }
 
+/* Whether outcomes get back; why not only for who may see all requests. */
+static void
+check_returns(ReturnSetInfo *result)
+{
+	DwfObjectFault fault;
+	DwfReturnCounts counts;
+	const char *error;
+
+	if (!dwf_extension_can_send() || !dwf_objects_are_right(&fault))
+	{
+		emit_check(result, "returns", false, dwf_extension_can_send() ?
+				   fault.message : dwf_extension_describe_skew());
+		return;
+	}
+	if (!ConditionalLockRelationOid(dwf_table_oid("return_entry"),
+									AccessShareLock))
+	{
+		emit_check(result, "returns", false,
+				   "domowf.return_entry is locked, so that returns cannot be looked at");
+		return;
+	}
+	dwf_return_count(&counts);
+	error = dwf_sight_of_all(GetUserId()) ? counts.error : "";
+	if (!dwf_returns && counts.waiting > 0)
+		emit_check(result, "returns", false,
+				   psprintf("domowf.returns is off: " INT64_FORMAT " outcomes are kept",
+							counts.waiting));
+	else if (counts.failed == 0 && counts.late > 0 && !RecoveryInProgress())
+		emit_check(result, "returns", false,
+				   psprintf("no process writes back " INT64_FORMAT " outcomes: see the server's log, and max_worker_processes",
+							counts.late));
+	else if (counts.failed == 0)
+		emit_check(result, "returns", true,
+				   "nothing that is to be written back or called fails");
+	else
+		emit_check(result, "returns", false,
+				   psprintf(INT64_FORMAT " outcomes could not be written back, or told to a function: see domowf.returns, then domowf_retry_return()%s%s",
+							counts.failed, *error == '\0' ? "" : ". The last error: ",
+							error));
+}
+
+/* Whether what the worker has to send to servers gets there. */
+static void
+check_servers(ReturnSetInfo *result)
+{
+	const char *fault = dwf_worker_view_server_fault();
+
+	emit_check(result, "servers", fault == NULL, fault == NULL ?
+			   "no request waits for a server" : fault);
+}
+
 /* The part of it without which nothing is sent. */
 static void
 check_tables(ReturnSetInfo *result)
 {
 	DwfObjectFault fault;
-	bool		ok = dwf_serving_finds_tables(&fault);
+	bool		ok = dwf_objects_are_right(&fault);
+	const char *detail = ok ? "the tables of schema domowf are there" :
+	fault.message;
 
-	emit_check(result, "tables", ok, ok ?
-			   "the tables of schema domowf are there" : fault.message);
+	for (int i = 0; i < lengthof(written) && ok; i++)
+		ok = may_be_published(written[i], &detail);
+	emit_check(result, "tables", ok, detail);
+}
+
+/*
+ * Whether a table's rows can be changed as far as publications go; of one that
+ * is locked, or not of this version, nothing is said, as in check_triggers().
+ */
+static bool
+may_be_published(const char *table, const char **why)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid			oid = dwf_table_oid(table);
+	Relation	rel;
+	volatile bool ok = true;
+
+	if (!OidIsValid(oid) || !ConditionalLockRelationOid(oid, AccessShareLock))
+		return true;
+	rel = table_open(oid, NoLock);
+	PG_TRY();
+	{
+		CheckCmdReplicaIdentity(rel, CMD_UPDATE);
+		CheckCmdReplicaIdentity(rel, CMD_DELETE);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		ok = false;
+		*why = error->hint ? psprintf("%s: %s", error->message, error->hint) :
+			error->message;
+	}
+	PG_END_TRY();
+	table_close(rel, AccessShareLock);
+	return ok;
 }
 
 /* Whether this session could call Domo: nothing is sent. */
@@ -129,6 +249,12 @@ check_connection(ReturnSetInfo *result)
 	bool		ok;
 	char	   *detail = NULL;
 
+	if (*dwf_base_url == '\0' && *dwf_instance == '\0' && dwf_server_exists())
+	{
+		emit_check(result, "connection", true,
+				   "no instance is set: what names a server can be sent");
+		return;
+	}
 	PG_TRY();
 	{
 		dwf_connection_open(&connection);
@@ -161,17 +287,62 @@ check_triggers(ReturnSetInfo *result)
 
 	for (int i = 0; i < lengthof(always_triggers) && wrong == NULL; i++)
 	{
-		if (!fires_always(always_triggers[i].table, always_triggers[i].name))
-			wrong = psprintf("trigger %s of domowf.%s does not fire always: UPDATE domowf.workflow SET granted_oid = NULL, then see ALTER TABLE ... ENABLE ALWAYS TRIGGER",
-							 always_triggers[i].name,
+		Oid			table = dwf_table_oid(always_triggers[i].table);
+
+		/* who asks why nothing gets on is not to wait for the same lock */
+		if (OidIsValid(table) &&
+			!ConditionalLockRelationOid(table, AccessShareLock))
+			wrong = psprintf("domowf.%s is locked, so that its triggers cannot be looked at",
 							 always_triggers[i].table);
+		else if (!fires_always(always_triggers[i].table, always_triggers[i].name))
+			wrong = psprintf("trigger %s of domowf.%s does not fire always: %ssee ALTER TABLE ... ENABLE ALWAYS TRIGGER",
+							 always_triggers[i].name,
+							 always_triggers[i].table,
+							 strcmp(always_triggers[i].name, "set_granted_oid") == 0 ?
+							 "UPDATE domowf.workflow SET granted_oid = NULL, then " : "");
 	}
+	for (int i = 0; i < lengthof(written) && wrong == NULL; i++)
+		wrong = find_passed_by(written[i]);
 	if (wrong == NULL)
 		wrong = dwf_makers_find_fault();
 	else if (!dwf_extension_can_send())
 		wrong = dwf_extension_describe_skew();
 	emit_check(result, "triggers", wrong == NULL, wrong == NULL ?
 			   "the triggers of the tables fire always" : wrong);
+}
+
+/*
+ * What somebody has hung on a table in vain: triggers and rules that do not
+ * fire for rows which domowf writes.  NULL: nothing.
+ */
+static const char *
+find_passed_by(const char *table)
+{
+	Oid			oid = dwf_table_oid(table);
+	Relation	rel;
+	const char *found = NULL;
+
+	/* as check_triggers() */
+	if (!OidIsValid(oid) || !ConditionalLockRelationOid(oid, AccessShareLock))
+		return NULL;
+	rel = table_open(oid, NoLock);
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		if (!trigger->tgisinternal &&
+			trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN)
+			found = psprintf("trigger %s of domowf.%s does not fire for what domowf writes: see ALTER TABLE ... ENABLE ALWAYS TRIGGER",
+							 trigger->tgname, table);
+	}
+	for (int i = 0; rel->rd_rules != NULL && i < rel->rd_rules->numLocks; i++)
+	{
+		if (rel->rd_rules->rules[i]->enabled == RULE_FIRES_ON_ORIGIN)
+			found = psprintf("a rule on domowf.%s does not apply to what domowf writes: drop it",
+							 table);
+	}
+	table_close(rel, AccessShareLock);
+	return found;
 }
 
 /*
@@ -226,14 +397,25 @@ check_worker(ReturnSetInfo *result)
 	const char *reason;
 	const char *detail;
 	const char *who;
+	DwfStall	stall;
 	bool		ok = false;
 
 	if (RecoveryInProgress())
-		detail = "a standby sends nothing";
+	{
+		detail = "this is a standby, which sends nothing: its primary does";
+		ok = true;
+	}
 	else if (!dwf_worker_enabled)
 		detail = "domowf.worker is off";
-	else if (!dwf_shared_status(MyDatabaseId, &status) ||
-			 (status.pid == 0 && !status.is_dormant))
+	else if (!dwf_shared_status(MyDatabaseId, &status))
+		detail = "no worker runs: see the server's log, and max_worker_processes";
+	else if (dwf_stall_find(&status, dwf_worker_view_is_open(), &stall))
+		detail = psprintf("for " INT64_FORMAT " s %s: %s. %s",
+						  stall.seconds, stall.task, stall.reason, stall.hint);
+	else if (status.pid == 0 && status.failures > 0)
+		detail = psprintf("no worker runs: it has ended early, %d times in a row: see the server's log",
+						  status.failures);
+	else if (status.pid == 0 && !status.is_dormant)
 		detail = "no worker runs: see the server's log, and max_worker_processes";
 	else if (status.paused_until != 0)
 	{

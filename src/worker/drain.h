@@ -9,6 +9,8 @@
 #ifndef DWF_DRAIN_H
 #define DWF_DRAIN_H
 
+#include "base/compat.h"
+
 /*
  * From here on SIGTERM does not end this process at once.  Before, and after
  * somebody has asked for the database (evict.c), it does.

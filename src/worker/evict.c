@@ -19,6 +19,7 @@
 
 #include <signal.h>
 
+#include "base/clock.h"
 #include "base/compat.h"
 #include "base/shared_entry.h"
 #include "base/testpoint.h"
@@ -58,6 +59,7 @@ static void run_next(PlannedStmt *pstmt, const char *query_string,
 					 DestReceiver *dest, QueryCompletion *completion);
 static void evict(Oid database);
 static void terminate_worker(Oid database);
+static void end_returners(DwfSharedEntry *entry);
 static bool has_left(Oid database);
 static void readmit(void);
 static bool may_take(Node *statement, Oid database);
@@ -113,11 +115,11 @@ static void
 evict(Oid database)
 {
 	DwfSharedEntry *entry;
-	TimestampTz patient_until;
+	DwfSteady	patient_until;
 
 	if (dwf_shared == NULL)
 		return;
-	patient_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+	patient_until = TimestampTzPlusMilliseconds(dwf_clock_now(),
 												EVICTION_PATIENCE);
 	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
 	entry = dwf_shared_find(database, true);
@@ -127,6 +129,7 @@ evict(Oid database)
 		evicted = database;
 		if (entry->latch != NULL)
 			SetLatch(entry->latch);
+		end_returners(entry);
 	}
 	LWLockRelease(dwf_shared->lock);
 
@@ -135,7 +138,7 @@ evict(Oid database)
 	{
 		(void) ConditionVariableTimedSleep(&dwf_shared->left, EVICTION_POLL,
 										   PG_WAIT_EXTENSION);
-		if (GetCurrentTimestamp() >= patient_until)
+		if (dwf_clock_now() >= patient_until)
 			terminate_worker(database);
 	}
 	ConditionVariableCancelSleep();
@@ -156,6 +159,19 @@ terminate_worker(Oid database)
 	LWLockRelease(dwf_shared->lock);
 }
 
+/* They do not drain; a place that nobody has taken yet is none.  Lock held. */
+static void
+end_returners(DwfSharedEntry *entry)
+{
+	for (int i = 0; i < DWF_MAX_RETURNERS; i++)
+	{
+		if (entry->returners[i].pid != 0)
+			(void) kill(entry->returners[i].pid, SIGTERM);
+		else
+			entry->returners[i].owner = InvalidOid;
+	}
+}
+
 static bool
 has_left(Oid database)
 {
@@ -166,6 +182,8 @@ has_left(Oid database)
 	entry = dwf_shared_find(database, false);
 	left = entry == NULL ||
 		(entry->status.pid == 0 && entry->presence != DWF_STARTING);
+	for (int i = 0; left && entry != NULL && i < DWF_MAX_RETURNERS; i++)
+		left = entry->returners[i].pid == 0;
 	LWLockRelease(dwf_shared->lock);
 	return left;
 }

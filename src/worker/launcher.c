@@ -12,11 +12,11 @@
  * and their like, which are dormant (dormancy.c), where others need the room.
  *
  * The launcher is connected to no database, so it keeps none from being
- * dropped.  It starts on a standby already, to see a promotion; it starts
- * nothing there.
+ * dropped.  On a standby it starts nothing.
  */
 #include "postgres.h"
 
+#include "base/clock.h"
 #include "base/compat.h"
 #include "base/dormancy.h"
 #include "base/guc.h"
@@ -24,6 +24,7 @@
 #include "base/shared.h"
 #include "base/testpoint.h"
 #include "worker/launcher.h"
+#include "worker/stall.h"
 #include "worker/worker_settings.h"
 
 #include "access/genam.h"
@@ -77,7 +78,7 @@ static void remember_absent(const Oid *databases, int count);
 static bool is_absent(Oid database);
 static void remember_dormant(const Oid *databases, int count);
 static void visit_next(void);
-static bool begin_start(Oid database, TimestampTz now);
+static bool begin_start(Oid database, DwfSteady now);
 static bool start_worker(Oid database);
 
 void
@@ -99,22 +100,29 @@ dwf_launcher_register(void)
 void
 domowf_launcher_main(Datum arg)
 {
+	MemoryContext turn;
+
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	dwf_worker_settings_connect_launcher();
 	dwf_roster_open();
 
+	/* what a turn of the loop leaves */
+	turn = AllocSetContextCreate(TopMemoryContext, "domowf launcher",
+								 ALLOCSET_DEFAULT_SIZES);
 	if (RecoveryInProgress())
 		wait_for_promotion();
 	for (;;)
 	{
+		MemoryContextSwitchTo(turn);
+		MemoryContextReset(turn);
 		take_interrupts();
 		if (dwf_worker_enabled)
 			start_workers();
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 look_again(), PG_WAIT_EXTENSION);
+						 look_again(), dwf_wait_event_launcher());
 	}
 }
 
@@ -122,10 +130,12 @@ domowf_launcher_main(Datum arg)
 static long
 look_again(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = dwf_roster_next_start(now);
+	DwfSteady	now = dwf_clock_now();
+	DwfSteady	next = dwf_roster_next_start(now);
 	long		interval = DWF_TESTNUMBER("look-interval", LOOK_INTERVAL);
+	long		stalls = dwf_stall_say_all();
 
+	interval = Min(interval, stalls);
 	if (!dwf_worker_enabled || next == DT_NOEND)
 		return interval;
 	return Min(interval, TimestampDifferenceMilliseconds(now, next) + 1);
@@ -152,10 +162,8 @@ wait_for_promotion(void)
 		take_interrupts();
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 STANDBY_INTERVAL, PG_WAIT_EXTENSION);
+						 STANDBY_INTERVAL, dwf_wait_event_launcher());
 	}
-	if (dwf_after_promotion == DWF_PAUSE_AFTER_PROMOTION)
-		dwf_roster_set_promoted();
 }
 
 bool
@@ -208,13 +216,13 @@ list_databases(Oid **databases)
 static void
 start_workers(void)
 {
-	static TimestampTz no_slot_until = 0;
+	static DwfSteady no_slot_until = 0;
 	static int	refusals = 0;
 	Oid		   *databases;
 	int			count;
 	bool		refused = false;
 
-	if (GetCurrentTimestamp() < no_slot_until)
+	if (dwf_clock_now() < no_slot_until)
 		return;
 	count = list_databases(&databases);
 	dwf_roster_forget(databases, count);
@@ -222,7 +230,7 @@ start_workers(void)
 	remember_dormant(databases, count);
 	for (int i = 0; i < count && !refused; i++)
 	{
-		TimestampTz now = GetCurrentTimestamp();
+		DwfSteady	now = dwf_clock_now();
 
 		if (is_absent(databases[i]) || !begin_start(databases[i], now))
 			continue;
@@ -320,8 +328,8 @@ static void
 visit_next(void)
 {
 	static Oid	visited = InvalidOid;
-	static TimestampTz patient_until = 0;
-	TimestampTz now = GetCurrentTimestamp();
+	static DwfSteady patient_until = 0;
+	DwfSteady	now = dwf_clock_now();
 
 	if (OidIsValid(visited) && now < patient_until &&
 		dwf_dormancy_is_visited(visited))
@@ -334,7 +342,7 @@ visit_next(void)
 
 /* Whether to start a worker for a database, which then counts as starting. */
 static bool
-begin_start(Oid database, TimestampTz now)
+begin_start(Oid database, DwfSteady now)
 {
 	static bool told = false;
 
@@ -378,7 +386,7 @@ start_worker(Oid database)
 	/* it has its own state from here on, unless it never came to life */
 	if (WaitForBackgroundWorkerStartup(handle, &pid) != BGWH_STARTED)
 		dwf_roster_fail_start(database,
-							  TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+							  TimestampTzPlusMilliseconds(dwf_clock_now(),
 														  1000));
 	pfree(handle);
 	return true;

@@ -5,6 +5,8 @@
  * What an outcome makes of a request is verdict.c's; how long its lane or the
  * connection as a whole then rests is rest.c's.  It must not know how results
  * are written.
+ *
+ * A step of test/model/domowf.pml: what changes here has to change there.
  */
 #include "postgres.h"
 
@@ -16,6 +18,7 @@
 #include "base/text.h"
 #include "call/report.h"
 #include "queue/verdict.h"
+#include "worker/polls.h"
 #include "worker/sender.h"
 #include "worker/sender_state.h"
 
@@ -23,7 +26,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-static void free_retired(DwfSender *sender);
+static bool is_way_open(const DwfAttempt *attempt);
+static void tell_failed(const DwfAttempt *attempt);
 static void end_unsent(DwfSender *sender, DwfAttempt *attempt,
 					   DwfVerdict verdict, const char *error);
 static void finish(DwfSender *sender, DwfAttempt *attempt,
@@ -41,7 +45,6 @@ dwf_sender_open(void)
 												sizeof(DwfSender));
 	const char *why;
 
-	sender->reopen = true;
 	dwf_agenda_open(&sender->agenda);
 	sender->engine = dwf_http_create(DWF_MAX_CONNECTIONS, &why);
 	if (sender->engine == NULL)
@@ -61,74 +64,14 @@ dwf_sender_open(void)
 bool
 dwf_sender_must_reopen(const DwfSender *sender)
 {
-	return sender->reopen || sender->opened_for != PgReloadTime;
+	return dwf_routes_are_stale(&sender->agenda.routes);
 }
 
-/*
- * A connection lives until the last attempt that was sent on it has ended: its
- * reply is read with the token that was sent.
- */
 void
 dwf_sender_reopen(DwfSender *sender)
 {
-	MemoryContext old;
-	MemoryContext context;
-
-	if (!dwf_sender_must_reopen(sender))
-		return;
-	sender->is_open = false;
-	sender->reopen = false;
-	sender->opened_for = PgReloadTime;
-
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	if (sender->connection_context != NULL)
-		sender->retired = lappend(sender->retired, sender->connection_context);
-	context = AllocSetContextCreate(TopMemoryContext, "domowf connection",
-									ALLOCSET_SMALL_SIZES);
-	sender->connection_context = context;
-	MemoryContextSwitchTo(context);
-
-	/* only reads files and settings: nothing that an abort would have to undo */
-	PG_TRY();
-	{
-		sender->connection = palloc(sizeof(DwfConnection));
-		dwf_connection_open(sender->connection);
-		sender->is_open = true;
-		sender->pause_reason[0] = '\0';
-	}
-	PG_CATCH();
-	{
-		char		reason[sizeof(sender->pause_reason)];
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		dwf_text_cut(reason, sizeof(reason), error->message);
-		if (strcmp(sender->pause_reason, reason) != 0)
-			ereport(LOG,
-					(errmsg("domowf: nothing is sent from this database: %s",
-							error->message),
-					 error->hint ? errhint("%s", error->hint) : 0));
-		strlcpy(sender->pause_reason, reason, sizeof(reason));
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	free_retired(sender);
-}
-
-/* Frees the connections on which nothing is in flight any more. */
-static void
-free_retired(DwfSender *sender)
-{
-	ListCell   *cell;
-
-	if (sender->in_flight > 0)
-		return;
-	foreach(cell, sender->retired)
-		MemoryContextDelete(lfirst(cell));
-	list_free(sender->retired);
-	sender->retired = NIL;
+	dwf_http_keep(sender->engine, dwf_max_connections);
+	dwf_routes_look(&sender->agenda.routes);
 }
 
 void
@@ -143,26 +86,49 @@ dwf_sender_send(DwfSender *sender)
 		DwfAttempt *attempt = lfirst(cell);
 		MemoryContext old = MemoryContextSwitchTo(attempt->context);
 
-		if (!attempt->claim.role_exists)
+		dwf_polls_give_way(sender->engine, sender->in_flight, attempt->link);
+		if (attempt->claim.is_logged)
+			end_unsent(sender, attempt, DWF_HOLD,
+					   "domowf.log has another request of this id, so that its outcome could not be written");
+		else if (!attempt->claim.role_exists)
 			end_unsent(sender, attempt, DWF_SETTLE_REJECTED,
 					   "the role that asked for it was dropped");
 		else if (!attempt->is_readable)
 			end_unsent(sender, attempt, DWF_SETTLE_REJECTED,
 					   attempt->fault.message);
-		else if (!dwf_connection_submit(sender->connection, sender->engine,
-										&attempt->request, attempt))
+		else if (!is_way_open(attempt))
+			end_unsent(sender, attempt, DWF_REQUEUE,
+					   "its server cannot be used");
+		else if (!dwf_connection_submit(attempt->link->connection,
+										sender->engine, &attempt->request,
+										attempt))
 			end_unsent(sender, attempt, DWF_REQUEUE, "out of memory");
 		else
 		{
-			attempt->connection = sender->connection;
-			attempt->sent_at = GetCurrentTimestamp();
+			attempt->connection = attempt->link->connection;
+			attempt->sent_at = dwf_clock_now();
+			attempt->link->in_flight++;
 			sender->in_flight++;
 		}
+		if (attempt->ended_at != 0)
+			tell_failed(attempt);
 		MemoryContextSwitchTo(old);
 	}
 	if (claimed != NIL)
 		DWF_TESTPOINT("after-claim");
 	list_free(claimed);
+}
+
+/*
+ * Whether an attempt goes where its request says.  It does, unless two of a
+ * role's lanes have met in one number (lane.h): then it waits for its own.
+ */
+static bool
+is_way_open(const DwfAttempt *attempt)
+{
+	return attempt->has_link && attempt->link->is_open &&
+		OidIsValid(attempt->link->server) ==
+		(NameStr(attempt->claim.to.server)[0] != '\0');
 }
 
 void
@@ -180,7 +146,8 @@ dwf_sender_hold_back(DwfSender *sender, const char *reason)
 		end_unsent(sender, attempt, DWF_REQUEUE, reason);
 		attempt->result.errors = (Datum) 0;
 		attempt->result.failures = attempt->claim.failures;
-		attempt->result.run_at = GetCurrentTimestamp();
+		attempt->result.class = NULL;
+		attempt->result.is_put_back = true;
 		MemoryContextSwitchTo(old);
 	}
 	list_free(claimed);
@@ -196,11 +163,15 @@ end_unsent(DwfSender *sender, DwfAttempt *attempt, DwfVerdict verdict,
 
 	dwf_verdict_decide(&attempt->claim, DWF_UNSENT, 0, result);
 	result->verdict = verdict;
+	result->class = attempt->is_readable && attempt->claim.role_exists ?
+		dwf_report_class(DWF_UNSENT) : NULL;
+	result->took = -1;
 	result->error = pstrdup(error);
 	result->errors = dwf_report_attempt(GetCurrentTimestamp(), "not sent", 0,
 										error, NULL);
-	dwf_agenda_drop(&sender->agenda, attempt->claim.lane,
-					GetCurrentTimestamp());
+	dwf_agenda_drop(attempt->way, attempt->claim.lane, dwf_clock_now());
+	attempt->ended_at = dwf_clock_now();
+	attempt->link->held--;
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	sender->ended = lappend(sender->ended, attempt);
 	MemoryContextSwitchTo(old);
@@ -217,11 +188,25 @@ dwf_sender_harvest(DwfSender *sender, bool has_news)
 		DwfAttempt *attempt = exchange->owner;
 		MemoryContext old;
 
+		if (dwf_polls_own(exchange->owner))
+		{
+			sender->agenda.routes.reopen |=
+				dwf_polls_finish(sender->engine, exchange);
+			continue;
+		}
 		DWF_TESTPOINT("after-reply");
 		old = MemoryContextSwitchTo(attempt->context);
 		finish(sender, attempt, exchange);
 		dwf_http_release(sender->engine, exchange);
 		sender->in_flight--;
+		attempt->link->in_flight--;
+		attempt->link->held--;
+		dwf_link_free_retired(attempt->link);
+		/* nobody names it any more */
+		if (attempt->link->held == 0 && !attempt->link->is_found &&
+			OidIsValid(attempt->link->server))
+			sender->agenda.routes.reopen = true;
+		attempt->ended_at = dwf_clock_now();
 		MemoryContextSwitchTo(TopMemoryContext);
 		sender->ended = lappend(sender->ended, attempt);
 		MemoryContextSwitchTo(old);
@@ -241,9 +226,12 @@ finish(DwfSender *sender, DwfAttempt *attempt, const DwfExchange *exchange)
 							  exchange, reply);
 	retry_after = dwf_backoff_retry_after(exchange->retry_after, unix_now());
 	if (reply->outcome == DWF_UNAUTHORIZED)
-		sender->reopen = true;
+		sender->agenda.routes.reopen = true;
 	dwf_verdict_decide(&attempt->claim, reply->outcome, retry_after, result);
 
+	result->class = dwf_report_class(reply->outcome);
+	result->took = reply->outcome == DWF_UNSENT ? -1 :
+		dwf_clock_now() - attempt->sent_at;
 	result->http_status = exchange->http_status;
 	if (exchange->phase == DWF_PHASE_COMPLETE && reply->root != NULL)
 	{
@@ -264,12 +252,39 @@ finish(DwfSender *sender, DwfAttempt *attempt, const DwfExchange *exchange)
 	}
 
 	sender->sent++;
+	attempt->link->sent++;
 	if (reply->outcome != DWF_DONE)
 	{
+		tell_failed(attempt);
 		sender->failed++;
+		attempt->link->failed++;
 		dwf_text_cut(sender->last_error, sizeof(sender->last_error), result->error);
 	}
 	note_outcome(sender, attempt, retry_after);
+}
+
+/*
+ * One line in the server's log, in a form that can be searched.  An outage does
+ * not flood it: who fails rests (rest.h), and then one goes at a time.
+ */
+static void
+tell_failed(const DwfAttempt *attempt)
+{
+	const DwfResult *result = &attempt->result;
+	char		class[32];
+
+	strlcpy(class, result->class != NULL ? result->class : "not sent",
+			sizeof(class));
+	for (char *at = class; *at != '\0'; at++)
+	{
+		if (*at == ' ')
+			*at = '_';
+	}
+	ereport(LOG,
+			(errmsg_internal("domowf: attempt %d failed: class=%s status=%d request=" INT64_FORMAT " (%s): %s",
+							 attempt->claim.attempts + 1, class,
+							 result->http_status, result->id,
+							 attempt->claim.lane_name, result->error)));
 }
 
 /* Lets the lane, or the connection, rest where the outcome asks for it. */
@@ -281,17 +296,18 @@ note_outcome(DwfSender *sender, const DwfAttempt *attempt, int64 retry_after)
 		.outcome = attempt->reply.outcome,
 		.lane = attempt->claim.lane,
 		.sent_at = attempt->sent_at,
-		.now = GetCurrentTimestamp(),
+		.now = dwf_clock_now(),
 		.retry_after = retry_after,
 	};
 	const char *error = attempt->result.error;
-	bool		rests = dwf_agenda_note(&sender->agenda, &evidence, &backoff,
+	DwfLink    *link = attempt->link;
+	bool		rests = dwf_agenda_note(attempt->way, link, &evidence, &backoff,
 										dwf_verdict_dice());
 
-	if (sender->agenda.connection.pause.pauses == 0)
-		sender->pause_reason[0] = '\0';
+	if (link->rest.pause.pauses == 0)
+		link->reason[0] = '\0';
 	else if (error != NULL)
-		dwf_text_cut(sender->pause_reason, sizeof(sender->pause_reason), error);
+		dwf_text_cut(link->reason, sizeof(link->reason), error);
 	if (rests && error != NULL)
 		tell_rest(sender, attempt);
 }
@@ -319,22 +335,36 @@ dwf_sender_note_error(DwfSender *sender)
 	MemoryContextSwitchTo(old);
 }
 
-TimestampTz
+/*
+ * Of the settings' connection; but not while another one has something to send,
+ * nor where servers alone are used.
+ */
+DwfSteady
 dwf_sender_paused_until(const DwfSender *sender, const char **reason,
 						bool *is_private)
 {
-	const DwfRest *pause = &sender->agenda.connection.pause;
+	const DwfRoutes *routes = &sender->agenda.routes;
+	const DwfLink *link = routes->links[0];
+	const DwfLanes *lanes = &routes->items[0]->lanes;
+	const DwfRest *pause = &link->rest.pause;
+	DwfSteady	now = dwf_clock_now();
 	int64		until;
 
-	*reason = sender->pause_reason;
-	*is_private = sender->is_open;
-	if (!sender->is_open)
+	*reason = link->reason;
+	*is_private = link->is_open;
+	if (dwf_agenda_has_other(&sender->agenda, now) ||
+		(!link->is_open && routes->has_servers && lanes->lanes.count == 0))
+	{
+		*reason = "";
+		*is_private = false;
+		return 0;
+	}
+	if (!link->is_open)
 		return DT_NOEND;
 	if (pause->pauses > 0)
 		return pause->until;
-	if (sender->agenda.lanes.resting == NULL ||
-		!dwf_lanes_all_rest(&sender->agenda.lanes, sender->in_flight,
-							GetCurrentTimestamp(), &until))
+	if (lanes->resting == NULL ||
+		!dwf_lanes_all_rest(lanes, link->in_flight, now, &until))
 	{
 		*reason = "";
 		*is_private = false;
@@ -342,6 +372,13 @@ dwf_sender_paused_until(const DwfSender *sender, const char **reason,
 	}
 	*reason = sender->rest_reason;
 	return until;
+}
+
+int
+dwf_sender_show_connections(const DwfSender *sender,
+							DwfConnectionStatus *rows, int max)
+{
+	return dwf_routes_show(&sender->agenda.routes, rows, max);
 }
 
 bool
@@ -353,8 +390,10 @@ dwf_sender_is_idle(const DwfSender *sender)
 void
 dwf_sender_try_again(DwfSender *sender)
 {
-	if (!sender->is_open)
-		sender->reopen = true;
+	DwfRoutes  *routes = &sender->agenda.routes;
+
+	for (int i = 0; i < routes->nlinks; i++)
+		routes->reopen |= !routes->links[i]->is_open;
 }
 
 static void
@@ -362,6 +401,8 @@ report_lost(const DwfExchange *exchange, void *arg)
 {
 	const DwfAttempt *attempt = exchange->owner;
 
+	if (dwf_polls_own(exchange->owner))
+		return;
 	ereport(LOG,
 			(errmsg("domowf: request " INT64_FORMAT " was being sent when %s: %s",
 					attempt->result.id, (const char *) arg,

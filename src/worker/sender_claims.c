@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "base/guc.h"
+#include "base/text.h"
 #include "call/argument.h"
 #include "worker/sender.h"
 #include "worker/sender_state.h"
@@ -16,8 +17,11 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-static int	room_in_flight(const DwfSender *sender, TimestampTz now);
+static int	room_in_flight(const DwfSender *sender);
+static int	claim_each(DwfSender *sender, int64 owner, TimestampTz now,
+					   DwfClaim **claims);
 static void take(DwfSender *sender, const DwfClaim *claims, int count);
+static DwfRoute *way_of(const DwfAgenda *agenda, int64 id);
 static void free_reply(void *arg);
 
 void
@@ -27,68 +31,54 @@ dwf_sender_look_again(DwfSender *sender, bool now)
 }
 
 void
-dwf_sender_take_news(DwfSender *sender, const DwfNews *news, TimestampTz now)
+dwf_sender_take_news(DwfSender *sender, const DwfNews *news, DwfSteady now)
 {
 	dwf_agenda_take_news(&sender->agenda, news, now);
 }
 
-TimestampTz
-dwf_sender_due_at(const DwfSender *sender, TimestampTz now)
+DwfSteady
+dwf_sender_due_at(const DwfSender *sender, DwfSteady now)
 {
-	return dwf_agenda_next(&sender->agenda, now);
+	return dwf_agenda_next(&sender->agenda, now, room_in_flight(sender));
 }
 
 void
-dwf_sender_resume(DwfSender *sender, TimestampTz now)
+dwf_sender_resume(DwfSender *sender, DwfSteady now)
 {
 	dwf_agenda_resume(&sender->agenda, now);
+	dwf_sender_write_at_once(sender);
 }
 
 /*
- * Room beside the rows in `sending`: what is in flight, and what has ended and
- * is not yet settled.
+ * Room beside the rows in `sending`: what is in flight, and what has ended, is
+ * not yet settled and not set aside.
  */
 static int
-room_in_flight(const DwfSender *sender, TimestampTz now)
+room_in_flight(const DwfSender *sender)
 {
-	int			room = dwf_rest_room(&sender->agenda.connection.pause, now,
-									 dwf_max_connections) -
-	sender->in_flight - list_length(sender->claimed);
-	ListCell   *cell;
+	int			places = dwf_max_connections;
 
-	foreach(cell, sender->ended)
-		room -= !((DwfAttempt *) lfirst(cell))->written;
-	return room;
+	return places - sender->in_flight - list_length(sender->claimed) -
+		dwf_sender_waiting(sender, places);
 }
 
 int
-dwf_sender_room(DwfSender *sender, TimestampTz now)
+dwf_sender_room(DwfSender *sender, DwfSteady now)
 {
-	int			room;
-
-	if (!sender->is_open || dwf_sender_must_reopen(sender))
+	if (dwf_sender_must_reopen(sender))
 		return 0;
-	room = room_in_flight(sender, now);
-	return room <= 0 ? 0 :
-		dwf_rate_room(&sender->rate, dwf_rate_limit, now, room);
+	return Max(0, room_in_flight(sender));
 }
 
-TimestampTz
-dwf_sender_room_at(const DwfSender *sender, TimestampTz now)
+/* What each connection has room for, the agenda knows. */
+DwfSteady
+dwf_sender_room_at(const DwfSender *sender, DwfSteady now)
 {
-	const DwfRest *pause = &sender->agenda.connection.pause;
-
-	if (!sender->is_open)
-		return DT_NOEND;
-	if (pause->pauses > 0 && now < pause->until)
-		return pause->until;
-	if (room_in_flight(sender, now) <= 0)
-		return DT_NOEND;
-	return now + dwf_rate_wait(&sender->rate, dwf_rate_limit);
+	return room_in_flight(sender) <= 0 ? DT_NOEND : now;
 }
 
 void
-dwf_sender_claim(DwfSender *sender, int64 owner, TimestampTz now)
+dwf_sender_claim(DwfSender *sender, int64 owner, DwfSteady now)
 {
 	DwfAgenda  *agenda = &sender->agenda;
 	int			room = dwf_sender_room(sender, now);
@@ -100,9 +90,43 @@ dwf_sender_claim(DwfSender *sender, int64 owner, TimestampTz now)
 	dwf_agenda_take(agenda, now, room);
 	if (agenda->npicks == 0)
 		return;
-	count = dwf_claim_requests(agenda->picks, agenda->npicks, owner, now,
-							   &claims);
+	if (sender->claims_each)
+		count = claim_each(sender, owner, GetCurrentTimestamp(), &claims);
+	else
+		count = dwf_claim_requests(agenda->picks, agenda->npicks, owner,
+								   GetCurrentTimestamp(), &claims);
+	for (int i = 0; i < agenda->npicks; i++)
+		agenda->ways[i]->link->picked = 0;
 	take(sender, claims, count);
+}
+
+/* Until none is refused any more; one that is, is told once a minute. */
+static int
+claim_each(DwfSender *sender, int64 owner, TimestampTz now, DwfClaim **claims)
+{
+	static DwfSteady tell = 0;
+	char	   *refusal;
+	int			count = dwf_claim_each(sender->agenda.picks,
+									   sender->agenda.npicks, owner, now,
+									   claims, &refusal);
+
+	sender->claims_each = refusal != NULL;
+	if (refusal == NULL)
+		return count;
+	dwf_text_cut(sender->refusal, sizeof(sender->refusal), refusal);
+	dwf_text_cut(sender->last_error, sizeof(sender->last_error), refusal);
+	if (dwf_clock_now() >= tell)
+	{
+		tell = TimestampTzPlusMilliseconds(dwf_clock_now(), 60000);
+		ereport(LOG, (errmsg("domowf: %s", refusal)));
+	}
+	return count;
+}
+
+bool
+dwf_sender_claims_each(const DwfSender *sender)
+{
+	return sender->claims_each;
 }
 
 int
@@ -122,12 +146,13 @@ take(DwfSender *sender, const DwfClaim *claims, int count)
 
 	for (int i = 0; i < count; i++)
 	{
-		MemoryContext context = AllocSetContextCreate(TopMemoryContext,
+		MemoryContext context = AllocSetContextCreate(CurTransactionContext,
 													  "domowf attempt",
 													  ALLOCSET_SMALL_SIZES);
 		DwfAttempt *attempt = MemoryContextAllocZero(context,
 													 sizeof(DwfAttempt));
 		Jsonb	   *request = claims[i].request;
+		DwfRoute   *route;
 		MemoryContextCallback *callback =
 		MemoryContextAlloc(context, sizeof(MemoryContextCallback));
 
@@ -137,6 +162,12 @@ take(DwfSender *sender, const DwfClaim *claims, int count)
 		memcpy(attempt->claim.request, request, VARSIZE(request));
 		attempt->claim.lane_name = MemoryContextStrdup(context,
 													   claims[i].lane_name);
+
+		attempt->way = way_of(&sender->agenda, claims[i].id);
+		route = dwf_lane_same_destination(&attempt->way->to, &claims[i].to) ?
+			attempt->way : dwf_routes_get(&sender->agenda.routes, &claims[i].to);
+		attempt->has_link = route->link != NULL && !route->has_lost_role;
+		attempt->link = route->link != NULL ? route->link : attempt->way->link;
 
 		/* here and not later: encodings are converted in transactions only */
 		MemoryContextSwitchTo(context);
@@ -151,9 +182,22 @@ take(DwfSender *sender, const DwfClaim *claims, int count)
 		callback->arg = &attempt->reply;
 		MemoryContextRegisterResetCallback(context, callback);
 		sender->claimed = lappend(sender->claimed, attempt);
+		MemoryContextSetParent(context, TopMemoryContext);
+		attempt->link->held++;
+		dwf_link_take_send(attempt->link);
 	}
 	MemoryContextSwitchTo(old);
-	dwf_rate_take(&sender->rate, dwf_rate_limit, count);
+}
+
+/* Of a request that was taken: the route that its lane is on. */
+static DwfRoute *
+way_of(const DwfAgenda *agenda, int64 id)
+{
+	int			i = 0;
+
+	while (agenda->picks[i].id != id)
+		i++;
+	return agenda->ways[i];
 }
 
 static void

@@ -7,7 +7,6 @@
 
 #include "call/connection.h"
 #include "http/http.h"
-#include "queue/rate.h"
 #include "queue/request.h"
 #include "worker/agenda.h"
 
@@ -17,23 +16,30 @@
  * One attempt.  It and all it points to live in its own memory context.
  *
  *		claimed --commit--> in flight --reply--> ended --settled--> freed
- *		   |										^
- *		   +-- the claim was rolled back: freed		|
+ *		   |										^  |			   ^
+ *		   +-- the claim was rolled back: freed		|  +-- set aside --+
  *		   +-- it cannot be sent -------------------+
  */
 typedef struct DwfAttempt
 {
 	MemoryContext context;
 	DwfClaim	claim;
+	DwfRoute   *way;			/* that its lane is on */
+	DwfLink    *link;			/* that holds it; never NULL */
+	bool		has_link;		/* and it is its own */
 	const DwfConnection *connection;	/* on which it was sent */
-	TimestampTz sent_at;
+	DwfSteady	sent_at;
 	DwfRequest	request;
 	bool		is_readable;	/* else: why not */
 	DwfFault	fault;
 	DwfReply	reply;			/* malloc's; freed with the context */
 	DwfResult	result;
+	DwfSteady	ended_at;
 	int			tries;			/* failed settlements */
-	TimestampTz write_at;		/* not written before this */
+	char	   *refusal;		/* why the log refuses it; NULL: it does not */
+	DwfSteady	write_at;		/* not written before this */
+	DwfSteady	failed_at;		/* when it first could not be, alone; 0: never */
+	bool		is_aside;		/* it takes no place in flight any more */
 	bool		written;		/* in the transaction under way */
 } DwfAttempt;
 
@@ -42,24 +48,18 @@ struct DwfSender
 	DwfEngine  *engine;
 	struct WaitEventSet *wait_set;
 
-	DwfConnection *connection;	/* in a context of its own; NULL: none */
-	MemoryContext connection_context;
-	List	   *retired;		/* contexts of earlier ones, still in use */
-	bool		is_open;		/* the connection can be used */
-	bool		reopen;			/* try again to open it */
-	TimestampTz opened_for;		/* PgReloadTime when it was opened */
+	DwfAgenda	agenda;			/* what is due, on which connections */
 
-	DwfAgenda	agenda;			/* what is due, and what rests */
-	DwfRate		rate;
-
+	bool		claims_each;	/* by itself, since one was refused */
 	List	   *claimed;		/* of DwfAttempt, each in one of these */
 	List	   *ended;
 	int			in_flight;
+	DwfSteady	written_at;		/* the last result; 0: none */
 
 	int64		sent;			/* counts for the worker view */
 	int64		failed;
-	char		pause_reason[256];
 	char		rest_reason[256];	/* of the lane that failed last */
+	char		refusal[256];	/* of the claim that was refused last */
 	char		last_error[512];
 };
 

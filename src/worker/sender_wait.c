@@ -8,7 +8,10 @@
 #include "worker/sender.h"
 #include "worker/sender_state.h"
 
+#include "pgstat.h"
 #include "storage/latch.h"
+
+static void tell_activity(const DwfSender *sender);
 
 bool
 dwf_sender_wait(DwfSender *sender, long timeout)
@@ -24,12 +27,27 @@ dwf_sender_wait(DwfSender *sender, long timeout)
 		network = dwf_wait_event_http();
 		idle = dwf_wait_event_main();
 	}
+	tell_activity(sender);
 	count = WaitEventSetWait(sender->wait_set, timeout, events,
 							 lengthof(events),
 							 sender->in_flight > 0 ? network : idle);
 	for (int i = 0; i < count; i++)
 		has_news |= (events[i].events & WL_SOCKET_READABLE) != 0;
 	return has_news;
+}
+
+/* For pg_stat_activity; between transactions (writing.c tells of those). */
+static void
+tell_activity(const DwfSender *sender)
+{
+	char		activity[64];
+
+	if (sender->in_flight > 0)
+		snprintf(activity, sizeof(activity), "domowf: waits for %d replies",
+				 sender->in_flight);
+	else
+		strlcpy(activity, "domowf: waits for requests", sizeof(activity));
+	pgstat_report_activity(STATE_IDLE, activity);
 }
 
 long

@@ -24,16 +24,10 @@
 #include "storage/pmsignal.h"
 #include "utils/guc.h"
 
-/* What a worker's transactions need; but the last one, tables. */
-static const char *const tables[] = {
-	"queue", "key", "log", "state", "key_scope"
-};
-
 /* What the last commit was to wait for. */
 static bool was_asked;
 static int	asked_mode;
 
-static void require_tables(void);
 static bool is_safe(void);
 static bool are_standbys_asked(void);
 static int	mode_of_commit(void);
@@ -53,29 +47,11 @@ dwf_serving_look(Oid queue, DwfSender *sender, char *fault, Size size)
 		leave_dropped(sender);
 	if (!dwf_extension_can_send())
 		leave_outdated(sender);
-	if (!dwf_serving_finds_tables(&wrong))
+	/* a settlement may need any of them: the registry, for who is to be told */
+	if (!dwf_objects_are_right(&wrong))
 		dwf_text_cut(fault, size,
 					 psprintf("%s: %s", wrong.message, wrong.hint));
-	require_tables();
-}
-
-bool
-dwf_serving_finds_tables(DwfObjectFault *fault)
-{
-	for (int i = 0; i < lengthof(tables); i++)
-	{
-		if (!dwf_object_is_right(tables[i], fault))
-			return false;
-	}
-	return true;
-}
-
-/* Raises 55000 where they are not right. */
-static void
-require_tables(void)
-{
-	for (int i = 0; i < lengthof(tables); i++)
-		(void) dwf_object_require(tables[i], NULL);
+	dwf_objects_require();
 }
 
 /*
@@ -124,6 +100,13 @@ dwf_serving_commit_safely(bool on_standbys)
 								 false);
 	was_asked = are_standbys_asked();
 	asked_mode = mode_of_commit();
+}
+
+void
+dwf_serving_commit_at_ease(void)
+{
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
 bool

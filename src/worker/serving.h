@@ -19,16 +19,16 @@ extern void dwf_serving_look(Oid queue, DwfSender *sender, char *fault,
 							 Size size);
 
 /*
- * Whether the tables that a worker uses are right (objects.h); otherwise why
- * they are not.
- */
-extern bool dwf_serving_finds_tables(DwfObjectFault *fault);
-
-/*
  * Makes this transaction's commit one that what is sent can rest on; or, where
  * nothing will be, one that waits for no standby.
  */
 extern void dwf_serving_commit_safely(bool on_standbys);
+
+/*
+ * The same for one that nothing rests on: what is lost of it is done again, so
+ * that nobody waits for the disk.
+ */
+extern void dwf_serving_commit_at_ease(void);
 
 /*
  * After such a transaction: keeps what it has claimed from being sent where it

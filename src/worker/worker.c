@@ -5,11 +5,13 @@
  * One turn of the loop:
  *
  *		take interrupts			reload, shutdown, eviction
+ *		see to the clock		where somebody has set it
  *		write					ONE transaction: settle what has ended, claim
  *								what there is room for; committed to disk
  *		send					what was claimed
  *		harvest					drive the engine, turn replies into results
- *		look after				at times: expiry, retention, lost rows
+ *		look after				at times: expiry, retention, lost rows, returns
+ *		follow					instances that were started, between what is sent
  *		leave					where nothing is to be done until somebody acts
  *		wait					network, latch, or the next time that matters
  *
@@ -18,44 +20,48 @@
  * which it ended.
  *
  * When the writing fails, its results are kept and written one by one, each in
- * a transaction of its own, so that the one that cannot be written holds up
- * nobody else; that one is tried again, at growing intervals, until it can.
+ * a transaction of its own, so that one that cannot be written holds up nobody
+ * else and is tried again, at growing intervals.
  *
- * Two lifetimes: a Worker lives as long as the process; what belongs to one
- * attempt lives in an Attempt's own memory context, from claim to settlement.
+ * Two lifetimes: a Worker's is the process; what belongs to one attempt lives in
+ * an Attempt's own memory context, from claim to settlement.
+ *
+ * A step of test/model/domowf.pml: what changes here has to change there.
  */
 #include "postgres.h"
 
-#include "base/commit.h"
-#include "base/compat.h"
+#include <math.h>
+
+#include "base/clock.h"
 #include "base/dormancy.h"
 #include "base/extension.h"
 #include "base/guc.h"
+#include "base/ids.h"
 #include "base/news.h"
-#include "base/owner.h"
-#include "base/roster.h"
+#include "base/refusal.h"
 #include "base/shared.h"
 #include "base/testpoint.h"
+#include "queue/hold.h"
 #include "queue/pause.h"
 #include "queue/recount.h"
+#include "queue/redate.h"
 #include "queue/upkeep.h"
 #include "queue/watch.h"
 #include "worker/care.h"
 #include "worker/drain.h"
+#include "worker/progress.h"
+#include "worker/returns.h"
 #include "worker/sender.h"
 #include "worker/serving.h"
+#include "worker/tracker.h"
 #include "worker/worker.h"
 #include "worker/worker_start.h"
 #include "worker/worker_status.h"
+#include "worker/writing.h"
 
-#include "access/xact.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "storage/ipc.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 /* Order keys are looked at in this part of the time at most, 1/4. */
@@ -70,80 +76,96 @@
 typedef struct Worker
 {
 	int64		owner;			/* random: guards settlements */
-	Oid			queue;			/* the table that it serves */
-	bool		has_orphans;	/* of dead workers, not yet recovered */
 	DwfSender  *sender;			/* engine, connection, attempts in flight */
+	DwfWriting	writing;		/* its transactions */
+	bool		has_orphans;	/* of dead workers, not yet recovered */
 
 	bool		read_state;		/* look into domowf.state again */
 	bool		told;			/* by domowf_pause() or domowf_resume() */
 	bool		leaves;			/* when nothing is in flight any more */
 	bool		drains;			/* it claims no more, and will end */
-	bool		is_last;		/* what is written now is its last */
 	bool		paused;			/* by a person, or as a copy */
 	bool		is_copy;		/* of another database */
 	char		pause_reason[256];
-	char		fault[256];		/* of the tables; '': none */
-	TimestampTz fault_until;	/* not patient with it any longer; 0: none */
-	bool		began;			/* the last transaction came to its work */
-	TimestampTz write_again;	/* no transaction before, where it did not */
+	DwfSteady	fault_until;	/* not patient with it any longer; 0: none */
 
-	TimestampTz next_care;
+	DwfSteady	redate_again;	/* not before, where it did not work */
+	DwfSteady	next_care;
 	bool		is_cared;		/* all that there was to do, once */
 	bool		may_strand;		/* a request may stand behind nobody */
-	TimestampTz next_watch;		/* no look at that before */
+	DwfSteady	next_watch;		/* no look at that before */
 	DwfCare		care;			/* what is done then, at its own intervals */
-	TimestampTz claim_again;	/* no claim before, after a failure */
-	bool		locked_out;		/* it failed because somebody has a lock */
-	TimestampTz tell_lock;		/* in the server's log not before this */
+	DwfSteady	claim_again;	/* no claim before, after a failure */
+	bool		has_free_ids;	/* new ones are nobody's */
 	bool		has_news;		/* the network, or it may */
 } Worker;
+
+/* What is done in one transaction. */
+typedef struct Job
+{
+	void		(*work) (Worker *worker);
+	Worker	   *worker;
+} Job;
 
 static void recover(Worker *worker);
 static void recover_orphans(Worker *worker);
 static void take_interrupts(Worker *worker);
 static void leave(Worker *worker);
 static void take_wakeup(Worker *worker);
-static bool has_to_write(Worker *worker, TimestampTz now);
+static void see_to_clock(Worker *worker);
+static void redate(Worker *worker);
+static bool has_to_write(const Worker *worker, DwfSteady now);
+static bool wants_to_write(const Worker *worker, DwfSteady now);
+static bool has_to_settle(const Worker *worker);
 static void write_turn(Worker *worker);
-static bool in_transaction(void (*work) (Worker *), Worker *worker);
-static void note_failure(Worker *worker);
+static bool write_results(Worker *worker, DwfTask task,
+						  void (*work) (Worker *));
+static bool in_transaction(DwfTask task, void (*work) (Worker *),
+						   Worker *worker);
+static void do_job(void *arg);
 static void write_all(Worker *worker);
 static void write_one(Worker *worker);
 static void read_state(Worker *worker);
 static void look_after(Worker *worker);
-static void look_at_order_keys(Worker *worker, TimestampTz now);
+static void look_at_order_keys(Worker *worker, DwfSteady now);
 static void watch(Worker *worker);
+static void free_ids(Worker *worker);
 static void look_after_all(Worker *worker);
 static void publish(Worker *worker);
 static void leave_dormant(Worker *worker);
 static void wait_for_work(Worker *worker);
-static long find_timeout(const Worker *worker, TimestampTz now);
-static void sooner(long *timeout, TimestampTz now, TimestampTz when);
+static long find_timeout(const Worker *worker, DwfSteady now);
+static void sooner(long *timeout, DwfSteady now, DwfSteady when);
 
 void
 domowf_worker_main(Datum arg)
 {
-	Worker	   *worker;
+	Worker	   *worker = MemoryContextAllocZero(TopMemoryContext,
+												sizeof(Worker));
 
-	worker = MemoryContextAllocZero(TopMemoryContext, sizeof(Worker));
-	worker->queue = dwf_worker_become(DatumGetObjectId(arg));
+	worker->writing.queue = dwf_worker_become(DatumGetObjectId(arg));
 	pg_strong_random(&worker->owner, sizeof(worker->owner));
 	worker->read_state = worker->has_news = true;
 	dwf_watch_begin();
-	worker->sender = dwf_sender_open();
-
-	if (!in_transaction(recover, worker))
+	worker->writing.sender = worker->sender = dwf_sender_open();
+	dwf_progress_open();
+	if (!in_transaction(DWF_TASK_START, recover, worker))
 		proc_exit(1);			/* the launcher starts another one */
-	dwf_roster_set_told();
 	dwf_shared_set_presence(DWF_RUNNING);
 	dwf_drain_prepare();
 	for (;;)
 	{
+		dwf_shared_expect(dwf_clock_now());
 		take_interrupts(worker);
+		see_to_clock(worker);
 		write_turn(worker);
 		dwf_sender_send(worker->sender);
 		dwf_sender_harvest(worker->sender, worker->has_news);
 		look_after(worker);
+		if (!worker->paused && !worker->drains)
+			dwf_tracker_turn(&worker->writing);
+		dwf_return_see_to(&worker->writing, worker->read_state ||
+						  worker->is_copy || worker->drains);
 		publish(worker);
 		leave_dormant(worker);
 		wait_for_work(worker);
@@ -154,23 +176,17 @@ static void
 recover(Worker *worker)
 {
 	recover_orphans(worker);
+	dwf_hold_take_over();
 	dwf_recount();
-	if (dwf_roster_was_promoted())
-		dwf_pause_promoted();
+	dwf_redate_begin();
 }
 
 /* What dead workers were sending, but for what somebody has locked. */
 static void
 recover_orphans(Worker *worker)
 {
-	int			again;
-	int			doubt = dwf_upkeep_recover(worker->owner, GetCurrentTimestamp(),
-										   &again, &worker->has_orphans);
-
-	if (doubt > 0 || again > 0)
-		ereport(LOG,
-				(errmsg("domowf: %d requests are in doubt and %d will be sent again, because a worker ended while it was sending",
-						doubt, again)));
+	worker->has_orphans = dwf_upkeep_recover(worker->owner,
+											 GetCurrentTimestamp());
 }
 
 static void
@@ -184,7 +200,7 @@ take_interrupts(Worker *worker)
 	worker->drains = dwf_drain_look();
 	if (worker->leaves && dwf_sender_is_idle(worker->sender))
 		proc_exit(0);
-	if (worker->drains && (dwf_sender_is_idle(worker->sender) || dwf_drain_is_over()))
+	if (worker->drains && (dwf_sender_is_drained(worker->sender) || dwf_drain_is_over()))
 		leave(worker);
 	take_wakeup(worker);
 }
@@ -192,25 +208,23 @@ take_interrupts(Worker *worker)
 /*
  * Writes what has ended, and says what has not.  What could not be written until
  * now is tried once more, for whoever held it has been told to end, too; but
- * the first that still cannot be is the last, since nobody waits for long.
+ * the first that still cannot be is the last, since nobody waits for long.  One
+ * that is refused for what it holds is none of these.
  */
 static void
 leave(Worker *worker)
 {
 	dwf_drain_begin_last();
-	worker->is_last = true;
+	worker->writing.is_last = true;
 	if (dwf_sender_has_fresh(worker->sender))
-	{
-		if (in_transaction(write_all, worker))
-			dwf_sender_committed(worker->sender, GetCurrentTimestamp());
-		else
-			dwf_sender_aborted(worker->sender, GetCurrentTimestamp(),
-							   worker->locked_out);
-	}
+		(void) write_results(worker, DWF_TASK_CLAIM, write_all);
 	dwf_sender_write_at_once(worker->sender);
-	while (dwf_sender_has_failed(worker->sender, GetCurrentTimestamp()) &&
-		   in_transaction(write_one, worker))
-		dwf_sender_committed(worker->sender, GetCurrentTimestamp());
+	while (dwf_sender_has_failed(worker->sender, dwf_clock_now(), true))
+	{
+		if (!write_results(worker, DWF_TASK_SETTLE, write_one) &&
+			!dwf_refusal_is_rows(worker->writing.failure))
+			break;
+	}
 	dwf_sender_report_lost(worker->sender, "its worker ended");
 	dwf_drain_leave();
 }
@@ -229,47 +243,94 @@ take_wakeup(Worker *worker)
 	}
 	if (dwf_shared_take_news(&news))
 	{
-		dwf_sender_take_news(worker->sender, &news, GetCurrentTimestamp());
+		dwf_sender_take_news(worker->sender, &news, dwf_clock_now());
 		dwf_watch_take_news(&news);
 	}
 }
 
+/*
+ * What waits by wall time is due at other times where somebody has set it; before
+ * anything is claimed, so that a wait is neither longer nor shorter for it.
+ */
+static void
+see_to_clock(Worker *worker)
+{
+	DwfSteady	now = dwf_clock_now();
+	int64		step = dwf_clock_take_step();
+
+	if (step != 0)
+	{
+		ereport(LOG,
+				(errmsg("domowf: the clock was set %s by %.3f seconds",
+						step < 0 ? "back" : "forward",
+						fabs((double) step) / USECS_PER_SEC)));
+		dwf_redate_note_step(step);
+		dwf_sender_look_again(worker->sender, true);
+	}
+	if (worker->drains || now < worker->redate_again ||
+		!dwf_redate_is_due(now >= worker->next_care))
+		return;
+	if (!in_transaction(DWF_TASK_REDATE, redate, worker))
+		worker->redate_again = TimestampTzPlusMilliseconds(now, 500);
+	else if (dwf_redate_taken())
+		dwf_sender_look_again(worker->sender, true);
+}
+
+static void
+redate(Worker *worker)
+{
+	dwf_redate_take();
+}
+
 /* Whether there is a reason for a transaction, but for failed results. */
 static bool
-has_to_write(Worker *worker, TimestampTz now)
+has_to_write(const Worker *worker, DwfSteady now)
 {
-	if (now < worker->write_again)
-		return false;
-	if (worker->read_state || dwf_sender_has_fresh(worker->sender) ||
-		dwf_sender_must_reopen(worker->sender))
+	return now >= worker->writing.again_at && wants_to_write(worker, now) &&
+		(now >= worker->claim_again || has_to_settle(worker));
+}
+
+/* The same, whatever keeps it from being done at once. */
+static bool
+wants_to_write(const Worker *worker, DwfSteady now)
+{
+	if (has_to_settle(worker))
 		return true;
-	if (worker->paused || worker->drains || now < worker->claim_again ||
+	if (worker->paused || worker->drains ||
 		dwf_sender_room(worker->sender, now) <= 0)
 		return false;
 	return dwf_sender_due_at(worker->sender, now) <= now;
 }
 
+/* Not to send, but to write or to know something. */
+static bool
+has_to_settle(const Worker *worker)
+{
+	return worker->read_state || dwf_sender_has_fresh(worker->sender) ||
+		dwf_sender_must_reopen(worker->sender);
+}
+
 /*
- * First what could not be written before, one by one; then all that is new,
- * and the claims, in one transaction.
+ * First what could not be written before, one by one, and of what is set aside
+ * one at most; then all that is new, and the claims, in one transaction.
  */
 static void
 write_turn(Worker *worker)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	DwfSteady	now = dwf_clock_now();
+	bool		aside = true;
 
-	while (now >= worker->write_again &&
-		   dwf_sender_has_failed(worker->sender, now))
+	while (now >= worker->writing.again_at &&
+		   dwf_sender_has_failed(worker->sender, now, aside))
 	{
-		if (!in_transaction(write_one, worker))
-			dwf_sender_aborted(worker->sender, now, worker->locked_out);
-		else
-			dwf_sender_committed(worker->sender, now);
+		(void) write_results(worker, DWF_TASK_SETTLE, write_one);
 		take_interrupts(worker);
+		aside = false;
 	}
 	if (!has_to_write(worker, now))
 		return;
-	if (in_transaction(write_all, worker))
+	if (in_transaction(now >= worker->claim_again ? DWF_TASK_CLAIM :
+					   DWF_TASK_STATE, write_all, worker))
 	{
 		dwf_sender_committed(worker->sender, now);
 		if (dwf_serving_hold_back(worker->sender))
@@ -278,98 +339,58 @@ write_turn(Worker *worker)
 	}
 	else
 	{
-		dwf_sender_aborted(worker->sender, now, worker->locked_out);
-		worker->claim_again = TimestampTzPlusMilliseconds(now, 1000);
+		bool		claimed_each = dwf_sender_claims_each(worker->sender);
+
+		dwf_sender_aborted(worker->sender, now, worker->writing.failure);
+		if (claimed_each || !dwf_sender_claims_each(worker->sender))
+			worker->claim_again = TimestampTzPlusMilliseconds(now, 1000);
+		if (dwf_sender_must_reopen(worker->sender)) /* that may be it */
+			worker->writing.again_at = TimestampTzPlusMilliseconds(now, 500);
 	}
 }
 
-/*
- * Runs `work` in a transaction, with SPI connected.  Returns false where it
- * failed: everything is rolled back and the error is in the server's log.
- */
 static bool
-in_transaction(void (*work) (Worker *), Worker *worker)
+write_results(Worker *worker, DwfTask task, void (*work) (Worker *))
 {
-	MemoryContext context = CurrentMemoryContext;
-	volatile bool ok = true;
-
-	worker->began = false;
-	PG_TRY();
+	if (in_transaction(task, work, worker))
 	{
-		DwfOwnerScope scope;
-		int			settings;
-
-		StartTransactionCommand();
-		dwf_serving_look(worker->queue, worker->sender, worker->fault,
-						 sizeof(worker->fault));
-		dwf_owner_become(&scope);
-		settings = NewGUCNestLevel();
-		SPI_connect();
-		PushActiveSnapshot(GetTransactionSnapshot());
-		worker->began = true;
-		work(worker);
-		SPI_finish();
-		PopActiveSnapshot();
-		/* what code on the tables has SET would stay, in what comes then */
-		AtEOXact_GUC(false, settings);
-		dwf_serving_commit_safely(!worker->is_last);
-		DWF_TESTPOINT("before-commit");
-		CommitTransactionCommand();
-		dwf_owner_leave(&scope);
+		dwf_sender_committed(worker->sender, dwf_clock_now());
+		return true;
 	}
-	PG_CATCH();
-	{
-		HOLD_INTERRUPTS();
-		MemoryContextSwitchTo(context);
-		dwf_sender_note_error(worker->sender);
-		note_failure(worker);
-		AbortCurrentTransaction();
-		FlushErrorState();
-		RESUME_INTERRUPTS();
-		ok = false;
+	dwf_sender_aborted(worker->sender, dwf_clock_now(),
+					   worker->writing.failure);
+	return false;
+}
 
-		/* no result has been tried, so that none would wait by itself */
-		if (!worker->began)
-			worker->write_again =
-				TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 500);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	pgstat_report_stat(false);
+/* As dwf_writing_do(); and takes note of what it says of new ids. */
+static bool
+in_transaction(DwfTask task, void (*work) (Worker *), Worker *worker)
+{
+	Job			job = {work, worker};
+	bool		ok = dwf_writing_do(&worker->writing, task, do_job, &job);
+
+	if (!ok && worker->writing.failure == ERRCODE_UNIQUE_VIOLATION)
+		worker->has_free_ids = false;
 	return ok;
 }
 
-/*
- * Says in the server's log why a transaction failed; but what somebody has
- * locked is his business, and said once a minute, and so is what is not right
- * with the tables.
- */
 static void
-note_failure(Worker *worker)
+do_job(void *arg)
 {
-	TimestampTz now = GetCurrentTimestamp();
-
-	worker->locked_out = geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE;
-	if (worker->locked_out && now < worker->tell_lock)
-		return;
-	if (worker->fault[0] != '\0' && !dwf_worker_status_may_say(worker->fault))
-		return;
-	EmitErrorReport();
-	if (worker->locked_out)
-		worker->tell_lock = TimestampTzPlusMilliseconds(now, 60000);
+	((Job *) arg)->work(((Job *) arg)->worker);
 }
 
 /* The writing of a turn: every fresh result, then claims. */
 static void
 write_all(Worker *worker)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	DwfSteady	now = dwf_clock_now();
 
 	dwf_sender_reopen(worker->sender);
 	if (worker->read_state)
 		read_state(worker);
 	if (dwf_sender_has_fresh(worker->sender))
-		dwf_sender_write_fresh(worker->sender, worker->owner, now);
+		dwf_sender_write_fresh(worker->sender, worker->owner);
 	if (!worker->paused && !worker->drains && now >= worker->claim_again)
 		dwf_sender_claim(worker->sender, worker->owner, now);
 }
@@ -378,8 +399,7 @@ write_all(Worker *worker)
 static void
 write_one(Worker *worker)
 {
-	dwf_sender_write_failed(worker->sender, worker->owner,
-							GetCurrentTimestamp());
+	dwf_sender_write_failed(worker->sender, worker->owner, dwf_clock_now());
 }
 
 static void
@@ -395,7 +415,7 @@ read_state(Worker *worker)
 
 	/* domowf_resume() ends every automatic pause, too */
 	if (worker->told && !worker->paused)
-		dwf_sender_resume(worker->sender, GetCurrentTimestamp());
+		dwf_sender_resume(worker->sender, dwf_clock_now());
 	worker->told = false;
 }
 
@@ -409,7 +429,7 @@ read_state(Worker *worker)
 static void
 look_after(Worker *worker)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	DwfSteady	now = dwf_clock_now();
 
 	if (worker->drains)
 		return;
@@ -418,7 +438,9 @@ look_after(Worker *worker)
 		return;
 	worker->next_care = TimestampTzPlusMilliseconds(now, dwf_poll_interval);
 	dwf_extension_look_again();
-	(void) in_transaction(look_after_all, worker);
+	if (!worker->has_free_ids)
+		(void) in_transaction(DWF_TASK_IDS, free_ids, worker);
+	(void) in_transaction(DWF_TASK_CARE, look_after_all, worker);
 	dwf_sender_try_again(worker->sender);
 	dwf_sender_look_again(worker->sender, false);
 	worker->read_state = true;
@@ -426,7 +448,7 @@ look_after(Worker *worker)
 
 /* At every poll_interval, and sooner where there is a reason (watch.h). */
 static void
-look_at_order_keys(Worker *worker, TimestampTz now)
+look_at_order_keys(Worker *worker, DwfSteady now)
 {
 	bool		polls = now >= worker->next_care;
 
@@ -435,10 +457,10 @@ look_at_order_keys(Worker *worker, TimestampTz now)
 		return;
 	dwf_watch_prepare(polls, worker->may_strand);
 	worker->may_strand = false;
-	if (in_transaction(watch, worker))
+	if (in_transaction(DWF_TASK_ORDER, watch, worker))
 	{
 		dwf_watch_looked();
-		worker->next_watch = now + WATCH_SHARE * (GetCurrentTimestamp() - now);
+		worker->next_watch = now + WATCH_SHARE * (dwf_clock_now() - now);
 	}
 	else
 	{
@@ -453,10 +475,17 @@ watch(Worker *worker)
 	dwf_watch_look();
 }
 
+/* New ids are none that a restored log, or a setval(), has brought back. */
+static void
+free_ids(Worker *worker)
+{
+	worker->has_free_ids = dwf_ids_make_free();
+}
+
 static void
 look_after_all(Worker *worker)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	DwfSteady	now = dwf_clock_now();
 
 	if (worker->has_orphans)
 		recover_orphans(worker);
@@ -471,8 +500,19 @@ look_after_all(Worker *worker)
 static void
 publish(Worker *worker)
 {
+	DwfSteady	now = dwf_clock_now();
+
+	dwf_sender_note_progress(worker->sender, now);
+	if (!has_to_settle(worker))
+		dwf_progress_set(DWF_TASK_STATE, 0);
+	if (!wants_to_write(worker, now))
+		dwf_progress_set(DWF_TASK_CLAIM, 0);
+	if (worker->has_orphans)
+		dwf_progress_begin(DWF_TASK_ORPHANS);
+	else
+		dwf_progress_set(DWF_TASK_ORPHANS, 0);
 	dwf_worker_status_publish(worker->sender,
-							  worker->fault[0] != '\0' ? worker->fault :
+							  worker->writing.fault[0] != '\0' ? worker->writing.fault :
 							  worker->paused ? worker->pause_reason : NULL);
 }
 
@@ -484,9 +524,9 @@ publish(Worker *worker)
 static void
 leave_dormant(Worker *worker)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	DwfSteady	now = dwf_clock_now();
 
-	if (worker->fault[0] == '\0')
+	if (worker->writing.fault[0] == '\0')
 		worker->fault_until = 0;
 	else if (worker->fault_until == 0)
 		worker->fault_until =
@@ -501,47 +541,54 @@ leave_dormant(Worker *worker)
 		proc_exit(0);
 }
 
-/*
- * Waits until there is something to do.  Notes whether the network has news,
- * so that nobody asks it for nothing.
- */
+/* Notes whether the network has news, so that nobody asks it for nothing. */
 static void
 wait_for_work(Worker *worker)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	DwfSteady	now = dwf_clock_now();
+	long		timeout;
 
-	worker->has_news = has_to_write(worker, now) ||
-		(worker->drains && dwf_sender_is_idle(worker->sender)) ||
-		dwf_sender_wait(worker->sender, find_timeout(worker, now));
+	worker->has_news = true;
+	if (has_to_write(worker, now) ||
+		(worker->drains && dwf_sender_is_drained(worker->sender)))
+		return;
+	timeout = find_timeout(worker, now);
+	dwf_shared_expect(timeout < 0 ? 0 :
+					  TimestampTzPlusMilliseconds(now, timeout));
+	worker->has_news = dwf_sender_wait(worker->sender, timeout);
 }
 
 /* Milliseconds until something is to be done; -1: nothing is, of itself. */
 static long
-find_timeout(const Worker *worker, TimestampTz now)
+find_timeout(const Worker *worker, DwfSteady now)
 {
 	const DwfSender *sender = worker->sender;
 	long		timeout = dwf_sender_timeout_ms(sender);
 
 	sooner(&timeout, now, Max(dwf_sender_write_at(sender),
-							  worker->write_again));
+							  worker->writing.again_at));
 	if (worker->drains)
 		return timeout;			/* a signal tells when it is over */
+	if (dwf_redate_is_due(false))
+		sooner(&timeout, now, worker->redate_again);
 	sooner(&timeout, now, worker->next_care);
+	sooner(&timeout, now, dwf_return_at());
 	if (worker->may_strand || dwf_watch_is_urgent())
 		sooner(&timeout, now, worker->next_watch);
 	if (!worker->paused)
 	{
-		TimestampTz due = Max(dwf_sender_due_at(sender, now),
-							  Max(worker->claim_again, worker->write_again));
+		DwfSteady	due = Max(dwf_sender_due_at(sender, now),
+							  Max(worker->claim_again, worker->writing.again_at));
 
 		sooner(&timeout, now, Max(due, dwf_sender_room_at(sender, now)));
+		sooner(&timeout, now, dwf_tracker_at(sender, now));
 	}
 	return timeout;
 }
 
 /* Shortens a timeout, milliseconds or -1, so that it ends at `when`. */
 static void
-sooner(long *timeout, TimestampTz now, TimestampTz when)
+sooner(long *timeout, DwfSteady now, DwfSteady when)
 {
 	long		left;
 

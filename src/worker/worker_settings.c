@@ -1,6 +1,6 @@
 /*
  * worker_settings.c
- *	  Whose settings the worker of a database has, and the launcher.
+ *	  Whose settings the processes of domowf have.
  *
  * Its settings are the configuration's.  Whoever owns a database may set most
  * of them for it, and a short domowf.timeout alone would put every start in
@@ -20,10 +20,17 @@
 #include "base/compat.h"
 #include "worker/worker_settings.h"
 
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_db_role_setting.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/varlena.h"
 
 /* A setting that claims to be above what is set for databases and roles. */
 typedef struct Raised
@@ -41,6 +48,8 @@ typedef struct Fixed
 } Fixed;
 
 static void fix(const Fixed *settings, int count);
+static void apply_settings_of(Oid role);
+static void put_temporary_last(void);
 static Raised *raise_all(int *count);
 static void lower_all(Raised *raised, int count);
 static void forget_others(void);
@@ -69,6 +78,25 @@ static const Fixed of_worker[] = {
 	{"transaction_timeout", "0"},
 };
 
+/*
+ * What returns rest on; all else is as in a session of the owner.  Code that is
+ * somebody's gets no session of the worker's (`role`).
+ */
+static const Fixed of_returner[] = {
+	{"DateStyle", "ISO, MDY"},
+	{"IntervalStyle", "postgres"},
+	{"TimeZone", "UTC"},
+	{"application_name", "domowf returns"},
+	{"default_transaction_deferrable", "off"},
+	{"default_transaction_isolation", "read committed"},
+	{"default_transaction_read_only", "off"},
+	{"idle_in_transaction_session_timeout", "0"},
+	{"row_security", "on"},
+	{"session_replication_role", "origin"},
+	{"statement_timeout", "0"},
+	{"transaction_timeout", "0"},
+};
+
 /* Even to connect is a transaction, with its locks. */
 static const Fixed of_launcher[] = {
 	{"lock_timeout", "0"},
@@ -90,6 +118,71 @@ dwf_worker_settings_connect(Oid database)
 	/* PostgreSQL has done so in vain, where the configuration does not */
 	SetConfigOption("client_encoding", GetDatabaseEncodingName(), PGC_BACKEND,
 					PGC_S_DYNAMIC_DEFAULT);
+}
+
+bool
+dwf_worker_settings_connect_as(Oid database, Oid role)
+{
+	Raised	   *raised;
+	int			count;
+	char	   *name;
+
+	fix(of_returner, lengthof(of_returner));
+	raised = raise_all(&count);
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	lower_all(raised, count);
+	forget_others();
+	SetConfigOption("client_encoding", GetDatabaseEncodingName(), PGC_BACKEND,
+					PGC_S_DYNAMIC_DEFAULT);
+
+	StartTransactionCommand();
+	name = GetUserNameFromId(role, true);
+	if (name != NULL)
+	{
+		/* RESET leads there, too, as this is above what can be set */
+		SetConfigOption("session_authorization", name, PGC_SUSET,
+						PGC_S_OVERRIDE);
+		SetConfigOption("role", "none", PGC_SUSET, PGC_S_OVERRIDE);
+		apply_settings_of(role);
+		put_temporary_last();
+	}
+	CommitTransactionCommand();
+	return name != NULL;
+}
+
+/* What is set for a role and the database, as PostgreSQL does for a session. */
+static void
+apply_settings_of(Oid role)
+{
+	Relation	rel = table_open(DbRoleSettingRelationId, AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetCatalogSnapshot(DbRoleSettingRelationId));
+
+	ApplySetting(snapshot, MyDatabaseId, role, rel, PGC_S_DATABASE_USER);
+	ApplySetting(snapshot, InvalidOid, role, rel, PGC_S_USER);
+	ApplySetting(snapshot, MyDatabaseId, InvalidOid, rel, PGC_S_DATABASE);
+	ApplySetting(snapshot, InvalidOid, InvalidOid, rel, PGC_S_GLOBAL);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+}
+
+/* PostgreSQL looks there first, where it is not named. */
+static void
+put_temporary_last(void)
+{
+	const char *path = GetConfigOption("search_path", false, false);
+	List	   *names;
+	ListCell   *cell;
+
+	if (!SplitIdentifierString(pstrdup(path), ',', &names))
+		names = NIL;
+	foreach(cell, names)
+	{
+		if (strcmp(lfirst(cell), "pg_temp") == 0)
+			return;
+	}
+	SetConfigOption("search_path",
+					names == NIL ? "pg_temp" : psprintf("%s, pg_temp", path),
+					PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 void

@@ -16,6 +16,7 @@
 #include "base/table.h"
 #include "base/text.h"
 #include "worker/launcher.h"
+#include "worker/progress.h"
 #include "worker/serving.h"
 #include "worker/worker_settings.h"
 #include "worker/worker_start.h"
@@ -114,7 +115,10 @@ static void
 cancel_for_lock(SIGNAL_ARGS)
 {
 	if (get_timeout_indicator(LOCK_TIMEOUT, false))
+	{
+		dwf_progress_note_wait();
 		StatementCancelHandler(DWF_SIGNAL_PASS);
+	}
 }
 
 /*
@@ -182,7 +186,7 @@ find_queue(Oid *queue)
 		leave_absent();
 	if (!dwf_extension_can_send())
 		reason = dwf_extension_describe_skew();
-	else if (!dwf_serving_finds_tables(&fault))
+	else if (!dwf_objects_are_right(&fault))
 		reason = psprintf("%s: %s", fault.message, fault.hint);
 	else
 		*queue = dwf_object_require("queue", NULL);

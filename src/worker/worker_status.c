@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "base/clock.h"
 #include "base/shared.h"
 #include "worker/worker_status.h"
 
@@ -13,24 +14,32 @@ void
 dwf_worker_status_publish(const DwfSender *sender, const char *why)
 {
 	DwfWorkerStatus status = {0};
+	static DwfConnectionStatus rows[DWF_SHOWN_CONNECTIONS];
 	const char *reason = why;
 
 	dwf_sender_fill_status(sender, &status);
 	if (why != NULL)
 		status.paused_until = DT_NOEND;
 	else
-		status.paused_until = dwf_sender_paused_until(sender, &reason,
-													  &status.is_reason_private);
+	{
+		DwfSteady	until = dwf_sender_paused_until(sender, &reason,
+													&status.is_reason_private);
+
+		status.paused_until = until == 0 ? 0 : dwf_clock_shown(until);
+	}
 	strlcpy(status.pause_reason, reason, sizeof(status.pause_reason));
 	dwf_shared_publish(&status);
+	dwf_shared_publish_connections(rows,
+								   dwf_sender_show_connections(sender, rows,
+															   DWF_SHOWN_CONNECTIONS));
 }
 
 bool
 dwf_worker_status_may_say(const char *what)
 {
 	static char said[512] = "";
-	static TimestampTz again = 0;
-	TimestampTz now = GetCurrentTimestamp();
+	static DwfSteady again = 0;
+	DwfSteady	now = dwf_clock_now();
 
 	if (now < again && strncmp(what, said, sizeof(said) - 1) == 0)
 		return false;

@@ -1,7 +1,8 @@
 /*
  * worker_view.c
  *	  What a worker says of itself, for people to read: the one row, or none,
- *	  of the foreign table domowf.worker_status.
+ *	  of the foreign table domowf.worker_status, and one for each connection of
+ *	  domowf.connection_status (connection_view.c).
  *
  * A foreign table, and not a function, because SELECT on a view over a table
  * is all that its reader needs, while a function in a view is called with the
@@ -18,13 +19,17 @@
 #include "base/shared.h"
 #include "base/sight.h"
 #include "base/table.h"
+#include "worker/connection_view.h"
+#include "worker/stall.h"
 #include "worker/worker_view.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
 #include "foreign/fdwapi.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/planmain.h"
@@ -53,6 +58,16 @@ typedef enum StatusColumn
 
 #define STATUS_COLUMNS	(STATUS_LAST_ERROR + 1)
 
+/* A scan: what is shown, as it was when it began. */
+typedef struct StatusScan
+{
+	bool		is_of_connections;
+	int			count;			/* rows */
+	int			next;
+	DwfWorkerStatus status;
+	DwfConnectionStatus connections[DWF_SHOWN_CONNECTIONS];
+} StatusScan;
+
 static void estimate(PlannerInfo *root, RelOptInfo * rel, Oid table);
 static void offer_path(PlannerInfo *root, RelOptInfo * rel, Oid table);
 static ForeignScan * make_plan(PlannerInfo *root, RelOptInfo * rel, Oid table,
@@ -62,10 +77,12 @@ static void begin(ForeignScanState * scan, int flags);
 static TupleTableSlot *next_row(ForeignScanState * scan);
 static void rewind_scan(ForeignScanState * scan);
 static void end(ForeignScanState * scan);
+static bool shows_connections(Oid table);
+static void check_columns(TupleDesc desc, const char *table, const Oid *types,
+						  int count);
 static void fill(TupleTableSlot *slot, const DwfWorkerStatus *status);
 static void set_text(TupleTableSlot *slot, int column, const char *text);
 static void set_time(TupleTableSlot *slot, int column, TimestampTz time);
-static bool may_see_requests(void);
 static const char *state_name(const DwfWorkerStatus *status);
 
 Datum
@@ -103,34 +120,66 @@ make_plan(PlannerInfo *root, RelOptInfo * rel, Oid table, ForeignPath * path,
 							rel->relid, NIL, NIL, NIL, NIL, outer_plan);
 }
 
-/* fdw_state: whether the row has been read. */
 static void
 begin(ForeignScanState * scan, int flags)
 {
-	scan->fdw_state = palloc0(sizeof(bool));
+	StatusScan *state = palloc0(sizeof(StatusScan));
+
+	state->is_of_connections =
+		shows_connections(RelationGetRelid(scan->ss.ss_currentRelation));
+	scan->fdw_state = state;
+	rewind_scan(scan);
 }
 
+/* By the table's option `shows`, which that of 1.0 has not. */
+static bool
+shows_connections(Oid table)
+{
+	ListCell   *cell;
+
+	foreach(cell, GetForeignTable(table)->options)
+	{
+		if (strcmp(((DefElem *) lfirst(cell))->defname, "shows") == 0)
+			return strcmp(defGetString(lfirst(cell)), "connections") == 0;
+	}
+	return false;
+}
+
+/* An empty slot behind the last row. */
 static TupleTableSlot *
 next_row(ForeignScanState * scan)
 {
-	bool	   *is_read = scan->fdw_state;
+	StatusScan *state = scan->fdw_state;
 	TupleTableSlot *slot = scan->ss.ss_ScanTupleSlot;
-	DwfWorkerStatus status;
 
 	ExecClearTuple(slot);
-	if (!*is_read && dwf_shared_status(MyDatabaseId, &status))
+	if (state->next == state->count)
+		return slot;
+	if (state->is_of_connections)
 	{
-		fill(slot, &status);
-		ExecStoreVirtualTuple(slot);
+		check_columns(slot->tts_tupleDescriptor, "connection_status",
+					  dwf_connection_view_types, CONNECTION_COLUMNS);
+		dwf_connection_view_fill(slot, &state->connections[state->next],
+								 dwf_worker_view_is_open());
 	}
-	*is_read = true;
+	else
+		fill(slot, &state->status);
+	state->next++;
+	ExecStoreVirtualTuple(slot);
 	return slot;
 }
 
 static void
 rewind_scan(ForeignScanState * scan)
 {
-	*(bool *) scan->fdw_state = false;
+	StatusScan *state = scan->fdw_state;
+
+	state->next = 0;
+	if (state->is_of_connections)
+		state->count = dwf_shared_connections(MyDatabaseId,
+											  state->connections);
+	else
+		state->count = dwf_shared_status(MyDatabaseId, &state->status);
 }
 
 static void
@@ -140,26 +189,14 @@ end(ForeignScanState * scan)
 
 /* Whoever may use the server can make a foreign table of it, with any columns. */
 static void
-check_columns(TupleDesc desc)
+check_columns(TupleDesc desc, const char *table, const Oid *types, int count)
 {
-	static const Oid types[STATUS_COLUMNS] = {
-		[STATUS_PID] = INT4OID,
-		[STATUS_STATE] = TEXTOID,
-		[STATUS_IN_FLIGHT] = INT4OID,
-		[STATUS_SENT] = INT8OID,
-		[STATUS_FAILED] = INT8OID,
-		[STATUS_STARTED_AT] = TIMESTAMPTZOID,
-		[STATUS_PAUSED_UNTIL] = TIMESTAMPTZOID,
-		[STATUS_PAUSE_REASON] = TEXTOID,
-		[STATUS_LAST_ERROR] = TEXTOID,
-	};
-
-	if (desc->natts != STATUS_COLUMNS)
+	if (desc->natts != count)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table domowf.worker_status has %d columns, expected %d",
-						desc->natts, STATUS_COLUMNS)));
-	for (int i = 0; i < STATUS_COLUMNS; i++)
+				 errmsg("table domowf.%s has %d columns, expected %d",
+						table, desc->natts, count)));
+	for (int i = 0; i < count; i++)
 	{
 		if (TupleDescAttr(desc, i)->atttypid != types[i])
 			ereport(ERROR,
@@ -178,7 +215,20 @@ check_columns(TupleDesc desc)
 static void
 fill(TupleTableSlot *slot, const DwfWorkerStatus *status)
 {
-	check_columns(slot->tts_tupleDescriptor);
+	static const Oid types[STATUS_COLUMNS] = {
+		[STATUS_PID] = INT4OID,
+		[STATUS_STATE] = TEXTOID,
+		[STATUS_IN_FLIGHT] = INT4OID,
+		[STATUS_SENT] = INT8OID,
+		[STATUS_FAILED] = INT8OID,
+		[STATUS_STARTED_AT] = TIMESTAMPTZOID,
+		[STATUS_PAUSED_UNTIL] = TIMESTAMPTZOID,
+		[STATUS_PAUSE_REASON] = TEXTOID,
+		[STATUS_LAST_ERROR] = TEXTOID,
+	};
+
+	check_columns(slot->tts_tupleDescriptor, "worker_status", types,
+				  STATUS_COLUMNS);
 	memset(slot->tts_isnull, false, sizeof(bool) * STATUS_COLUMNS);
 	slot->tts_values[STATUS_PID] = Int32GetDatum(status->pid);
 	slot->tts_isnull[STATUS_PID] = status->pid == 0;
@@ -190,14 +240,36 @@ fill(TupleTableSlot *slot, const DwfWorkerStatus *status)
 	set_time(slot, STATUS_PAUSED_UNTIL, status->paused_until);
 	set_text(slot, STATUS_PAUSE_REASON, dwf_worker_view_reason(status));
 	set_text(slot, STATUS_LAST_ERROR,
-			 may_see_requests() ? status->last_error : "");
+			 dwf_worker_view_is_open() ? status->last_error : "");
 }
 
 const char *
 dwf_worker_view_reason(const DwfWorkerStatus *status)
 {
-	return status->is_reason_private && !may_see_requests() ? "" :
+	return status->is_reason_private && !dwf_worker_view_is_open() ? "" :
 		status->pause_reason;
+}
+
+char *
+dwf_worker_view_server_fault(void)
+{
+	DwfConnectionStatus *rows = palloc(sizeof(*rows) * DWF_SHOWN_CONNECTIONS);
+	int			count = dwf_shared_connections(MyDatabaseId, rows);
+
+	for (int i = 0; i < count; i++)
+	{
+		const DwfConnectionStatus *row = &rows[i];
+		bool		is_told = !row->is_reason_private || dwf_worker_view_is_open();
+
+		if (row->state == DWF_CONNECTION_WAITS)
+			return psprintf("requests of \"%s\" wait: %s", row->role,
+							row->reason);
+		if (row->state == DWF_CONNECTION_PAUSED && row->server[0] != '\0')
+			return psprintf("the connection to server \"%s\" is paused%s%s",
+							row->server, is_told ? ": " : "",
+							is_told ? row->reason : "");
+	}
+	return NULL;
 }
 
 /* An empty text is none. */
@@ -216,8 +288,8 @@ set_time(TupleTableSlot *slot, int column, TimestampTz time)
 	slot->tts_values[column] = TimestampTzGetDatum(time);
 }
 
-static bool
-may_see_requests(void)
+bool
+dwf_worker_view_is_open(void)
 {
 	return has_privs_of_role(GetUserId(), ROLE_PG_MONITOR) ||
 		dwf_sight_of_all(GetUserId());
@@ -226,6 +298,10 @@ may_see_requests(void)
 static const char *
 state_name(const DwfWorkerStatus *status)
 {
+	DwfStall	stall;
+
+	if (dwf_stall_find(status, dwf_worker_view_is_open(), &stall))
+		return psprintf("stalled: %s: %s", stall.task, stall.reason);
 	if (status->pid == 0 && !status->is_dormant)
 		return "stopped";
 	if (status->paused_until != 0)

@@ -21,4 +21,13 @@ extern PGDLLEXPORT Datum domowf_worker_handler(PG_FUNCTION_ARGS);
  */
 extern const char *dwf_worker_view_reason(const DwfWorkerStatus *status);
 
+/* Whether the current user may read what tells of anybody's requests. */
+extern bool dwf_worker_view_is_open(void);
+
+/*
+ * What keeps requests from going to a server, of the first connection that does
+ * not get on, palloc'd; NULL: nothing does.
+ */
+extern char *dwf_worker_view_server_fault(void);
+
 #endif							/* DWF_WORKER_VIEW_H */

@@ -20,6 +20,7 @@ from calls import make_calls
 from clients import Backend, Failed, Raw
 from delivery import make_deliveries
 from enqueue import make_enqueues
+from fairness import make_fairness
 from latency import make_latencies
 from nginx import Nginx
 from queue_server import Queue
@@ -87,6 +88,7 @@ def main():
         make_triggers(),
         make_deliveries(bench.nginx, arguments.full),
         make_latencies(),
+        make_fairness(arguments.full),
     )
     wanted = [
         row for maker in makers for row in maker if arguments.only in row.name

@@ -25,11 +25,16 @@ NOT_FOUND = (
     '{"status":404,"statusReason":"Not Found","path":"/","toe":"BENCH-1"}'
 )
 
+THROTTLED = (
+    '{"status":429,"statusReason":"Too Many Requests","path":"/",'
+    '"toe":"BENCH-2"}'
+)
+
 SERVER = """
     server {{
         listen 127.0.0.1:{port}{tls};
         keepalive_timeout {keep};
-        location = {start} {{ return 200 '{instance}'; }}
+        location = {start} {{ return {answer}; }}
         location / {{ return 404 '{not_found}'; }}
     }}
 """
@@ -110,19 +115,21 @@ def make_certificates(directory):
 
 
 class Nginx:
-    """Kept connections over HTTP and TLS, and a TLS port that keeps none."""
+    """Kept connections over HTTP and TLS, a TLS port that keeps none, and one
+    that answers 429."""
 
     BINARY = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
 
     def __init__(self, directory):
         self.directory = directory
         self.bundle = make_certificates(directory)
-        self.ports = free_ports(4)
+        self.ports = free_ports(5)
         self.http = "http://127.0.0.1:%d" % self.ports[0]
         self.tls = "https://127.0.0.1:%d" % self.ports[1]
         self.fresh = "https://127.0.0.1:%d" % self.ports[2]
+        self.throttled = "http://127.0.0.1:%d" % self.ports[3]
         # nobody listens there
-        self.refused = "http://127.0.0.1:%d" % self.ports[3]
+        self.refused = "http://127.0.0.1:%d" % self.ports[4]
         self.write_config()
         self.start()
 
@@ -130,11 +137,17 @@ class Nginx:
         return os.path.join(self.directory, name)
 
     def write_config(self):
-        common = {"start": START, "instance": INSTANCE, "not_found": NOT_FOUND}
-        kinds = (("", "1h"), (" ssl", "1h"), (" ssl", "0"))
+        common = {"start": START, "not_found": NOT_FOUND}
+        done = "200 '%s'" % INSTANCE
+        kinds = (
+            *(("", "1h", done), (" ssl", "1h", done), (" ssl", "0", done)),
+            ("", "1h", "429 '%s'" % THROTTLED),
+        )
         servers = "".join(
-            SERVER.format(port=port, tls=tls, keep=keep, **common)
-            for port, (tls, keep) in zip(self.ports, kinds)
+            SERVER.format(
+                port=port, tls=tls, keep=keep, answer=answer, **common
+            )
+            for port, (tls, keep, answer) in zip(self.ports, kinds)
         )
         with open(self.path("nginx.conf"), "w") as out:
             out.write(CONFIG.format(dir=self.directory, servers=servers))
@@ -146,7 +159,7 @@ class Nginx:
             )
         for _ in range(100):
             try:
-                for port in self.ports[:3]:
+                for port in self.ports[:4]:
                     socket.create_connection(("127.0.0.1", port)).close()
                 return
             except OSError:

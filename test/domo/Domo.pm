@@ -333,6 +333,24 @@ sub set_instance
 		{}, { status => $status });
 }
 
+# What the reads of an instance tell from now on, or with undef those of every
+# instance that will be started: set_states($id, [ 'IN_PROGRESS', 2 ],
+# [ 'COMPLETED', 1 ]), each for so many reads, the last one for good.
+sub set_states
+{
+	my ($self, $id, @states) = @_;
+	my $path = defined $id ? 'instance/' . _segment($id) : 'course';
+	return $self->control('POST', $path, {},
+		{ states => [ map { [ $_->[0], $_->[1] + 0 ] } @states ] });
+}
+
+# The instance is not there any more: 404.
+sub forget_instance
+{
+	my ($self, $id) = @_;
+	return $self->control('DELETE', 'instance/' . _segment($id));
+}
+
 # The array last stored for a model, or undef.
 sub permissions
 {

@@ -32,6 +32,8 @@ class Control:
             ("POST", "token"): self._token,
             ("GET", "instance"): self._get_instance,
             ("POST", "instance"): self._post_instance,
+            ("DELETE", "instance"): self._delete_instance,
+            ("POST", "course"): self._post_course,
             ("GET", "permissions"): self._get_permissions,
             ("POST", "close-idle"): self._close_idle,
             ("POST", "close-all"): self._close_all,
@@ -173,8 +175,18 @@ class Control:
 
     def _post_instance(self, id, query, given):
         instance = self._service.model.instances[id]
-        self._service.model.set_status(id, given["status"])
+        if "states" in given:
+            self._service.model.set_course(id, given["states"])
+        else:
+            self._service.model.set_status(id, given["status"])
         return instance
+
+    def _delete_instance(self, id, query, given):
+        return self._service.model.forget(id)
+
+    def _post_course(self, id, query, given):
+        self._service.model.set_course(None, given["states"])
+        return {}
 
     def _get_permissions(self, id, query, given):
         return self._service.model.permissions.get(id)

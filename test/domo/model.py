@@ -46,6 +46,8 @@ class Model:
     def __init__(self):
         self.instances = {}  # id → instance object, in the full form
         self.permissions = {}  # model id → array as last sent
+        self.courses = {}  # id → what reads of the instance still tell
+        self.course = []  # of new instances
 
     def perform(self, entry):
         """Does what a recorded request asks for. Returns the reply, and
@@ -73,9 +75,36 @@ class Model:
             instance["updatedOn"] = iso_now()
         return instance
 
+    def set_course(self, id, states):
+        """`states`: [status, reads] each; the last one stays. An instance's,
+        or with None as the id that of all that will be started."""
+        course = [[status, int(reads)] for status, reads in states]
+        if id is None:
+            self.course = course
+        else:
+            self.courses[id] = course
+
+    def forget(self, id):
+        """From now on it is not there: 404."""
+        self.courses.pop(id, None)
+        return self.instances.pop(id)
+
+    def _advance(self, id):
+        """What the next read tells."""
+        course = self.courses.get(id)
+        if not course:
+            return
+        while len(course) > 1 and course[0][1] <= 0:
+            course.pop(0)
+        course[0][1] -= 1
+        if self.instances[id]["status"] != course[0][0]:
+            self.set_status(id, course[0][0])
+
     def _start(self, entry):
         instance = self.blank(entry)
         self.instances[instance["id"]] = instance
+        if self.course:
+            self.set_course(instance["id"], self.course)
         entry["instance"] = instance["id"]
         reply = short_form(instance) | {"status": "null"}
         return Reply(200, dumps(reply))
@@ -93,6 +122,8 @@ class Model:
         return Reply(200)
 
     def _read(self, entry):
+        if entry["id"] in self.instances:
+            self._advance(entry["id"])
         return Reply(200, dumps(self._find(entry)))
 
     def _find(self, entry):

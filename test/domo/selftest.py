@@ -103,6 +103,23 @@ class Contract(Case):
         body = json.loads(self.client.ask(read)[2])
         self.assertEqual(body["status"], "COMPLETED")
 
+    def test_course(self):
+        self.domo.control("POST", "course",
+                          {"states": [[None, 1], ["IN_PROGRESS", 2],
+                                      ["FAILED", 1]]})
+        instance = json.loads(self.client.ask(start())[2])["id"]
+        read = request("GET", f"/api/workflow/v1/instances/{instance}")
+        told = [json.loads(self.client.ask(read)[2])["status"]
+                for _ in range(5)]
+        self.assertEqual(told, [None, "IN_PROGRESS", "IN_PROGRESS",
+                                "FAILED", "FAILED"])
+        self.domo.control("POST", f"instance/{instance}",
+                          {"states": [["COMPLETED", 1]]})
+        told = json.loads(self.client.ask(read)[2])["status"]
+        self.assertEqual(told, "COMPLETED")
+        self.domo.control("DELETE", f"instance/{instance}")
+        self.assertEqual(self.client.ask(read)[0], 404)
+
     def test_token(self):
         bad = request(body=start_body(),
                       headers={"X-DOMO-Developer-Token": "nope"})

@@ -98,10 +98,12 @@ static void
 check_instance(const DwfInstance *instance, const DwfExchange *exchange)
 {
 	const char *fault;
-	DwfJsonNode *root = dwf_json_parse(exchange->body, exchange->body_len,
-									   &fault);
+	DwfJsonNode *root = dwf_json_parse_foreign(exchange->body,
+											   exchange->body_len, &fault);
 
+	REQUIRE(root != NULL);
 	REQUIRE(instance->id != NULL && *instance->id != '\0');
+	REQUIRE(dwf_json_is_whole(instance->id));
 	REQUIRE(strcmp(instance->id,
 				   dwf_json_string(dwf_json_get(root, "id"))) == 0);
 	REQUIRE(instance->status == NULL ||

@@ -9,8 +9,8 @@ INSERT INTO domowf.workflow (name, model_id, version, message_name) VALUES
 	('registry_one', 'm', '1.0.0', 'Start it'),
 	('registry_free', 'm', '1.0.0', 'Start it');
 
--- not sent to another instance than it says
-UPDATE domowf.workflow SET server = 'acme' WHERE name = 'registry_free';
+-- a server has a name
+UPDATE domowf.workflow SET server = '' WHERE name = 'registry_free';
 
 -- what a declaration is
 INSERT INTO domowf.workflow_input (workflow, name, type) VALUES ('registry_none', 'x', 'text');

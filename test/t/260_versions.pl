@@ -167,7 +167,7 @@ $node->wait_for_log(
 $node->wait_for_log(
 	qr/domowf: nothing is sent from this database: the extension is version 1\.2, newer than the library/,
 	$offset);
-is(skew_checks('restart'), "objects|t\ntables|t\nversion|t\nworker|t",
+is(skew_checks('restart'), "objects|t\nreturns|t\ntables|t\nversion|t\nworker|t",
 	'... domowf_check says so');
 # once more for a look, several times
 ok( $node->poll_query_until('postgres',
@@ -252,7 +252,7 @@ register('four');
 until_paused('version 1.0: the worker says that an update is due',
 	'ALTER EXTENSION domowf UPDATE', 'four');
 is(skew_checks('ALTER EXTENSION domowf UPDATE', 'four'),
-	"triggers|t\nversion|t\nworker|t",
+	"returns|t\ntriggers|t\nversion|t\nworker|t",
 	'... domowf_check says so');
 $id = enqueue('of 1.0', 'four');
 is(now_is($id, 'four'), 'queued', '... a request is stored');

@@ -135,12 +135,28 @@ is( $node->safe_psql($without,
 works($with, '... the other database goes on') foreach 1 .. 5;
 $id = enqueue($without, 'no slot');
 is(outcome($without, $id, '1 s'), 'queued', '... without one nothing is sent');
-$node->safe_psql($with, 'DROP EXTENSION domowf');
+
+# ... neither for a process that writes back
+$node->append_conf('postgresql.conf', "domowf.stall_after = '200ms'\n");
+$node->reload;
+$node->safe_psql($with, <<'END');
+CREATE TABLE asked (id int PRIMARY KEY, state text);
+CREATE TRIGGER go AFTER INSERT ON asked FOR EACH ROW
+	EXECUTE FUNCTION domowf_trigger('plain', 'n=id', 'state<-state');
+INSERT INTO asked VALUES (1);
+END
+$node->wait_for_log(
+	qr/domowf: nothing is written back from this database: no background worker is free/, 0);
+ok( $node->poll_query_until($with,
+		q{SELECT detail ~ '^no process writes back 1 outcomes: ' FROM domowf_check()
+			WHERE check_name = 'returns' AND NOT ok}),
+	'... neither is anything written back: domowf_check says so, too');
+$node->safe_psql($with, 'DROP EXTENSION domowf CASCADE');
 is(outcome($without, $id), 'done', '... it is tried again, until there is one');
 is($domo->arrived('no slot'), 1, '... sent once');
 $offset = 0;
 is( scalar(
-		my @lines = slurp_file($node->logfile) =~ /no background worker is free/g
+		my @lines = slurp_file($node->logfile) =~ /no background worker is free for/g
 	),
 	1,
 	'... and was said once');

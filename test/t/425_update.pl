@@ -148,6 +148,18 @@ foreach my $schema (qw(public target))
 	is(differences(describe("new_$schema"), describe("old_$schema")),
 		'', '... but is after its update');
 	is(lost("old_$schema"), '', '... with all its rows');
+	is(value("old_$schema", <<'END'), '', '... and begins with what its log has counted');
+SELECT workflow, outcome, count(*), sum(attempts), round(sum(greatest(extract(epoch
+	FROM settled_at - enqueued_at), 0)))
+FROM domowf.log WHERE origin = 'request' GROUP BY 1, 2
+EXCEPT SELECT workflow, outcome, sum(n), sum(attempts), round(sum(waited)::numeric)
+FROM domowf.counter GROUP BY 1, 2
+END
+	is(value("old_$schema", <<'END'), 't|t', '... each in its bucket');
+SELECT sum(n) > 0, sum(n) = sum((SELECT sum(value::bigint)
+	FROM jsonb_each_text(jsonb_strip_nulls(to_jsonb(c))) e WHERE e.key ~ '^waited_'))
+FROM domowf.counter c
+END
 }
 
 # ---- what was granted
@@ -165,12 +177,13 @@ GRANT EXECUTE ON FUNCTION public.domowf_start(jsonb), public.domowf_start(text, 
 REVOKE SELECT ON domowf.worker FROM pg_monitor;
 END
 
-# What others have, but for what everybody has of a new table's types: the later
+# What others have, but for what everybody has of a new table's types, and of
+# what is new for pg_monitor: the later
 # minor releases of PostgreSQL make them members of an extension.
 sub others_privileges
 {
 	return join "\n",
-	  grep { /^(?:initial )?privilege.*(?:app|PUBLIC|pg_monitor)/ && !/ on type .*: PUBLIC USAGE$/ }
+	  grep { /^(?:initial )?privilege.*\b(?:app|PUBLIC|pg_monitor)\b/ && !/ on type .*: PUBLIC USAGE$/ && !/ on (?:view domowf\.(?:connection|metric)|function public\.domowf_metrics\(\)):/ }
 	  split /\n/, describe('granted');
 }
 

@@ -136,12 +136,7 @@ foreach my $level (qw(remote_write on remote_apply local off))
 	$node->reload;
 	($id, $pid) = claim_one();
 	$node->kill9;
-	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
-	{
-		last unless kill 0, $pid;
-		select undef, undef, undef, 0.1;
-	}
-	ok(!kill(0, $pid), "$level: without its postmaster the worker ends");
+	ok(Domowf->wait_for_end($pid), "$level: without its postmaster the worker ends");
 	is(starts_of($asked), 0, "$level: ... and sends nothing");
 	configure('synchronous_standby_names', '');
 	$node->start;

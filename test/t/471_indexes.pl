@@ -97,7 +97,11 @@ foreach my $mine (
 	'(order_space, order_key text_pattern_ops, waiting, id)',
 	'(order_space, order_key DESC, waiting, id)',
 	'(order_space, order_key, waiting DESC, id)',
-	'(order_space, order_key, waiting, id DESC)')
+	'(order_space, order_key, waiting, id DESC)',
+	'(order_space, order_key, waiting, id) WHERE order_space IS NULL',
+	'(order_space, order_key, waiting, id) WHERE order_key IS NOT NULL',
+	q{(order_space, order_key, waiting, id)
+		WHERE order_space IS NOT NULL AND order_space < 's'})
 {
 	$words->value("CREATE INDEX mine ON domowf.queue $mine");
 	$words->value('REINDEX INDEX CONCURRENTLY domowf.queue_order');
@@ -116,6 +120,35 @@ foreach my $mine ('(scope, key COLLATE "C")', '(scope, key DESC)')
 	is($words->outcome($id), 'done', '... which is sent');
 	$words->value('DROP INDEX domowf.mine');
 }
+
+# ---- a row has an entry where the index's predicate says so, and nowhere else
+
+$session->value(q(CREATE INDEX mine ON domowf.queue (requested_by)
+	WHERE run_at IS NOT NULL));
+$session->value(q(CREATE INDEX other ON domowf.queue (id) WHERE key IS NULL));
+$session->enqueue('plain', ++$n, run_at => q{now() + '1 hour'}) foreach 1 .. 3;
+$session->enqueue('plain', ++$n, run_at => q{now() + '1 hour'}, key => "'k$_'")
+  foreach 1 .. 2;
+$session->enqueue('plain', ++$n, run_at => q{now() + '1 hour'},
+	order_key => "'o'", expires_at => q{now() + '1 day'});
+$session->value('VACUUM (FREEZE) domowf.queue');
+foreach my $index (
+	[ 'queue_key', 'key IS NOT NULL', 2 ],
+	[ 'queue_order', 'order_space IS NOT NULL', 1 ],
+	[ 'queue_expires', 'expires_at IS NOT NULL', 1 ],
+	[ 'mine', 'run_at IS NOT NULL', '[1-9]\d*' ],
+	[ 'other', 'key IS NULL', '[1-9]\d*' ])
+{
+	my ($name, $predicate, $count) = @$index;
+	my $rows = $session->value(
+		"SELECT count(*) FROM domowf.queue WHERE $predicate");
+
+	like($rows, qr/^$count$/, "rows: $predicate");
+	is( $session->value("SELECT reltuples FROM pg_class
+			WHERE oid = 'domowf.$name'::regclass"),
+		$rows, "... as many are in $name");
+}
+$session->value('DROP INDEX domowf.mine, domowf.other');
 
 # ---- none that serves
 

@@ -34,14 +34,16 @@ sub may_cancel
 	return;
 }
 
-# A start and nothing special, as a statement without its semicolon.
+# A start and nothing special, as a statement without its semicolon; but for
+# $option, parameters in SQL.
 sub start
 {
-	my ($self, $tx) = @_;
+	my ($self, $tx, $option) = @_;
 	my $name = $self->_name;
+	my $more = defined $option ? ", $option" : '';
 
 	$self->{ledger}->ask($name, tx => $tx, kind => 'hold');
-	return _mark($name, $tx, "domowf_enqueue('hold', '{\"n\": \"$name\"}')");
+	return _mark($name, $tx, "domowf_enqueue('hold', '{\"n\": \"$name\"}'$more)");
 }
 
 sub _name

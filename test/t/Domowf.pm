@@ -182,6 +182,19 @@ sub set_test_point
 	return;
 }
 
+# Waits until a process has ended; false: it has not.
+sub wait_for_end
+{
+	my ($class, $pid) = @_;
+
+	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return 1 unless kill 0, $pid;
+		select undef, undef, undef, 0.1;
+	}
+	return 0;
+}
+
 # Whether standard_conforming_strings can be off and escape_string_warning is a
 # setting, which ends with version 18.
 sub has_old_strings

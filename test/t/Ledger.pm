@@ -113,9 +113,10 @@ FROM r ORDER BY id
 END
 }
 
+# The same, with the true time of what the server called so.
 sub read_rows
 {
-	my ($self, $text) = @_;
+	my ($self, $text, $right) = @_;
 
 	foreach my $line (split /\n/, $text)
 	{
@@ -124,6 +125,8 @@ sub read_rows
 
 		@row{qw(id scope operation state attempts key on_doubt max_attempts
 			instance_id settled_at was_in_doubt n)} = split /\|/, $line, -1;
+		$row{settled_at} = $right->($row{settled_at})
+		  if $right && $row{settled_at} ne '';
 		$n = $row{n};
 		$n = $row{n} = $self->{name_of}{$n} // $n
 		  if $row{operation} eq 'cancel';

@@ -26,8 +26,9 @@ my $leak = qr/\b(?:leak|leaked|not closed|still referenced)\b|snapshot \S+ still
 my $crash = qr/terminated by signal (?!9\b|15\b|2\b|3\b)/;
 my $raw = qr/^TRAP:|AddressSanitizer|LeakSanitizer|runtime error:|^free\(\)|^malloc\(\)|corrupted/;
 
-# PostgreSQL's own, which one of ours also fits
-my $not_ours = qr/could not send data to client/;
+# PostgreSQL's own, which one of ours also fits; and what came of an attempt, in
+# words that are a caller's error otherwise
+my $not_ours = qr/could not send data to client|^domowf: attempt \d+ failed: class=/;
 
 # faults(REGEX, ...): the lines of this test's servers that should not be there,
 # but for those that are expected.

@@ -18,6 +18,7 @@ static int	failing_epoll_ctl(int epoll_fd, int op, int fd,
 #define epoll_ctl	failing_epoll_ctl
 #include "../../src/http/http.c"
 #include "../../src/http/keylog.c"
+#include "../../src/http/pool.c"
 #undef epoll_ctl
 #include "../../src/http/sockets.c"
 #include "../../src/http/transfer.c"
@@ -221,6 +222,50 @@ test_socket(void)
 	ok(dwf_http_socket(engine, &again) != -1 && again != number,
 	   "a later one has another number");
 	dwf_http_abort(engine);
+	destroy_and_drain(engine);
+	stop_server();
+}
+
+/* Sends a request for a pool and takes its reply. */
+static void
+ask_in_pool(DwfEngine *engine, uint64_t pool)
+{
+	DwfHttpRequest request = make_request(100);
+
+	request.pool = pool;
+	if (!dwf_http_submit(engine, &request))
+		abort();
+	check(finish(engine), DWF_PHASE_COMPLETE, 0, 200, "a request of a pool");
+	dwf_http_abort(engine);
+}
+
+/* Connections are kept for requests of the same pool only. */
+static void
+test_pools(void)
+{
+	static const Step keep = {OK_REPLY, 0, 0, KEEP};
+	Step		steps[32];
+	DwfEngine  *engine = create(2);
+	int			accepted;
+
+	for (int i = 0; i < LENGTH(steps); i++)
+		steps[i] = keep;
+	start_server(steps, LENGTH(steps));
+	for (int i = 0; i < 3; i++)
+	{
+		ask_in_pool(engine, 1);
+		ask_in_pool(engine, 2);
+	}
+	is_int(server.accepted, 2, "two pools have a connection each");
+
+	/* two slots: no more connections are kept than these */
+	ask_in_pool(engine, 3);
+	accepted = server.accepted;
+	ask_in_pool(engine, 3);
+	is_int(server.accepted, accepted, "a third one is kept");
+	is_int(engine->sockets.count, 2, "and takes the place of the first");
+	ask_in_pool(engine, 1);
+	is_int(server.accepted, accepted + 1, "which begins again");
 	destroy_and_drain(engine);
 	stop_server();
 }
@@ -594,6 +639,7 @@ main(void)
 	if (pipe2(resolver.gate, O_CLOEXEC) != 0)
 		abort();
 	test_slots();
+	test_pools();
 	test_socket();
 	test_refused_submit();
 	test_pending();

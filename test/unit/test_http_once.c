@@ -10,6 +10,7 @@
  */
 #include "../../src/http/http.c"
 #include "../../src/http/keylog.c"
+#include "../../src/http/pool.c"
 #include "../../src/http/sockets.c"
 #include "../../src/http/transfer.c"
 

@@ -1,0 +1,76 @@
+/*
+ * clock.c
+ *	  Two clocks: the one that people set, and one that nobody sets.
+ *
+ * What a daemon does to keep the time right (slewing) changes the speed of both,
+ * so that their difference changes only where somebody sets the clock, or the
+ * machine was asleep.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+
+#include <time.h>
+
+#include "common/int.h"
+#include "utils/timestamp.h"
+
+/* What is less is no step: two readings are never made at once. */
+#define MIN_STEP	USECS_PER_SEC
+
+static int64 noted;				/* wall less steady */
+static bool is_noted = false;
+
+static int64 difference(void);
+
+DwfSteady
+dwf_clock_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (DwfSteady) now.tv_sec * USECS_PER_SEC + now.tv_nsec / 1000;
+}
+
+static int64
+difference(void)
+{
+	return GetCurrentTimestamp() - dwf_clock_now();
+}
+
+DwfSteady
+dwf_clock_steady(TimestampTz wall)
+{
+	int64		steady;
+
+	if (TIMESTAMP_NOT_FINITE(wall))
+		return wall;
+	return pg_sub_s64_overflow(wall, difference(), &steady) ? DT_NOEND : steady;
+}
+
+TimestampTz
+dwf_clock_wall(DwfSteady steady)
+{
+	return TIMESTAMP_NOT_FINITE(steady) ? steady : steady + difference();
+}
+
+TimestampTz
+dwf_clock_shown(DwfSteady steady)
+{
+	return TIMESTAMP_NOT_FINITE(steady) ? steady : steady + noted;
+}
+
+int64
+dwf_clock_take_step(void)
+{
+	int64		now = difference();
+	int64		step = now - noted;
+
+	if (is_noted && step > -MIN_STEP && step < MIN_STEP)
+		return 0;
+	noted = now;
+	if (is_noted)
+		return step;
+	is_noted = true;
+	return 0;
+}

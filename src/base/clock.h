@@ -1,0 +1,39 @@
+/*
+ * clock.h
+ *	  Two clocks: the one that people set, and one that nobody sets.
+ *
+ * Whatever waits is measured by the second one.  Wall time (TimestampTz) is for
+ * times that people gave or read, and for what stands in tables.
+ */
+#ifndef DWF_CLOCK_H
+#define DWF_CLOCK_H
+
+#include "datatype/timestamp.h"
+
+/*
+ * Microseconds since some time before the server was started, the same in all
+ * processes.  DT_NOBEGIN and DT_NOEND are as of a TimestampTz, 0 is long past,
+ * and the macros for milliseconds do.
+ */
+typedef int64 DwfSteady;
+
+/* What it shows now. */
+extern DwfSteady dwf_clock_now(void);
+
+/* The same point in time by the other clock, as that is set now. */
+extern DwfSteady dwf_clock_steady(TimestampTz wall);
+extern TimestampTz dwf_clock_wall(DwfSteady steady);
+
+/*
+ * The same for people to read, of the worker: by how the wall clock was set when
+ * dwf_clock_take_step() looked, so that it stays what it was.
+ */
+extern TimestampTz dwf_clock_shown(DwfSteady steady);
+
+/*
+ * By how much the wall clock was set since the last call, microseconds: 0 where
+ * it was not, or by no more than a second, or at the first call.
+ */
+extern int64 dwf_clock_take_step(void);
+
+#endif							/* DWF_CLOCK_H */

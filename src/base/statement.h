@@ -1,0 +1,31 @@
+/*
+ * statement.h
+ *	  SQL statements that C code runs again and again.
+ *
+ * Whoever runs one is connected to SPI, and has taken the rights and the
+ * search_path that it needs (owner.h).
+ */
+#ifndef DWF_STATEMENT_H
+#define DWF_STATEMENT_H
+
+#include "executor/spi.h"
+
+/* A statement and its parameters' types, ended by InvalidOid.  Static. */
+typedef struct DwfStatement
+{
+	const char *sql;
+	Oid			types[8];
+	SPIPlanPtr	plan;			/* NULL: not run yet */
+} DwfStatement;
+
+/*
+ * Runs a statement, prepared at its first use and kept, with values none of which
+ * is null.  The result is SPI's, of tables that are as they should be
+ * (dwf_owner_stay()).
+ */
+extern void dwf_statement_run(DwfStatement *statement, Datum *values);
+
+/* A column of the last result, counted from 1, of a row, counted from 0. */
+extern Datum dwf_statement_column(uint64 row, int number, bool *isnull);
+
+#endif							/* DWF_STATEMENT_H */

@@ -1,0 +1,351 @@
+/*
+ * counter.c
+ *	  What has happened to requests, counted as it happens (domowf.counter).
+ *
+ * Exact: what is counted is written by the transaction that does it, so that a
+ * crash or a rollback takes back both, and what log_retention removes, or a
+ * person, is still counted.
+ *
+ * Nobody waits for anybody: who settles appends a row with what is to be added,
+ * and never changes one that is there, whether that is the worker, once a turn,
+ * or a person who discards.  The worker, which there is one of, makes few rows of
+ * them at times (dwf_counter_fold()); whoever reads, adds up.  An UPDATE of one
+ * row for each label would have people wait for each other's transactions, and
+ * would leave a dead version of a wide row for each turn.
+ *
+ * Enqueueing and calls write nothing here, and so cost what they did.  What was
+ * enqueued is what was settled, less what was opened again, and what is in the
+ * queue: all of that changes hands within a transaction.
+ * A watermark in the log (what id was counted last) would cost settlements
+ * nothing, too, but ids are not given in the order of commits.
+ *
+ * Labels are names of workflows, servers and roles, which people make with
+ * rights of their own, never what a request holds.  Still they may make many,
+ * so that all but the most used count together (MAX_LABELS).
+ *
+ * A histogram's buckets are columns of their own: in a row that is appended all
+ * but two are null, which takes no room, and sum() is all that they need.  Of the
+ * last hour rows are kept by the slot of five minutes in which they came, for
+ * the percentiles of domowf.stats.
+ */
+#include "postgres.h"
+
+#include "base/extension.h"
+#include "base/statement.h"
+#include "base/table.h"
+#include "queue/counter.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+/* Rows may be twice as many as after the last folding, and so many more. */
+#define MAX_LOOSE_ROWS	300
+
+/* Sets of labels that have rows of their own. */
+#define MAX_LABELS	"1000"
+
+#define SLOT	(5 * USECS_PER_MINUTE)
+
+/* Up to which time a bucket reaches, microseconds; the last one: any. */
+static const int64 bounds[DWF_BUCKETS - 1] = {
+	1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000, 500000,
+	USECS_PER_SEC, 2 * USECS_PER_SEC, 5 * USECS_PER_SEC, 10 * USECS_PER_SEC,
+	30 * USECS_PER_SEC, USECS_PER_MINUTE, 5 * USECS_PER_MINUTE,
+	USECS_PER_HOUR, USECS_PER_DAY
+};
+
+typedef struct DwfCounted
+{
+	DwfCount	what;			/* of the labels */
+	int64		count;
+	int64		reopened;
+	int64		attempts;
+	int64		waited;
+	int64		took;
+	int64		waited_in[DWF_BUCKETS];
+	int64		took_in[DWF_BUCKETS];
+} DwfCounted;
+
+#define SUM_BUCKET(i) \
+	"sum(waited_" #i ")::bigint, sum(took_" #i ")::bigint, "
+#define NAME_BUCKET(i)	"waited_" #i ", took_" #i ", "
+
+#define LABELS	"operation, workflow, server, requested_by, requested_by_oid"
+#define KEY		LABELS ", class, outcome, slot"
+
+/*
+ * Ranks labels by what they count.  What is not among the first ones goes to a
+ * workflow of no name, of no role's.
+ */
+static const char fold[] =
+"WITH o AS (SELECT ctid FROM domowf.counter FOR UPDATE SKIP LOCKED), "
+"d AS (DELETE FROM domowf.counter c USING o WHERE c.ctid = o.ctid "
+"RETURNING c.*), "
+"t AS (SELECT d.*, sum(n + coalesce(reopened, 0)) OVER (PARTITION BY "
+LABELS ") AS total FROM d), "
+"f AS (SELECT t.*, dense_rank() OVER (ORDER BY total DESC, " LABELS ") > "
+MAX_LABELS " AS is_rare FROM t) "
+"INSERT INTO domowf.counter (" KEY ", " DWF_EACH_BUCKET(NAME_BUCKET)
+"n, reopened, attempts, waited, took) "
+"SELECT operation, CASE WHEN is_rare THEN '' ELSE workflow END, "
+"CASE WHEN NOT is_rare THEN server END, "
+"CASE WHEN is_rare THEN '' ELSE requested_by END, "
+"CASE WHEN is_rare THEN 0 ELSE requested_by_oid END, class, outcome, "
+"CASE WHEN slot > now() - interval '1 hour' THEN slot END, "
+DWF_EACH_BUCKET(SUM_BUCKET) "sum(n)::bigint, sum(reopened)::bigint, "
+"sum(attempts)::bigint, sum(waited), sum(took) FROM f "
+"GROUP BY 1, 2, 3, 4, 5, 6, 7, 8";
+
+static DwfCounted *find(DwfCounter *counter, const DwfCount *count);
+static bool is_same(const DwfCount *a, const DwfCount *b);
+static bool is_same_text(const char *a, const char *b);
+static int	find_bucket(int64 usec);
+static void write_row(DwfTable *table, const DwfCounted *item);
+static void set_number(DwfTable *table, int column, int64 number);
+static void set_name(DwfTable *table, int column, const char *name);
+static char *text_or_null(HeapTuple row, TupleDesc desc, int number);
+static int64 waited_since(TimestampTz since, TimestampTz now);
+
+void
+dwf_counter_begin(DwfCounter *counter)
+{
+	memset(counter, 0, sizeof(*counter));
+	counter->context = CurrentMemoryContext;
+}
+
+void
+dwf_counter_add(DwfCounter *counter, const DwfCount *count)
+{
+	DwfCounted *item = find(counter, count);
+
+	if (count->is_reopened)
+		item->reopened++;
+	else
+		item->count++;
+	item->attempts += count->attempts;
+	if (count->waited >= 0)
+	{
+		item->waited += count->waited;
+		item->waited_in[find_bucket(count->waited)]++;
+	}
+	if (count->took >= 0)
+	{
+		item->took += count->took;
+		item->took_in[find_bucket(count->took)]++;
+	}
+}
+
+/* What is counted with it, or a new one. */
+static DwfCounted *
+find(DwfCounter *counter, const DwfCount *count)
+{
+	DwfCounted *item;
+
+	for (int i = 0; i < counter->nitems; i++)
+	{
+		if (is_same(&counter->items[i].what, count))
+			return &counter->items[i];
+	}
+	if (counter->nitems == counter->capacity)
+	{
+		int			more = Max(4, 2 * counter->capacity);
+
+		counter->items = counter->items == NULL ?
+			MemoryContextAlloc(counter->context, more * sizeof(DwfCounted)) :
+			repalloc(counter->items, more * sizeof(DwfCounted));
+		counter->capacity = more;
+	}
+	item = &counter->items[counter->nitems++];
+	memset(item, 0, sizeof(*item));
+	item->what = *count;
+	return item;
+}
+
+static bool
+is_same(const DwfCount *a, const DwfCount *b)
+{
+	return a->requested_by_oid == b->requested_by_oid &&
+		is_same_text(a->requested_by, b->requested_by) &&
+		is_same_text(a->outcome, b->outcome) &&
+		is_same_text(a->class, b->class) &&
+		is_same_text(a->workflow, b->workflow) &&
+		is_same_text(a->operation, b->operation) &&
+		is_same_text(a->server, b->server);
+}
+
+static bool
+is_same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* The first one that reaches so far. */
+static int
+find_bucket(int64 usec)
+{
+	int			bucket = 0;
+
+	while (bucket < lengthof(bounds) && usec > bounds[bucket])
+		bucket++;
+	return bucket;
+}
+
+void
+dwf_counter_end(DwfCounter *counter)
+{
+	DwfTable	table;
+
+	/* before 1.1 nothing was counted */
+	if (counter->nitems == 0 || !dwf_extension_is_since("1.1"))
+		return;
+	dwf_table_open(&table, "counter", COUNTER_COLUMNS, false);
+	for (int i = 0; i < counter->nitems; i++)
+		write_row(&table, &counter->items[i]);
+	dwf_table_close(&table);
+	counter->nitems = 0;
+}
+
+void
+dwf_counter_add_one(const DwfCount *count)
+{
+	DwfCounter	counter;
+
+	dwf_counter_begin(&counter);
+	dwf_counter_add(&counter, count);
+	dwf_counter_end(&counter);
+}
+
+/* A row with what is not nothing. */
+static void
+write_row(DwfTable *table, const DwfCounted *item)
+{
+	const DwfCount *what = &item->what;
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+
+	dwf_table_set_text(table, COUNTER_OPERATION, what->operation);
+	dwf_table_set_text(table, COUNTER_WORKFLOW, what->workflow);
+	if (what->server != NULL)
+		set_name(table, COUNTER_SERVER, what->server);
+	set_name(table, COUNTER_REQUESTED_BY, what->requested_by);
+	dwf_table_set(table, COUNTER_REQUESTED_BY_OID,
+				  ObjectIdGetDatum(what->requested_by_oid));
+	dwf_table_set_text(table, COUNTER_CLASS, what->class);
+	dwf_table_set_text(table, COUNTER_OUTCOME, what->outcome);
+	dwf_table_set(table, COUNTER_SLOT, TimestampTzGetDatum(now - now % SLOT));
+	dwf_table_set(table, COUNTER_N, Int64GetDatum(item->count));
+	set_number(table, COUNTER_REOPENED, item->reopened);
+	set_number(table, COUNTER_ATTEMPTS, item->attempts);
+	if (item->waited > 0)
+		dwf_table_set(table, COUNTER_WAITED,
+					  Float8GetDatum(item->waited / (double) USECS_PER_SEC));
+	if (item->took > 0)
+		dwf_table_set(table, COUNTER_TOOK,
+					  Float8GetDatum(item->took / (double) USECS_PER_SEC));
+	for (int i = 0; i < DWF_BUCKETS; i++)
+	{
+		set_number(table, COUNTER_WAITED_0 + i, item->waited_in[i]);
+		set_number(table, COUNTER_TOOK_0 + i, item->took_in[i]);
+	}
+	if (dwf_table_may_refuse(table))
+		dwf_table_insert(table, true);
+	else
+		dwf_table_append(table);
+}
+
+/* Nothing takes no room. */
+static void
+set_number(DwfTable *table, int column, int64 number)
+{
+	if (number != 0)
+		dwf_table_set(table, column, Int64GetDatum(number));
+}
+
+static void
+set_name(DwfTable *table, int column, const char *name)
+{
+	Name		copy = palloc(sizeof(NameData));
+
+	namestrcpy(copy, name);
+	dwf_table_set(table, column, NameGetDatum(copy));
+}
+
+void
+dwf_counter_read_queue(const DwfTable *queue, TimestampTz now,
+					   DwfCount *count)
+{
+	memset(count, 0, sizeof(*count));
+	count->operation = TextDatumGetCString(queue->values[QUEUE_OPERATION]);
+	if (!queue->nulls[QUEUE_WORKFLOW])
+		count->workflow = TextDatumGetCString(queue->values[QUEUE_WORKFLOW]);
+	if (!queue->nulls[QUEUE_SERVER])
+		count->server = pstrdup(NameStr(*DatumGetName(queue->values[QUEUE_SERVER])));
+	count->requested_by =
+		pstrdup(NameStr(*DatumGetName(queue->values[QUEUE_REQUESTED_BY])));
+	count->requested_by_oid =
+		DatumGetObjectId(queue->values[QUEUE_REQUESTED_BY_OID]);
+	count->attempts = DatumGetInt32(queue->values[QUEUE_ATTEMPTS]);
+	count->waited =
+		waited_since(DatumGetTimestampTz(queue->values[QUEUE_ENQUEUED_AT]), now);
+	count->took = -1;
+}
+
+void
+dwf_counter_read_row(HeapTuple row, TupleDesc desc, int first,
+					 TimestampTz now, DwfCount *count)
+{
+	bool		isnull;
+
+	memset(count, 0, sizeof(*count));
+	count->operation = text_or_null(row, desc, first);
+	count->workflow = text_or_null(row, desc, first + 1);
+	count->server = text_or_null(row, desc, first + 2);
+	count->requested_by = text_or_null(row, desc, first + 3);
+	count->requested_by_oid =
+		DatumGetObjectId(SPI_getbinval(row, desc, first + 4, &isnull));
+	count->attempts =
+		DatumGetInt32(SPI_getbinval(row, desc, first + 5, &isnull));
+	count->waited =
+		waited_since(DatumGetTimestampTz(SPI_getbinval(row, desc, first + 6,
+													   &isnull)), now);
+	count->took = -1;
+}
+
+static char *
+text_or_null(HeapTuple row, TupleDesc desc, int number)
+{
+	return SPI_getvalue(row, desc, number);
+}
+
+/* A clock may have been set back. */
+static int64
+waited_since(TimestampTz since, TimestampTz now)
+{
+	return Max(0, now - since);
+}
+
+/* The worker's planner is told to use indexes, of which there are none. */
+void
+dwf_counter_fold(void)
+{
+	static int64 folded = 0;
+	int			level = NewGUCNestLevel();
+	bool		isnull;
+	int64		rows;
+
+	(void) set_config_option("enable_seqscan", "on", PGC_SUSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	if (SPI_execute("SELECT count(*) FROM domowf.counter", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read domowf.counter");
+	rows = DatumGetInt64(dwf_statement_column(0, 1, &isnull));
+	if (rows > 2 * folded + MAX_LOOSE_ROWS)
+	{
+		if (SPI_execute(fold, false, 0) < 0)
+			elog(ERROR, "could not fold domowf.counter");
+		folded = (int64) SPI_processed;
+	}
+	AtEOXact_GUC(true, level);
+}

@@ -1,0 +1,270 @@
+/*
+ * hold.c
+ *	  Starts that may have been sent elsewhere are put into doubt: by a person
+ *	  (domowf_hold()), or by the worker of a server that took over.
+ *
+ * It is for whoever does not know what the old primary, or the time after a
+ * recovery target, has sent.  What is harmless to repeat goes on, and so does
+ * what its owner said may be repeated.  A request that is held is in doubt as
+ * any other: those behind it in its order key wait, held or not, until somebody
+ * has settled it.
+ *
+ * A row that is being claimed is looked at again when the claim is committed,
+ * and no longer waits then; one that another session has locked is waited for.
+ */
+#include "postgres.h"
+
+#include "base/columns.h"
+#include "base/commit.h"
+#include "base/extension.h"
+#include "base/guc.h"
+#include "base/sight.h"
+#include "base/table.h"
+#include "base/timeline.h"
+#include "call/argument.h"
+#include "call/report.h"
+#include "domo/operation.h"
+#include "queue/archive.h"
+#include "queue/counter.h"
+#include "queue/hold.h"
+#include "queue/notice.h"
+#include "queue/pause.h"
+#include "queue/returns.h"
+
+#include "access/transam.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+PG_FUNCTION_INFO_V1(domowf_hold);
+
+/* Requests that are looked for at a time. */
+#define HOLD_BATCH	1000
+
+/* Which requests are held, and why. */
+typedef struct Choice
+{
+	bool		takes_over;		/* what was not enqueued here; else */
+	TimestampTz before;			/* ... what was enqueued before this */
+	bool		sees_all;		/* of everybody; else */
+	Oid			role;			/* ... of this role */
+	const char *why;
+	Datum		error;			/* the same, an object for `errors` */
+} Choice;
+
+static int64 hold_all(Choice *choice);
+static int	find_some(const Choice *choice, int64 after, int64 *ids);
+static bool is_chosen(const Choice *choice, const DwfTable *queue);
+static bool hold_one(const Choice *choice, DwfTable *queue,
+					 DwfCounter *counter, int64 id);
+static void take_over(const DwfTimeline *here);
+static DwfTimeline read_served(void);
+static void write_served(const DwfTimeline *here);
+
+/*
+ * domowf_hold(enqueued_before timestamptz) returns bigint
+ */
+Datum
+domowf_hold(PG_FUNCTION_ARGS)
+{
+	Choice		choice = {.role = GetUserId(),
+	.why = "It was held by domowf_hold(): it may have been sent elsewhere."};
+
+	PreventCommandIfReadOnly("domowf_hold()");
+	dwf_argument_not_null(fcinfo, 0, "enqueued_before");
+	dwf_extension_require_update();
+	choice.before = PG_GETARG_TIMESTAMPTZ(0);
+	choice.sees_all = dwf_sight_of_all(choice.role);
+	PG_RETURN_INT64(hold_all(&choice));
+}
+
+/* Holds what is chosen.  Returns how many. */
+static int64
+hold_all(Choice *choice)
+{
+	MemoryContext old = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(old, "domowf hold",
+												  ALLOCSET_DEFAULT_SIZES);
+	int64	   *ids = palloc(sizeof(int64) * HOLD_BATCH);
+	int64		after = PG_INT64_MIN;
+	int64		held = 0;
+	int			count;
+
+	choice->error = dwf_report_attempt(GetCurrentTimestamp(), "held", 0,
+									   choice->why, NULL);
+	MemoryContextSwitchTo(context);
+	do
+	{
+		DwfTable	queue;
+		DwfCounter	counter;
+
+		dwf_counter_begin(&counter);
+		count = find_some(choice, after, ids);
+		dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
+		for (int i = 0; i < count; i++)
+			held += hold_one(choice, &queue, &counter, after = ids[i]);
+		dwf_table_close(&queue);
+		dwf_counter_end(&counter);
+		MemoryContextReset(context);
+	} while (count == HOLD_BATCH);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	pfree(ids);
+	return held;
+}
+
+/* The next ids of what is chosen, behind one. */
+static int
+find_some(const Choice *choice, int64 after, int64 *ids)
+{
+	static const int by_id[] = {QUEUE_ID};
+	DwfTable	queue;
+	int			count = 0;
+
+	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
+	dwf_table_seek_next(&queue, by_id, lengthof(by_id), after);
+	while (count < HOLD_BATCH && dwf_table_next(&queue))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (is_chosen(choice, &queue))
+			ids[count++] = DatumGetInt64(queue.values[QUEUE_ID]);
+	}
+	dwf_table_close(&queue);
+	return count;
+}
+
+/* Whether the request at hand is to be held. */
+static bool
+is_chosen(const Choice *choice, const DwfTable *queue)
+{
+	uint64		batch = U64FromFullTransactionId(DatumGetFullTransactionId(queue->values[QUEUE_BATCH]));
+
+	if (!dwf_table_is_text(queue, QUEUE_STATE, "queued") ||
+		!dwf_table_is_text(queue, QUEUE_OPERATION,
+						   dwf_operation_name(DWF_START)) ||
+		dwf_table_is_text(queue, QUEUE_ON_DOUBT, "retry"))
+		return false;
+	if (choice->takes_over)
+		return !dwf_timeline_is_enqueued_here(batch);
+	return DatumGetTimestampTz(queue->values[QUEUE_ENQUEUED_AT]) < choice->before &&
+		(choice->sees_all ||
+		 DatumGetObjectId(queue->values[QUEUE_REQUESTED_BY_OID]) == choice->role);
+}
+
+/* Holds a request, unless it has become another one's meanwhile. */
+static bool
+hold_one(const Choice *choice, DwfTable *queue, DwfCounter *counter, int64 id)
+{
+	bool		held = false;
+	DwfCount	what;
+
+	while (!held && dwf_table_find(queue, QUEUE_ID, Int64GetDatum(id)) &&
+		   is_chosen(choice, queue))
+	{
+		held = dwf_table_lock(queue);
+		if (!held)
+			dwf_table_refresh(queue);
+	}
+	if (!held)
+		return false;
+	dwf_commit_note_held(DatumGetInt64(queue->values[QUEUE_LANE]),
+						 DatumGetTimestampTz(queue->values[QUEUE_DUE]));
+	dwf_table_set_text(queue, QUEUE_STATE, "in_doubt");
+	dwf_table_set(queue, QUEUE_DUE, TimestampTzGetDatum(DT_NOEND));
+	dwf_table_set_text(queue, QUEUE_ERROR, choice->why);
+	dwf_archive_add_error(queue, choice->error);
+	dwf_counter_read_queue(queue, 0, &what);
+	what.outcome = "in_doubt";
+	what.attempts = 0;
+	what.waited = -1;
+	dwf_counter_add(counter, &what);
+	(void) dwf_table_update(queue, true);
+	if (dwf_return_is_asked(queue))
+		dwf_return_note(id, "in_doubt");
+	dwf_commit_note_settled(id);
+	dwf_commit_note_enqueued(DT_NOEND, -1);
+	dwf_commit_note_count(DatumGetObjectId(queue->values[QUEUE_REQUESTED_BY_OID]),
+						  -1);
+	dwf_notice_settled(id, "in_doubt", NULL);
+	return true;
+}
+
+void
+dwf_hold_take_over(void)
+{
+	DwfTimeline here = dwf_timeline_here();
+	DwfTimeline served = read_served();
+
+	if (dwf_timeline_is_new(&served))
+		take_over(&here);
+	if (served.system != here.system || served.number != here.number)
+		write_served(&here);
+}
+
+/* What the setting says. */
+static void
+take_over(const DwfTimeline *here)
+{
+	Choice		choice = {.takes_over = true,
+	.why = "It was held when this server took over: it may have been sent before, by another server or after the time to which this one was recovered."};
+	int64		held;
+
+	switch ((DwfAfterPromotion) dwf_after_promotion)
+	{
+		case DWF_GO_ON:
+			break;
+		case DWF_PAUSE_AFTER_PROMOTION:
+			dwf_pause_promoted();
+			break;
+		case DWF_HOLD_AFTER_PROMOTION:
+			held = hold_all(&choice);
+			ereport(LOG,
+					(errmsg("domowf: this server took over, on timeline %u: %lld requests are in doubt, because they may have been sent before",
+							(unsigned) here->number, (long long) held)));
+			break;
+	}
+}
+
+/* Where the queue was served last, as far as it tells. */
+static DwfTimeline
+read_served(void)
+{
+	DwfTimeline served = {0, 0};
+	HeapTuple	row;
+	TupleDesc	desc;
+	bool		isnull;
+	Datum		number;
+
+	if (SPI_execute("SELECT system_identifier, timeline FROM domowf.state",
+					true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read domowf.state");
+	if (SPI_processed == 0)
+		return served;
+	row = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	number = SPI_getbinval(row, desc, 2, &isnull);
+	if (isnull)
+		return served;
+	served.number = DatumGetInt64(number);
+	number = SPI_getbinval(row, desc, 1, &isnull);
+	served.system = isnull ? 0 : DatumGetInt64(number);
+	return served;
+}
+
+static void
+write_served(const DwfTimeline *here)
+{
+	Oid			types[] = {INT8OID, INT8OID};
+	Datum		values[] = {Int64GetDatum(here->system),
+	Int64GetDatum(here->number)};
+
+	if (SPI_execute_with_args("UPDATE domowf.state SET "
+							  "system_identifier = $1, timeline = $2",
+							  2, types, values, NULL, false, 0) < 0)
+		elog(ERROR, "could not update domowf.state");
+}

@@ -1,0 +1,235 @@
+/*
+ * tracked.c
+ *	  Instances that are polled until they end, as domowf.tracked has them.
+ *
+ * A row comes with the settlement of the start, in its transaction, and goes
+ * with the end of the instance, in the one that writes that into the log.  In
+ * between, `due` is all that changes: an index on (lane, due, request_id) finds
+ * what is due of a lane whatever the table holds.  A lane is a server and a
+ * role, or the settings.
+ *
+ * What is lost with a crash between a poll and its writing is the poll, which is
+ * made again.  It must not know how one is made.
+ */
+#include "postgres.h"
+
+#include "base/columns.h"
+#include "base/commit.h"
+#include "base/testpoint.h"
+#include "queue/returns.h"
+#include "queue/tracked.h"
+
+#include "domo/operation.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/* The index by which what is due of a lane is found. */
+static const int by_lane[] = {TRACKED_LANE, TRACKED_DUE, TRACKED_REQUEST_ID};
+
+static TimestampTz added = DT_NOEND;
+
+static void read_destination(const DwfTable *tracked, DwfDestination *to);
+static bool find_log(DwfTable *log, const DwfTracked *row);
+
+void
+dwf_tracked_add(const DwfTable *queue, Datum instance_id, TimestampTz now)
+{
+	DwfTable	tracked;
+	DwfDestination to;
+	TimestampTz due = now + dwf_tracked_wait(0, 0);
+	int64		lane;
+
+	if (queue->nulls[QUEUE_TRACK] ||
+		!DatumGetBool(queue->values[QUEUE_TRACK]))
+		return;
+	dwf_lane_read_destination(queue, &to);
+	lane = dwf_lane_id(InvalidOid, dwf_operation_name(DWF_READ_INSTANCE), NULL,
+					   &to);
+	dwf_table_open(&tracked, "tracked", TRACKED_COLUMNS, true);
+	dwf_table_set(&tracked, TRACKED_REQUEST_ID, queue->values[QUEUE_ID]);
+	dwf_table_set(&tracked, TRACKED_INSTANCE_ID, instance_id);
+	dwf_table_set(&tracked, TRACKED_LANE, Int64GetDatum(lane));
+	dwf_table_set(&tracked, TRACKED_DUE, TimestampTzGetDatum(due));
+	dwf_table_set(&tracked, TRACKED_TRIES, Int32GetDatum(0));
+	dwf_table_set(&tracked, TRACKED_STARTED_AT, TimestampTzGetDatum(now));
+	if (NameStr(to.server)[0] != '\0')
+	{
+		dwf_table_set(&tracked, TRACKED_SERVER, NameGetDatum(&to.server));
+		dwf_table_set(&tracked, TRACKED_SERVER_OWNER,
+					  ObjectIdGetDatum(to.owner));
+		dwf_table_set(&tracked, TRACKED_SERVER_ROLE,
+					  ObjectIdGetDatum(to.role));
+	}
+	(void) dwf_table_insert_new(&tracked);
+	dwf_table_close(&tracked);
+	added = Min(added, due);
+}
+
+TimestampTz
+dwf_tracked_take_added(void)
+{
+	TimestampTz due = added;
+
+	added = DT_NOEND;
+	return due;
+}
+
+bool
+dwf_tracked_next_lane(DwfTable *tracked, int64 *lane, DwfDestination *to,
+					  TimestampTz *due)
+{
+	dwf_table_seek_next(tracked, by_lane, lengthof(by_lane), *lane);
+	if (!dwf_table_next(tracked))
+		return false;
+	*lane = DatumGetInt64(tracked->values[TRACKED_LANE]);
+	*due = DatumGetTimestampTz(tracked->values[TRACKED_DUE]);
+	read_destination(tracked, to);
+	return true;
+}
+
+void
+dwf_tracked_seek(DwfTable *tracked, int64 lane, TimestampTz after)
+{
+	dwf_table_seek_within(tracked, by_lane, lane, after, PG_INT64_MAX);
+}
+
+void
+dwf_tracked_read(const DwfTable *tracked, DwfTracked *row)
+{
+	row->request = DatumGetInt64(tracked->values[TRACKED_REQUEST_ID]);
+	row->lane = DatumGetInt64(tracked->values[TRACKED_LANE]);
+	row->tries = DatumGetInt32(tracked->values[TRACKED_TRIES]);
+	row->started_at = DatumGetTimestampTz(tracked->values[TRACKED_STARTED_AT]);
+	read_destination(tracked, &row->to);
+}
+
+static void
+read_destination(const DwfTable *tracked, DwfDestination *to)
+{
+	memset(to, 0, sizeof(*to));
+	if (tracked->nulls[TRACKED_SERVER])
+		return;
+	namestrcpy(&to->server,
+			   NameStr(*DatumGetName(tracked->values[TRACKED_SERVER])));
+	if (!tracked->nulls[TRACKED_SERVER_OWNER])
+		to->owner = DatumGetObjectId(tracked->values[TRACKED_SERVER_OWNER]);
+	if (!tracked->nulls[TRACKED_SERVER_ROLE])
+		to->role = DatumGetObjectId(tracked->values[TRACKED_SERVER_ROLE]);
+}
+
+/* The log's row of a request, if it is still there. */
+static bool
+find_log(DwfTable *log, const DwfTracked *row)
+{
+	return dwf_table_find(log, LOG_ID, Int64GetDatum(row->request)) &&
+		dwf_table_is_text(log, LOG_OUTCOME, "done");
+}
+
+bool
+dwf_tracked_go_on(const DwfTracked *row, int tries, bool has_status,
+				  const char *status, const char *error, TimestampTz due)
+{
+	DwfTable	tracked;
+	DwfTable	log;
+	bool		ok = true;
+	bool		is_logged = true;
+
+	dwf_table_open(&log, "log", LOG_COLUMNS, false);
+	if (has_status)
+	{
+		is_logged = find_log(&log, row);
+		if (is_logged && (log.nulls[LOG_INSTANCE_STATUS] ? status != NULL :
+						  status == NULL ||
+						  !dwf_table_is_text(&log, LOG_INSTANCE_STATUS, status)))
+		{
+			dwf_table_set_text(&log, LOG_INSTANCE_STATUS, status);
+			ok = dwf_table_update(&log, false);
+		}
+	}
+	dwf_table_close(&log);
+
+	dwf_table_open(&tracked, "tracked", TRACKED_COLUMNS, false);
+	if (ok && dwf_table_find(&tracked, TRACKED_REQUEST_ID,
+							 Int64GetDatum(row->request)))
+	{
+		dwf_table_set(&tracked, TRACKED_DUE, TimestampTzGetDatum(due));
+		dwf_table_set(&tracked, TRACKED_TRIES, Int32GetDatum(tries));
+		dwf_table_set_text(&tracked, TRACKED_ERROR, error);
+
+		ok = dwf_table_update(&tracked, false);
+	}
+	dwf_table_close(&tracked);
+
+	/* what nobody remembers the start of is followed no longer */
+	return ok && !is_logged ? dwf_tracked_end(row, false, NULL, NULL, due) : ok;
+}
+
+bool
+dwf_tracked_end(const DwfTracked *row, bool forgets, const char *status,
+				const char *note, TimestampTz now)
+{
+	Datum		id = Int64GetDatum(row->request);
+	DwfTable	tracked;
+	DwfTable	log;
+	bool		returns = false;
+	bool		ok = true;
+
+	dwf_table_open(&log, "log", LOG_COLUMNS, false);
+	dwf_table_open(&tracked, "tracked", TRACKED_COLUMNS, false);
+	if (dwf_table_find(&tracked, TRACKED_REQUEST_ID, id))
+	{
+		/* to delete it would wait for whoever holds it */
+		ok = dwf_table_update(&tracked, false);
+		if (ok && find_log(&log, row))
+		{
+			returns = !log.nulls[LOG_RETURNS_TO];
+			if (forgets || status != NULL)
+				dwf_table_set_text(&log, LOG_INSTANCE_STATUS, status);
+			if (note != NULL)
+				dwf_table_set_text(&log, LOG_ERROR, note);
+			dwf_table_set(&log, LOG_INSTANCE_FINISHED_AT,
+						  TimestampTzGetDatum(now));
+			ok = dwf_table_update(&log, false);
+		}
+		dwf_table_refresh(&tracked);
+		if (ok && dwf_table_find(&tracked, TRACKED_REQUEST_ID, id))
+		{
+			dwf_table_delete(&tracked);
+			if (returns)
+				dwf_return_note_end(row->request);
+			dwf_commit_note_settled(row->request);
+		}
+	}
+	dwf_table_close(&tracked);
+	dwf_table_close(&log);
+	return ok;
+}
+
+int
+dwf_tracked_bring_forward(int64 lane, TimestampTz now, int limit)
+{
+	DwfTable	tracked;
+	int			count = 0;
+
+	dwf_table_open(&tracked, "tracked", TRACKED_COLUMNS, false);
+	dwf_tracked_seek(&tracked, lane,
+					 now + DWF_MAX_POLL_WAIT + USECS_PER_MINUTE);
+	while (limit-- > 0 && dwf_table_next(&tracked))
+	{
+		dwf_table_set(&tracked, TRACKED_DUE, TimestampTzGetDatum(now));
+		count += dwf_table_update(&tracked, false);
+	}
+	dwf_table_close(&tracked);
+	return count;
+}
+
+/* Doubles, a little less each time than twice, so that many spread. */
+int64
+dwf_tracked_wait(int tries, double random)
+{
+	int64		shortest = DWF_TESTNUMBER("poll-wait",
+										  DWF_MIN_POLL_WAIT / 1000) * INT64CONST(1000);
+	int64		wait = Min(DWF_MAX_POLL_WAIT, shortest << Min(tries, 20));
+
+	return Max(shortest, wait - (int64) (random * wait / 8));
+}

@@ -1,0 +1,37 @@
+/*
+ * progress.h
+ *	  What the worker has to do and does not get done.
+ *
+ * It cannot tell anybody while it waits for a lock or a standby.  So it says in
+ * shared memory what it is about to do, and since when; who reads that judges
+ * (stall.h).
+ */
+#ifndef DWF_PROGRESS_H
+#define DWF_PROGRESS_H
+
+#include "base/shared.h"
+
+/* Takes over from a worker that could not start.  Once in a process. */
+extern void dwf_progress_open(void);
+
+/* There is something to do, now and not before; or since then, 0: nothing is. */
+extern void dwf_progress_begin(DwfTask task);
+extern void dwf_progress_set(DwfTask task, DwfSteady since);
+
+/* The error being handled is what keeps it from being done. */
+extern void dwf_progress_note_error(void);
+
+/*
+ * Finds the name of what is locked, where that is a table: in a transaction, and
+ * before it locks any.
+ */
+extern void dwf_progress_name_lock(void);
+
+/* Somebody's transaction does; or an error that was caught. */
+extern void dwf_progress_note_holder(TransactionId holder);
+extern void dwf_progress_note_refusal(int code, const char *error);
+
+/* In the handler of the signal that ends a wait for a lock: which one it is. */
+extern void dwf_progress_note_wait(void);
+
+#endif							/* DWF_PROGRESS_H */

@@ -1,0 +1,361 @@
+/*
+ * route.c
+ *	  Which requests go on which connection.
+ *
+ * A request names a destination: a server, who owned it then, and for whom.
+ * Which connection that is, PostgreSQL's catalogs say, and they may say another
+ * thing tomorrow: a mapping is made or dropped, a privilege revoked, a server
+ * given away.  So all of that is looked up anew in the first transaction after
+ * any such change, before that claims anything; what has no connection then
+ * waits, and costs nothing.
+ *
+ * Requests of many destinations may share a connection, as the roles that
+ * PUBLIC's mapping serves do: it is the token that Domo knows.
+ */
+#include "postgres.h"
+
+#include "base/guc.h"
+#include "base/text.h"
+#include "worker/route.h"
+
+#include "access/htup_details.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+/* A lane in the hash. */
+typedef struct LaneRoute
+{
+	int64		lane;
+	DwfRoute   *route;
+} LaneRoute;
+
+static bool is_stale = true;	/* the catalogs have changed */
+
+static void note_change(Datum arg, int cache, uint32 hash);
+static DwfRoute *add_route(DwfRoutes *routes, const DwfDestination *to);
+static DwfLink *add_link(DwfRoutes *routes, Oid server, Oid mapping);
+static DwfLink *get_link(DwfRoutes *routes, Oid server, Oid mapping);
+static void look_at_route(DwfRoutes *routes, DwfRoute *route);
+static void lend_link(DwfRoutes *routes, DwfRoute *route);
+static void set_link(DwfRoute *route, DwfLink *link);
+static void wait_for(DwfRoute *route, const char *reason);
+static void describe_link(DwfLink *link, const DwfServer *server);
+static void close_unused(DwfRoutes *routes);
+
+void
+dwf_routes_open(DwfRoutes *routes, void *(*alloc) (size_t size),
+				void (*release) (void *pointer))
+{
+	static const int caches[] = {
+		FOREIGNSERVEROID, FOREIGNDATAWRAPPEROID, USERMAPPINGOID, AUTHOID,
+		AUTHMEMMEMROLE
+	};
+	const DwfDestination settings = {0};
+	HASHCTL		control = {
+		.keysize = sizeof(int64),
+		.entrysize = sizeof(LaneRoute),
+		.hcxt = TopMemoryContext,
+	};
+
+	for (int i = 0; i < lengthof(caches); i++)
+		CacheRegisterSyscacheCallback(caches[i], note_change, (Datum) 0);
+	routes->by_lane = hash_create("domowf lanes of servers", 64, &control,
+								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	(void) add_link(routes, InvalidOid, InvalidOid);
+	set_link(add_route(routes, &settings), routes->links[0]);
+	routes->items[0]->lanes.alloc = alloc;
+	routes->items[0]->lanes.release = release;
+	routes->reopen = true;
+}
+
+/* Called at any time: it must only take note. */
+static void
+note_change(Datum arg, int cache, uint32 hash)
+{
+	is_stale = true;
+}
+
+/* What is added has the memory functions of the first one. */
+static DwfRoute *
+add_route(DwfRoutes *routes, const DwfDestination *to)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	DwfRoute   *route = palloc0(sizeof(DwfRoute));
+
+	route->to = *to;
+	if (routes->count > 0)
+	{
+		route->lanes.alloc = routes->items[0]->lanes.alloc;
+		route->lanes.release = routes->items[0]->lanes.release;
+		routes->items = repalloc(routes->items,
+								 (routes->count + 1) * sizeof(*routes->items));
+	}
+	else
+		routes->items = palloc(sizeof(*routes->items));
+	routes->items[routes->count++] = route;
+	MemoryContextSwitchTo(old);
+	return route;
+}
+
+static DwfLink *
+add_link(DwfRoutes *routes, Oid server, Oid mapping)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	DwfLink    *link = palloc0(sizeof(DwfLink));
+
+	link->server = server;
+	link->mapping = mapping;
+	routes->links = routes->nlinks == 0 ? palloc(sizeof(*routes->links)) :
+		repalloc(routes->links,
+				 (routes->nlinks + 1) * sizeof(*routes->links));
+	routes->links[routes->nlinks++] = link;
+	MemoryContextSwitchTo(old);
+	return link;
+}
+
+static DwfLink *
+get_link(DwfRoutes *routes, Oid server, Oid mapping)
+{
+	for (int i = 1; i < routes->nlinks; i++)
+	{
+		if (routes->links[i]->server == server &&
+			routes->links[i]->mapping == mapping)
+			return routes->links[i];
+	}
+	return add_link(routes, server, mapping);
+}
+
+bool
+dwf_routes_are_stale(const DwfRoutes *routes)
+{
+	return is_stale || routes->reopen || routes->opened_for != PgReloadTime;
+}
+
+void
+dwf_routes_look(DwfRoutes *routes)
+{
+	if (!dwf_routes_are_stale(routes))
+		return;
+
+	/*
+	 * a change that comes while this looks, and an error, are for the next
+	 * look
+	 */
+	is_stale = false;
+	routes->reopen = true;
+	routes->opened_for = PgReloadTime;
+	routes->has_servers = dwf_server_exists();
+	for (int i = 0; i < routes->nlinks; i++)
+	{
+		list_free(routes->links[i]->routes);
+		routes->links[i]->routes = NIL;
+		routes->links[i]->is_found = false;
+	}
+	set_link(routes->items[0], routes->links[0]);
+	dwf_link_open(routes->links[0], NULL, routes->has_servers);
+	routes->known = routes->links[0]->is_open + dwf_server_count_mappings();
+	for (int i = 1; i < routes->count; i++)
+		look_at_route(routes, routes->items[i]);
+	for (int i = 1; i < routes->count; i++)
+		lend_link(routes, routes->items[i]);
+	close_unused(routes);
+	routes->reopen = false;
+}
+
+/*
+ * Requests of a role that is gone are claimed to be rejected, and sent nowhere:
+ * for that any connection will do.
+ */
+static void
+lend_link(DwfRoutes *routes, DwfRoute *route)
+{
+	if (!route->has_lost_role)
+		return;
+	for (int i = 0; i < routes->nlinks; i++)
+	{
+		DwfLink    *link = routes->links[i];
+
+		if (!link->is_open || (i > 0 && !link->is_found))
+			continue;
+		set_link(route, link);
+		return;
+	}
+	wait_for(route, "a role that asked for some was dropped");
+}
+
+/* Finds the connection of a route, and opens it. */
+static void
+look_at_route(DwfRoutes *routes, DwfRoute *route)
+{
+	const char *name = NameStr(route->to.server);
+	const char *role;
+	DwfServer	server;
+	DwfFault	fault;
+	DwfLink    *link;
+
+	role = GetUserNameFromId(route->to.role, true);
+	route->has_lost_role = role == NULL;
+	if (role == NULL)
+		return;
+	namestrcpy(&route->role_name, role);
+	if (dwf_server_find(pg_server_to_any(name, strlen(name), PG_UTF8),
+						route->to.role, &server, &fault) != 0)
+	{
+		wait_for(route, pg_any_to_server(fault.message, strlen(fault.message),
+										 PG_UTF8));
+		return;
+	}
+	if (server.owner != route->to.owner)
+	{
+		wait_for(route, psprintf("server \"%s\" has another owner than when requests were enqueued",
+								 name));
+		return;
+	}
+	link = get_link(routes, server.oid, server.mapping);
+	if (!link->is_found)
+	{
+		describe_link(link, &server);
+		dwf_link_open(link, &server, true);
+		link->is_found = true;
+	}
+	set_link(route, link);
+}
+
+static void
+set_link(DwfRoute *route, DwfLink *link)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	route->link = link;
+	route->reason[0] = '\0';
+	link->routes = lappend(link->routes, route);
+	MemoryContextSwitchTo(old);
+}
+
+/* Takes a route off its connection; what is in flight there goes on. */
+static void
+wait_for(DwfRoute *route, const char *reason)
+{
+	char		text[sizeof(route->reason)];
+
+	dwf_text_cut(text, sizeof(text), reason);
+	route->link = NULL;
+	if (strcmp(route->reason, text) == 0)
+		return;
+	strlcpy(route->reason, text, sizeof(route->reason));
+	ereport(LOG,
+			(errmsg("domowf: requests wait for a server: %s", reason)));
+}
+
+static void
+describe_link(DwfLink *link, const DwfServer *server)
+{
+	const char *role = OidIsValid(server->mapped) ?
+	GetUserNameFromId(server->mapped, true) : "";
+
+	namestrcpy(&link->server_name, server->name);
+	namestrcpy(&link->role_name, role == NULL ? "" : role);
+	link->max_connections = server->max_connections;
+	link->rate_limit = server->rate_limit;
+}
+
+/* Forgets connections that nobody names any more, and that hold nothing. */
+static void
+close_unused(DwfRoutes *routes)
+{
+	int			kept = 1;
+
+	for (int i = 1; i < routes->nlinks; i++)
+	{
+		DwfLink    *link = routes->links[i];
+
+		if (link->is_found || link->held > 0 || link->polled > 0)
+		{
+			routes->links[kept++] = link;
+			continue;
+		}
+		dwf_link_free(link);
+	}
+	routes->nlinks = kept;
+}
+
+DwfRoute *
+dwf_routes_get(DwfRoutes *routes, const DwfDestination *to)
+{
+	bool		reopen = routes->reopen;
+	DwfRoute   *route;
+
+	for (int i = 0; i < routes->count; i++)
+	{
+		if (dwf_lane_same_destination(&routes->items[i]->to, to))
+			return routes->items[i];
+	}
+	route = add_route(routes, to);
+	routes->reopen = true;		/* where this fails */
+	look_at_route(routes, route);
+	lend_link(routes, route);
+	routes->reopen = reopen;
+	return route;
+}
+
+DwfRoute *
+dwf_routes_of_lane(const DwfRoutes *routes, int64 lane)
+{
+	LaneRoute  *found;
+
+	if (!dwf_lane_has_server(lane))
+		return routes->items[0];
+	found = hash_search(routes->by_lane, &lane, HASH_FIND, NULL);
+	return found == NULL ? NULL : found->route;
+}
+
+void
+dwf_routes_set_lane(DwfRoutes *routes, int64 lane, DwfRoute *route)
+{
+	LaneRoute  *entry;
+
+	if (!dwf_lane_has_server(lane))
+		return;
+	entry = hash_search(routes->by_lane, &lane, HASH_ENTER, NULL);
+	entry->route = route;
+}
+
+int
+dwf_routes_show(const DwfRoutes *routes, DwfConnectionStatus *rows, int max)
+{
+	int			count = 0;
+
+	for (int i = 1; i < routes->count && count < max; i++)
+	{
+		const DwfRoute *route = routes->items[i];
+		DwfConnectionStatus *row = &rows[count];
+		const char *role;
+
+		if (route->link != NULL || route->lanes.lanes.count == 0)
+			continue;
+		memset(row, 0, sizeof(*row));
+		role = NameStr(route->role_name);
+		strlcpy(row->server, NameStr(route->to.server), sizeof(row->server));
+		strlcpy(row->role, role, sizeof(row->role));
+		row->state = DWF_CONNECTION_WAITS;
+		strlcpy(row->reason, route->reason, sizeof(row->reason));
+		count++;
+	}
+	for (int pass = 0; pass < 2; pass++)
+	{
+		for (int i = 0; i < routes->nlinks && count < max; i++)
+		{
+			const DwfLink *link = routes->links[i];
+			bool		rests = !link->is_open || link->rest.pause.pauses > 0;
+
+			if (rests == (pass == 0))
+				dwf_link_show(link, &rows[count++]);
+		}
+	}
+	return count;
+}

@@ -1,0 +1,336 @@
+
+# A stall never looks healthy: whatever keeps something that is due from being
+# sent or settled for longer than domowf.stall_after is named by worker.state and
+# by domowf_check(), and the server's log has one line, then one a minute.  What
+# waits as it should is no stall, nor is a standby.  Exists because the worker
+# was idle, and all checks were ok, while the disk was full or a standby dead.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin, "$FindBin::RealBin/../domo";
+
+use Domo;
+use Domowf;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# what the worker meets
+Domowf->expect_in_log(qr/violates check constraint|lock timeout|no space is left/);
+
+my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
+my $node = Domowf->start_node(
+	'main', $domo,
+	preload => 1,
+	streaming => 1,
+	conf => Domowf::RETRY_AT_ONCE . <<'END');
+domowf.poll_interval = '200ms'
+domowf.stall_after = '300ms'
+domowf.drain_timeout = '0'
+max_prepared_transactions = 5
+END
+my $session = Domowf->session($node);
+my $locker = Domowf->session($node);
+my ($id, $offset, $pid, $asked);
+
+sub value { return $session->value($_[0]); }
+
+sub worker_pid { return value('SELECT pid FROM domowf.worker'); }
+
+$session->value('SET synchronous_commit = local');
+$session->value(<<'END');
+INSERT INTO domowf.workflow (name, model_id, version, message_name)
+VALUES ('it', 'model', '1.0.0', 'Start it'),
+	('gated', 'scenario:gate-executed:way', '1.0.0', 'Start it'),
+	('hangs', 'scenario:hang', '1.0.0', 'Start it')
+END
+
+# Waits until worker.state is like $pattern, and so is domowf_check(), with what
+# to do; and the log has one line.
+sub stalls
+{
+	my ($name, $pattern, $hint) = @_;
+
+	ok($node->poll_query_until('postgres',
+		"SELECT state ~ '^stalled: .*$pattern' FROM domowf.worker"), "$name: the state says so")
+	  or diag(value('SELECT state FROM domowf.worker'));
+	like(value(q{SELECT ok, detail FROM domowf_check() WHERE check_name = 'worker'}),
+		qr/^f\|for \d+ s .*$pattern.*$hint/, '... so does the check, and what to do');
+	ok( eval {
+			$node->wait_for_log(
+				qr/LOG: .*worker of database "postgres" \(process \d+\) has not got on for \d+ s: .*$pattern/,
+				$offset);
+		},
+		'... and the log');
+	return;
+}
+
+# Starts over with what is told.
+sub begin
+{
+	$offset = Domowf->log_size($node);
+	return;
+}
+
+# Waits until all is well again, the request too.  Of what the log has said before
+# there may be a line as well.
+sub gets_on
+{
+	my ($request, $before) = @_;
+	my $lines = () = Domowf->log_since($node, $offset) =~ /has not got on/g;
+
+	is($lines - ($before && $lines == 2), 1, '... in one line');
+	is($session->outcome($request), 'done', '... and in the end it is done')
+	  || diag($session->request($request, 'error')) if $request;
+	ok( $node->poll_query_until('postgres',
+			q{SELECT w.state IN ('idle', 'sending') AND c.ok FROM domowf.worker w,
+				domowf_check() c WHERE check_name = 'worker'}),
+		'... when all is well');
+	return;
+}
+
+sub enqueue
+{
+	my ($workflow) = @_;
+
+	return $session->enqueue($workflow, ++$asked);
+}
+
+# One that is in flight, and then answered.
+sub send_one
+{
+	my $request = enqueue('gated');
+
+	$domo->wait_for(held => '=1');
+	return $request;
+}
+
+is($session->outcome(enqueue('it')), 'done', 'a request is done');
+is(value('SELECT state FROM domowf.worker'), 'idle', 'the worker is idle');
+
+# ---- locks
+
+foreach my $mode ('EXCLUSIVE', 'ACCESS EXCLUSIVE')
+{
+	begin();
+	value('SELECT domowf_pause()');
+	$node->poll_query_until('postgres', q{SELECT state = 'paused' FROM domowf.worker});
+	$id = enqueue('it');
+	$locker->value("BEGIN; LOCK TABLE domowf.queue IN $mode MODE");
+	value('SELECT domowf_resume()');
+	stalls("the queue is locked, $mode", 'a lock on table domowf.queue, held by process ' . $locker->pid,
+		'End the transaction that holds it');
+	$locker->value('ROLLBACK');
+	gets_on($id);
+}
+
+begin();
+$id = send_one();
+$locker->value('BEGIN; LOCK TABLE domowf.log IN SHARE MODE');
+$domo->release('way', 1);
+stalls('the log is locked', 'a lock on table domowf.log, held by process ' . $locker->pid,
+	'End the transaction');
+$locker->value('ROLLBACK');
+gets_on($id);
+
+begin();
+$locker->value('BEGIN; LOCK TABLE domowf.log IN SHARE MODE');
+stalls('the log is locked, with nothing to send', 'is old cannot be looked at.*a lock on table domowf.log, held by process ' . $locker->pid,
+	'End the transaction');
+$locker->value('ROLLBACK');
+gets_on();
+
+begin();
+$locker->value('BEGIN; LOCK TABLE domowf.return_entry IN ACCESS EXCLUSIVE MODE');
+stalls('what is to be written back is locked',
+	'to be written back cannot be looked at.*a lock on table domowf.return_entry, held by process ' . $locker->pid,
+	'End the transaction');
+$locker->value('ROLLBACK');
+gets_on();
+
+begin();
+$id = send_one();
+$locker->value("BEGIN; SELECT FROM domowf.queue WHERE id = $id FOR UPDATE");
+$domo->release('way', 1);
+stalls('a row that cannot be written', 'came of requests.* held by process ' . $locker->pid, 'End the transaction');
+$locker->value('ROLLBACK');
+gets_on($id);
+
+begin();
+value('SELECT domowf_pause()');
+$id = enqueue('it');
+$locker->value("BEGIN; SELECT FROM domowf.queue WHERE id = $id FOR UPDATE; PREPARE TRANSACTION 'p'");
+value('SELECT domowf_resume()');
+stalls('a row that cannot be claimed', 'cannot be claimed: .*held by a prepared transaction', 'pg_prepared_xacts');
+is($session->outcome(enqueue('it')), 'done', '... while others can');
+$locker->value(q{ROLLBACK PREPARED 'p'});
+gets_on($id);
+
+begin();
+$locker->value('BEGIN; LOCK TABLE domowf.queue IN EXCLUSIVE MODE');
+$pid = worker_pid();
+value("SELECT pg_terminate_backend($pid, 60000)");
+stalls('a worker that cannot start', 'worker before.* held by process ' . $locker->pid, 'End the transaction');
+$locker->value('ROLLBACK');
+gets_on(enqueue('it'), 'the one before met the lock, too');
+
+begin();
+$id = enqueue('hangs');
+$node->poll_query_until('postgres', 'SELECT in_flight = 1 FROM domowf.worker')
+  or die 'it is not sent';
+$locker->value("BEGIN; SELECT FROM domowf.queue WHERE id = $id FOR UPDATE");
+$pid = worker_pid();
+value("SELECT pg_terminate_backend($pid, 60000)");
+stalls('a row that a dead worker left is locked', 'worker before.* locked it', 'pg_stat_activity');
+$locker->value('ROLLBACK');
+is($session->outcome($id), 'in_doubt', '... and is in doubt when it no longer is');
+value("SELECT domowf_discard($id)");
+gets_on();
+
+# ---- a standby that does not answer
+
+# A reload is taken up by each process in its own time: that a commit waits shows
+# that it is.
+sub lose_standby
+{
+	my ($table) = @_;
+
+	$node->append_conf('postgresql.auto.conf', "synchronous_standby_names = 'nobody'\n");
+	$node->reload;
+	$locker->send("CREATE TABLE $table ()");
+	$node->poll_query_until('postgres', sprintf q{SELECT count(*) = 1 FROM pg_stat_activity
+		WHERE wait_event = 'SyncRep' AND pid = %d}, $locker->pid) or die 'no commit waits';
+	return;
+}
+
+sub find_standby
+{
+	$node->append_conf('postgresql.auto.conf', "synchronous_standby_names = ''\n");
+	$node->reload;
+	$locker->wait;
+	return;
+}
+
+begin();
+lose_standby('lost');
+$id = enqueue('it');
+stalls('a standby that does not answer', 'claimed: it waits for a synchronous standby', 'synchronous_standby_names');
+find_standby();
+gets_on($id);
+
+begin();
+$id = send_one();
+lose_standby('lost_again');
+$domo->release('way', 1);
+stalls('... when it is to be settled', 'it waits for a synchronous standby', 'synchronous_standby_names');
+find_standby();
+gets_on($id);
+
+# ---- a full disk
+
+begin();
+Domowf->set_test_point($node, 'before-commit=disk-full');
+$id = enqueue('it');
+stalls('a full disk', 'the disk is full', 'Make room');
+Domowf->set_test_point($node, '');
+gets_on($id);
+
+# ---- an error that comes again
+
+begin();
+Domowf->set_test_point($node, 'before-settle=error');
+$id = enqueue('it');
+stalls('an error that comes again', 'came of requests cannot be written: error XX000: test point', 'tried again');
+$node->safe_psql('postgres', q{CREATE ROLE watcher; GRANT USAGE ON SCHEMA domowf TO watcher; GRANT SELECT ON domowf.worker TO watcher});
+is($node->safe_psql('postgres', 'SET ROLE watcher; SELECT state FROM domowf.worker'),
+	'stalled: what came of requests cannot be written: error XX000',
+	'... not what it tells of a request, to who may not see that');
+Domowf->set_test_point($node, '');
+gets_on($id);
+
+begin();
+value('SELECT domowf_pause()');
+$id = enqueue('it');
+value(q{ALTER TABLE domowf.queue ADD CONSTRAINT mine CHECK (state <> 'sending') NOT VALID});
+value('SELECT domowf_resume()');
+ok( $node->poll_query_until('postgres',
+		q{SELECT last_error ~ 'mine' FROM domowf.worker}),
+	'a constraint of somebody\'s that refuses a claim: the worker names it');
+stalls('... which is a stall',
+	'a request that is due cannot be claimed: error 23514: .*mine', 'Mend what refuses it');
+is($session->request($id, q{error ~ 'mine'}), 't', '... and so does the request');
+value('ALTER TABLE domowf.queue DROP CONSTRAINT mine');
+gets_on($id);
+
+# ---- a worker that does not run
+
+begin();
+$pid = worker_pid();
+kill 'STOP', $pid;
+stalls('a worker that does not run', 'nothing is heard of the worker: its process does not run', 'was stopped');
+kill 'CONT', $pid;
+gets_on(enqueue('it'));
+
+# ---- what is no stall
+
+# Waits for as long as a stall would take to be one.
+sub pass_time
+{
+	my $now = value('SELECT clock_timestamp()');
+
+	return $node->poll_query_until('postgres',
+		"SELECT clock_timestamp() > '$now'::timestamptz + interval '900 ms'");
+}
+
+begin();
+$id = send_one();
+$node->append_conf('postgresql.auto.conf', "domowf.rate_limit = 1\n");
+$node->reload;
+my @waiting = map { enqueue('it') } 1 .. 2;
+pass_time();
+is(value('SELECT state FROM domowf.worker'), 'sending', 'a slow Domo is no stall, nor a rate limit');
+$node->append_conf('postgresql.auto.conf', "domowf.rate_limit = 0\ndomowf.max_connections = 1\n");
+$node->reload;
+pass_time();
+is(value('SELECT state FROM domowf.worker'), 'sending', '... nor that all connections are in use');
+$domo->release('way', 1);
+is($session->outcome($_), 'done', '... and it is done') foreach ($id, @waiting);
+$id = $session->enqueue('it', 'later', run_at => q{now() + interval '1 hour'}, order_key => q{'k'});
+$session->enqueue('it', 'behind', order_key => q{'k'});
+pass_time();
+is(value('SELECT state FROM domowf.worker'), 'idle', '... nor what is meant for later, or stands behind that');
+value('SELECT domowf_pause()');
+enqueue('it');
+pass_time();
+is(value('SELECT state FROM domowf.worker'), 'paused', '... nor a pause');
+value('SELECT domowf_resume()');
+is((() = Domowf->log_since($node, $offset) =~ /has not got on/g), 0, '... and the log has nothing of it');
+
+# ---- no worker
+
+$node->append_conf('postgresql.auto.conf', "domowf.worker = off\n");
+$node->reload;
+$node->poll_query_until('postgres', q{SELECT state = 'stopped' FROM domowf.worker});
+is(value(q{SELECT ok, detail FROM domowf_check() WHERE check_name = 'worker'}),
+	'f|domowf.worker is off', 'without a worker the check is not ok');
+$node->append_conf('postgresql.auto.conf', "domowf.worker = on\n");
+$node->reload;
+
+# ---- a standby
+
+$node->backup('copy');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'copy', has_streaming => 1);
+$standby->start;
+is($standby->safe_psql('postgres', q{SELECT count(*) FROM domowf_check() WHERE NOT ok}),
+	0, 'on a standby all is ok');
+like($standby->safe_psql('postgres', q{SELECT detail FROM domowf_check() WHERE check_name = 'worker'}),
+	qr/standby, which sends nothing/, '... and the check says why');
+$standby->stop;
+
+is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
+$_->quit foreach ($session, $locker);
+$node->stop;
+done_testing();

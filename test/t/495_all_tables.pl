@@ -1,0 +1,176 @@
+
+# A publication FOR ALL TABLES, with the extension on both sides and the first
+# copy that is the default: what each of domowf's tables makes of it.  Exists
+# because every row that meets one of the subscriber's own, as the row of
+# domowf.state always does, ends a subscription for good, and because a
+# subscriber must neither send what its publisher sends nor lose what it was
+# asked for.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin, "$FindBin::RealBin/../domo";
+
+use Domo;
+use Domowf;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+Domowf->expect_in_log(qr/could not send end-of-streaming message/);
+
+my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
+my $hour = q{now() + interval '1 hour'};
+my %at;
+my ($id, %sent);
+
+foreach my $name ('publisher', 'subscriber')
+{
+	$at{$name} = Domowf->start_node($name, $domo,
+		preload => 1,
+		streaming => $name eq 'publisher',
+		conf => Domowf::RETRY_AT_ONCE . "wal_level = logical\ndomowf.poll_interval = '200ms'\n");
+	value($name, <<"SQL");
+CREATE TABLE plain (i int PRIMARY KEY);
+INSERT INTO domowf.workflow (name, model_id, version, message_name)
+VALUES ('shared', 'model of the $name', '1.0.0', 'Start it'),
+	('of the $name', 'model', '1.0.0', 'Start it');
+INSERT INTO domowf.workflow_input (workflow, name, type)
+VALUES ('shared', 'n', 'text'), ('of the $name', 'n', 'text')
+SQL
+}
+
+sub value
+{
+	my ($name, $sql) = @_;
+
+	return $at{$name}->safe_psql('postgres', $sql);
+}
+
+# Enqueues one that is done; its id.
+sub start
+{
+	my ($name, $n, %option) = @_;
+	my $request = value($name, Domowf->enqueue_sql('shared', $n, %option));
+
+	$sent{$n}++;
+	is(value($name, Domowf->outcome_sql($request)), 'done', "the $name sends: $n");
+	return $request;
+}
+
+sub log_of
+{
+	my ($name, $request) = @_;
+
+	return value($name,
+		"SELECT outcome, request->'data'->>'n' FROM domowf.log WHERE id = $request");
+}
+
+sub catch_up
+{
+	$at{publisher}->wait_for_catchup('everything');
+	return;
+}
+
+# ---- every table is one of these
+
+is( value('subscriber', <<'SQL'), '', 'each table has a trigger that says what replication may do to it');
+SELECT string_agg(c.relname, ' ') FROM pg_class c
+WHERE c.relnamespace = 'domowf'::regnamespace AND c.relkind = 'r'
+	AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid
+		AND tgenabled = 'A' AND tgname IN ('refuse_replication', 'keep_own'))
+SQL
+is( value('subscriber', <<'SQL'), '', '... and a primary key, without which a publication refuses changes, or all of a row is its identity');
+SELECT string_agg(c.relname, ' ') FROM pg_class c
+WHERE c.relnamespace = 'domowf'::regnamespace AND c.relkind = 'r'
+	AND c.relreplident <> 'f'
+	AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary)
+SQL
+
+# ---- what both have when they meet
+
+my %own;
+my %theirs;
+
+start('publisher', "p $_") foreach 1 .. 6;
+$own{log} = start('subscriber', 's 1', key => q{'k'});
+$theirs{key} = start('publisher', 'p key', key => q{'k'});
+$theirs{later} = value('publisher',
+	Domowf->enqueue_sql('shared', 'p later', run_at => $hour, key => q{'later'}));
+$own{later} = value('subscriber',
+	Domowf->enqueue_sql('shared', 's later', run_at => $hour));
+$domo->script('status:400', count => 1, contains => 'p rejected');
+$theirs{rejected} = value('publisher', Domowf->enqueue_sql('shared', 'p rejected'));
+is(value('publisher', Domowf->outcome_sql($theirs{rejected})), 'rejected', 'one is rejected');
+$sent{'p rejected'}++;
+is($own{log}, 1, 'they have the same ids');
+value('publisher', q{INSERT INTO plain VALUES (1); SELECT domowf_pause('the publisher')});
+
+value('publisher', 'CREATE PUBLICATION everything FOR ALL TABLES');
+value('subscriber', "CREATE SUBSCRIPTION everything CONNECTION '"
+	  . $at{publisher}->connstr . " dbname=postgres' PUBLICATION everything");
+$at{subscriber}->wait_for_subscription_sync($at{publisher}, 'everything');
+is(value('subscriber', 'SELECT count(*) FROM plain'), 1, 'the first copy comes to its end');
+
+is(value('subscriber', 'SELECT string_agg(id::text, $$ $$) FROM domowf.queue'),
+	$own{later}, '... it brings no request');
+is(value('subscriber', 'SELECT string_agg(key, $$ $$) FROM domowf.key'),
+	'k', '... nor keys');
+is(value('subscriber', 'SELECT paused FROM domowf.state'), 'f', '... nor a pause');
+is(log_of('subscriber', $own{log}), 'done|s 1', '... its own log stays');
+is(log_of('subscriber', $own{later}), '', '... no id of the queue gets into it');
+is(log_of('subscriber', $theirs{key}), 'done|p key', '... but what has other ids does');
+is( value('subscriber', "SELECT string_agg(name || ': ' || model_id, ', ' ORDER BY name) FROM domowf.workflow"),
+	'of the publisher: model, of the subscriber: model, shared: model of the subscriber',
+	'... a workflow that is registered stays');
+is(value('subscriber', 'SELECT count(*) FROM domowf.workflow_input'), 3, '... and its inputs');
+
+# ---- and from then on
+
+value('publisher', 'SELECT domowf_resume()');
+$id = start('publisher', 'p after');
+catch_up();
+is(log_of('subscriber', $id), 'done|p after', 'what comes later is logged');
+my $next = start('subscriber', 's after');
+ok($next > $id, '... and a new id is behind it');
+value('publisher', "SELECT domowf_retry($theirs{rejected})");
+is(value('publisher', Domowf->outcome_sql($theirs{rejected})), 'done', 'one is sent again');
+$sent{'p rejected'}++;
+catch_up();
+is(log_of('subscriber', $theirs{rejected}), 'done|p rejected', '... and the log has the newer row');
+value('publisher', "DELETE FROM domowf.log WHERE id = $own{log}");
+value('publisher', "DELETE FROM domowf.key WHERE key = 'k'");
+value('publisher', "UPDATE domowf.log SET outcome = 'wrong' WHERE id IN (2, 3)");
+value('publisher', "UPDATE domowf.workflow SET version = '1.0.1' WHERE name = 'of the publisher'");
+value('publisher', "UPDATE domowf.workflow SET name = 'of the subscriber' WHERE name = 'of the publisher'");
+value('publisher', 'INSERT INTO plain VALUES (2)');
+catch_up();
+is(value('subscriber', 'SELECT count(*) FROM plain'), 2, 'nothing of this ends the subscription');
+is(log_of('subscriber', $own{log}), 'done|s 1', '... its own log stays');
+is(value('subscriber', Domowf->enqueue_sql('shared', 's again', key => q{'k'})),
+	$own{log}, '... and its keys, so that nothing is asked for twice');
+is(value('subscriber', "SELECT version FROM domowf.workflow WHERE name = 'of the subscriber'"),
+	'1.0.0', '... and its workflows');
+value('publisher', "SELECT domowf_discard($theirs{later})");
+value('subscriber', "SELECT domowf_retry($own{later})");
+$sent{'s later'}++;
+is(value('subscriber', Domowf->outcome_sql($own{later})), 'done', 'the subscriber sends its own');
+my $offset = Domowf->log_size($at{subscriber});
+my $kept = value('subscriber', Domowf->enqueue_sql('shared', 's kept', run_at => $hour));
+
+value('publisher', 'TRUNCATE domowf.queue');
+$at{subscriber}->wait_for_log(qr/a TRUNCATE of table domowf\.queue is not taken/, $offset);
+is(value('subscriber', "SELECT state FROM domowf.queue WHERE id = $kept"),
+	'queued', 'a publisher does not empty a queue');
+value('subscriber', 'ALTER SUBSCRIPTION everything DISABLE');
+value('subscriber', 'ALTER SUBSCRIPTION everything SET (slot_name = NONE)');
+value('subscriber', 'DROP SUBSCRIPTION everything');
+is( value('subscriber', q{SELECT coalesce(string_agg(check_name || ': ' || detail, ', '), '') FROM domowf_check() WHERE NOT ok}),
+	'', 'domowf_check() finds nothing wrong');
+
+is($domo->arrived($_), $sent{$_}, "sent as often as asked: $_") foreach sort keys %sent;
+is($domo->arrived($_), 0, "never sent: $_") foreach 'p later', 's kept', 's again';
+is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
+$_->stop foreach values %at;
+done_testing();

@@ -1,0 +1,234 @@
+
+# What people watch with: Debian's postgres exporter reads what
+# test/monitoring/queries.yaml asks for, Debian's Prometheus judges it by
+# domowf.rules.yml, and each alert fires in its outage and ends with it.  What
+# the dashboards name is there.  Exists because a rule whose metric is called
+# something else never fires.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin, "$FindBin::RealBin/../domo";
+
+use Domo;
+use Domowf;
+use HTTP::Tiny;
+use IPC::Run;
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $here = "$FindBin::RealBin/../monitoring";
+
+sub has
+{
+	my (@command) = @_;
+
+	return eval { IPC::Run::run(\@command, '>', \my $out, '2>', \my $err) };
+}
+
+plan skip_all => 'needs prometheus and prometheus-postgres-exporter: make deps'
+  unless has(qw(promtool --version)) && has(qw(prometheus --version))
+  && has(qw(prometheus-postgres-exporter --version));
+
+command_ok([ 'promtool', 'check', 'rules', "$here/domowf.rules.yml" ], 'the rules are rules');
+command_ok([ 'promtool', 'test', 'rules', "$here/domowf.test.yml" ], '... and do as their tests say');
+
+# ---- PostgreSQL, the exporter, Prometheus
+
+my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
+my $node = Domowf->start_node(
+	'main', $domo,
+	preload => 1,
+	conf => <<'END');
+domowf.retry_base = '10ms'
+domowf.retry_cap = '100ms'
+domowf.poll_interval = '200ms'
+domowf.stall_after = '300ms'
+END
+my $session = Domowf->session($node);
+my $work = PostgreSQL::Test::Utils::tempdir();
+my $http = HTTP::Tiny->new(timeout => 60);
+my ($exporter_port, $port) = map { PostgreSQL::Test::Cluster::get_free_port() } 1 .. 2;
+my @running;
+
+$session->value(<<'END');
+INSERT INTO domowf.workflow (name, model_id, version, message_name, on_doubt)
+VALUES ('plain', 'model', '1.0.0', 'Start it', 'hold'),
+	('doubtful', 'scenario:status:502', '1.0.0', 'Start it', 'hold');
+CREATE ROLE exporter LOGIN IN ROLE pg_monitor
+END
+
+# As they stand, but that nothing has to last for minutes.
+sub rules
+{
+	my $rules = slurp_file("$here/domowf.rules.yml");
+
+	$rules =~ s/for: \d+m/for: 0s/g;
+	$rules =~ s/\[\d+m\]/[10s]/g;
+	$rules =~ s/> 300$/> 300/mg;
+	return $rules;
+}
+
+append_to_file("$work/rules.yml", rules());
+append_to_file("$work/prometheus.yml", <<"END");
+global:
+  scrape_interval: 1s
+  scrape_timeout: 1s
+  evaluation_interval: 1s
+rule_files: [ '$work/rules.yml' ]
+scrape_configs:
+  - job_name: postgres
+    static_configs: [ { targets: [ '127.0.0.1:$exporter_port' ] } ]
+END
+
+sub start
+{
+	my ($name, @command) = @_;
+
+	push @running, IPC::Run::start(\@command, '<', \undef, '>', "$work/$name.log", '2>&1');
+	return;
+}
+
+END
+{
+	$_->kill_kill foreach @running;
+}
+
+{
+	local $ENV{DATA_SOURCE_NAME} = 'user=exporter sslmode=disable dbname=postgres host='
+	  . $node->host . ' port=' . $node->port;
+	start('exporter', 'prometheus-postgres-exporter',
+		"--extend.query-path=$here/queries.yaml", '--disable-default-metrics',
+		'--disable-settings-metrics', "--web.listen-address=127.0.0.1:$exporter_port");
+}
+start('prometheus', 'prometheus', "--config.file=$work/prometheus.yml",
+	"--storage.tsdb.path=$work/data", "--web.listen-address=127.0.0.1:$port");
+
+# Waits until a condition holds.
+sub until_true
+{
+	my ($name, $condition) = @_;
+
+	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return ok(1, $name) if $condition->();
+		select undef, undef, undef, 0.1;
+	}
+	diag(slurp_file("$work/$_.log")) foreach qw(exporter prometheus);
+	return ok(0, $name);
+}
+
+sub exported
+{
+	my $got = $http->get("http://127.0.0.1:$exporter_port/metrics");
+
+	return $got->{success} ? $got->{content} : '';
+}
+
+# Names of the alerts that fire.
+sub alerts
+{
+	my $got = $http->get("http://127.0.0.1:$port/api/v1/alerts");
+
+	return () unless $got->{success};
+	my %firing = map { $_->{labels}{alertname} => 1 }
+	  grep { $_->{state} eq 'firing' } @{ decode_json($got->{content})->{data}{alerts} };
+	return sort keys %firing;
+}
+
+sub fires
+{
+	my ($alert) = @_;
+
+	return until_true("$alert fires", sub { grep { $_ eq $alert } alerts() });
+}
+
+sub ends
+{
+	my ($alert) = @_;
+
+	return until_true("... and ends", sub { !grep { $_ eq $alert } alerts() });
+}
+
+# ---- what is exported
+
+$session->outcome($session->enqueue('plain', "n$_")) foreach 1 .. 3;
+until_true('the exporter exports', sub { exported() =~ /^domowf_requests_total\{/m });
+my $exported = exported();
+like($exported, qr/^domowf_requests_total\{[^}]*outcome="done"[^}]*workflow="plain"[^}]*\} 3$/m, 'a counter');
+like($exported, qr/^domowf_request_duration_seconds_bucket\{[^}]*workflow="plain"[^}]*le="\+Inf"\} 3$/m, 'a histogram');
+like($exported, qr/^domowf_worker_up(?:\{[^}]*\})? 1$/m, 'a gauge');
+
+# every metric there is: of these, some appear when there is something to tell
+my %exported = map { $_ => 1 } $exported =~ /^(domowf_\w+)(?=[ {])/mg;
+my @missing = grep { !$exported{$_} } split /\n/,
+  $session->value('SELECT DISTINCT name FROM domowf_metrics()');
+is("@missing", '', 'all of domowf_metrics() is exported');
+my @asked = do { my %names; $names{$_} = 1 foreach slurp_file("$here/queries.yaml") =~ /'(domowf_\w+)'/g; sort keys %names };
+
+foreach my $file (qw(grafana-prometheus.json grafana-postgresql.json domowf.rules.yml))
+{
+	my $text = slurp_file("$here/$file");
+
+	ok(decode_json($text), "$file is JSON") if $file =~ /json$/;
+	my @unknown = grep { my $name = $_; !grep { $_ eq $name } @asked, 'domowf_metrics' }
+	  $text =~ /\b(domowf_(?!retry|resolve|discard|resume|check)\w+)/g;
+	is("@unknown", '', "what $file names is there");
+}
+foreach my $panel (@{ decode_json(slurp_file("$here/grafana-postgresql.json"))->{panels} })
+{
+	is($session->run($panel->{targets}[0]{rawSql})->{sqlstate} // '', '', "a panel's SQL: $panel->{title}");
+}
+
+# ---- each alert
+
+until_true('Prometheus answers', sub { $http->get("http://127.0.0.1:$port/-/ready")->{success} });
+until_true('... and nothing is wrong', sub { my $got = $http->get("http://127.0.0.1:$port/api/v1/query?query=domowf_worker_up");
+	$got->{success} && @{ decode_json($got->{content})->{data}{result} } && !alerts() });
+
+my $id = $session->enqueue('doubtful', 'in doubt');
+fires('DomowfInDoubt');
+$session->value("SELECT domowf_discard($id)");
+ends('DomowfInDoubt');
+
+$session->value(q{SELECT domowf_pause('for the alert')});
+fires('DomowfPaused');
+$session->enqueue('plain', 'due for long');
+$session->value(q{UPDATE domowf.queue SET due = due - interval '1 hour'});
+fires('DomowfQueueGrowing');
+$session->value('SELECT domowf_resume()');
+ends('DomowfQueueGrowing');
+ends('DomowfPaused');
+
+$domo->script('status:401', count => 20, contains => 'refused token');
+$id = $session->enqueue('plain', 'refused token');
+fires('DomowfTokenRefused');
+ends('DomowfTokenRefused');
+is($session->outcome($id), 'done', '... since the token is good again');
+
+my $locker = Domowf->session($node);
+$locker->value('BEGIN; LOCK TABLE domowf.queue IN EXCLUSIVE MODE');
+fires('DomowfStalled');
+$locker->value('COMMIT');
+ends('DomowfStalled');
+
+$session->value(<<'END');
+CREATE FUNCTION hear(domowf.request) RETURNS void LANGUAGE plpgsql AS 'BEGIN RAISE ''deaf''; END';
+UPDATE domowf.workflow SET on_settled = 'public.hear(domowf.request)' WHERE name = 'plain'
+END
+$id = $session->enqueue('plain', 'told');
+$session->outcome($id);
+fires('DomowfReturnsFailing');
+$session->value(q{CREATE OR REPLACE FUNCTION hear(domowf.request) RETURNS void LANGUAGE sql AS ''});
+$session->value("SELECT domowf_retry_return($id)");
+ends('DomowfReturnsFailing');
+
+$session->value('ALTER SYSTEM SET domowf.worker = off; SELECT pg_reload_conf()');
+fires('DomowfNoWorker');
+$session->value('ALTER SYSTEM RESET domowf.worker; SELECT pg_reload_conf()');
+ends('DomowfNoWorker');
+
+done_testing();
