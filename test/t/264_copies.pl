@@ -156,23 +156,6 @@ is(outcome($node, $ids[0]), 'in_doubt', 'as it is where it was sent');
 
 # ---- standbys that commits wait for
 
-# The checkpointer tells everybody of synchronous_standby_names, some time after
-# a reload: commits until a commit waits.
-sub until_commits_wait
-{
-	my $probe = Domowf->session($node);
-
-	$probe->send(q{SET synchronous_commit = on; DO $$ BEGIN LOOP
-		PERFORM pg_logical_emit_message(true, '', ''); COMMIT;
-		END LOOP; END $$});
-	$node->poll_query_until('postgres',
-		"SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = "
-		  . $probe->pid);
-	$session->value('SELECT pg_terminate_backend(' . $probe->pid . ')');
-	$probe->quit;
-	return;
-}
-
 sub is_held_back
 {
 	my ($database, $name) = @_;
@@ -194,7 +177,7 @@ foreach my $weak ('local', 'off')
 	$session->configure('synchronous_commit', $weak);
 	$session->configure('synchronous_standby_names', 'nobody');
 
-	until_commits_wait();
+	Domowf->until_commits_wait($node);
 	$id = $session->enqueue('plain', $n);
 	is_held_back('postgres', $n);
 	is($domo->arrived($n), 0, '... and nothing is sent before');
@@ -210,7 +193,7 @@ $session->value('CREATE DATABASE two');
 $node->safe_psql('two', 'CREATE EXTENSION domowf');
 $session->configure('synchronous_commit', 'local');
 $session->configure('synchronous_standby_names', 'nobody');
-until_commits_wait();
+Domowf->until_commits_wait($node);
 $node->safe_psql('two', q{SELECT domowf_enqueue_call('start',
 	'{"messageName": "m", "version": "1.0.0", "modelId": "model",
 	"data": {"n": "dropped"}}')});

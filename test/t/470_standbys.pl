@@ -46,6 +46,15 @@ sub configure
 	return;
 }
 
+# From now on commits wait for a standby that is not there.
+sub lose_standby
+{
+	configure('synchronous_standby_names', 's1');
+	$node->reload;
+	Domowf->until_commits_wait($node);
+	return;
+}
+
 sub worker
 {
 	my ($where) = @_;
@@ -92,8 +101,7 @@ sub warm_up
 # ---- the names are taken away, or others are named
 
 ok(warm_up(), 'a request is sent');
-configure('synchronous_standby_names', 's1');
-$node->reload;
+lose_standby();
 worker();
 my ($id, $pid) = claim_one();
 my $offset = Domowf->log_size($node);
@@ -115,8 +123,7 @@ ok( Domowf->log_since($node, $offset) =~
 
 # ---- the worker is told to end
 
-configure('synchronous_standby_names', 's1');
-$node->reload;
+lose_standby();
 ($id, $pid) = claim_one();
 value("SELECT pg_terminate_backend($pid, 60000)");
 is(starts_of($asked), 0, 'terminated: nothing is sent');
@@ -132,8 +139,7 @@ foreach my $level (qw(remote_write on remote_apply local off))
 	configure('synchronous_commit', $level);
 	$node->reload;
 	ok(warm_up(), "$level: a request is sent");
-	configure('synchronous_standby_names', 's1');
-	$node->reload;
+	lose_standby();
 	($id, $pid) = claim_one();
 	$node->kill9;
 	ok(Domowf->wait_for_end($pid), "$level: without its postmaster the worker ends");

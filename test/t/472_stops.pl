@@ -133,6 +133,7 @@ like(Domowf->log_since($node), qr/request $id was being sent when its worker end
 
 $node->append_conf('postgresql.auto.conf', "synchronous_standby_names = 's1'\n");
 $node->reload;
+Domowf->until_commits_wait($node);
 $id = value(q{SELECT domowf_enqueue('gated', '{"n": "waits"}')});
 until_true(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE
 	backend_type = 'domowf worker' AND wait_event = 'SyncRep'},

@@ -191,17 +191,11 @@ gets_on();
 
 # ---- a standby that does not answer
 
-# A reload is taken up by each process in its own time: that a commit waits shows
-# that it is.
 sub lose_standby
 {
-	my ($table) = @_;
-
 	$node->append_conf('postgresql.auto.conf', "synchronous_standby_names = 'nobody'\n");
 	$node->reload;
-	$locker->send("CREATE TABLE $table ()");
-	$node->poll_query_until('postgres', sprintf q{SELECT count(*) = 1 FROM pg_stat_activity
-		WHERE wait_event = 'SyncRep' AND pid = %d}, $locker->pid) or die 'no commit waits';
+	Domowf->until_commits_wait($node);
 	return;
 }
 
@@ -209,12 +203,11 @@ sub find_standby
 {
 	$node->append_conf('postgresql.auto.conf', "synchronous_standby_names = ''\n");
 	$node->reload;
-	$locker->wait;
 	return;
 }
 
 begin();
-lose_standby('lost');
+lose_standby();
 $id = enqueue('it');
 stalls('a standby that does not answer', 'claimed: it waits for a synchronous standby', 'synchronous_standby_names');
 find_standby();
@@ -222,7 +215,7 @@ gets_on($id);
 
 begin();
 $id = send_one();
-lose_standby('lost_again');
+lose_standby();
 $domo->release('way', 1);
 stalls('... when it is to be settled', 'it waits for a synchronous standby', 'synchronous_standby_names');
 find_standby();

@@ -182,6 +182,26 @@ sub set_test_point
 	return;
 }
 
+# Commits until a commit waits for a standby.  After a reload that names one there
+# is no other sign: the checkpointer tells everybody, in its own time, and a
+# commit before that waits for nothing.
+sub until_commits_wait
+{
+	my ($class, $node) = @_;
+	my $probe = $class->session($node);
+	my $pid = $probe->pid;
+
+	$probe->send(q{SET synchronous_commit = on; DO $$ BEGIN LOOP
+		PERFORM pg_logical_emit_message(true, '', ''); COMMIT;
+		END LOOP; END $$});
+	$node->poll_query_until('postgres',
+		"SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = $pid")
+	  or die 'no commit waits';
+	$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+	$probe->quit;
+	return;
+}
+
 # Waits until a process has ended; false: it has not.
 sub wait_for_end
 {
