@@ -74,3 +74,14 @@ dwf_clock_take_step(void)
 	is_noted = true;
 	return 0;
 }
+
+bool
+dwf_clock_once_a_minute(DwfSteady *again)
+{
+	DwfSteady	now = dwf_clock_now();
+
+	if (now < *again)
+		return false;
+	*again = now + USECS_PER_MINUTE;
+	return true;
+}

@@ -36,4 +36,10 @@ extern TimestampTz dwf_clock_shown(DwfSteady steady);
  */
 extern int64 dwf_clock_take_step(void);
 
+/*
+ * Whether a minute has passed since it last said so, for what is not to be said
+ * at each turn.  `*again` is the caller's, static, 0 at first.
+ */
+extern bool dwf_clock_once_a_minute(DwfSteady *again);
+
 #endif							/* DWF_CLOCK_H */

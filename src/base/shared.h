@@ -53,6 +53,7 @@ typedef enum DwfTask
 	DWF_TASK_ORDER,				/* order keys */
 	DWF_TASK_IDS,				/* ids that are free */
 	DWF_TASK_CARE,				/* expiry, retention */
+	DWF_TASK_COUNT,				/* what was counted, folded */
 	DWF_TASK_TRACK,				/* what polls of instances have told */
 	DWF_TASK_RETURNS,			/* for whom something is to be returned */
 	DWF_TASK_ORPHANS,			/* of dead workers, locked by somebody */

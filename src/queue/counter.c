@@ -30,6 +30,8 @@
  */
 #include "postgres.h"
 
+#include "base/apart.h"
+#include "base/clock.h"
 #include "base/extension.h"
 #include "base/statement.h"
 #include "base/table.h"
@@ -40,6 +42,8 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 /* Rows may be twice as many as after the last folding, and so many more. */
@@ -104,6 +108,9 @@ static DwfCounted *find(DwfCounter *counter, const DwfCount *count);
 static bool is_same(const DwfCount *a, const DwfCount *b);
 static bool is_same_text(const char *a, const char *b);
 static int	find_bucket(int64 usec);
+static void write_rows(DwfTable *table, const DwfCounter *counter);
+static void write_apart(DwfCounter *counter);
+static void open_and_write(void *arg);
 static void write_row(DwfTable *table, const DwfCounted *item);
 static void set_number(DwfTable *table, int column, int64 number);
 static void set_name(DwfTable *table, int column, const char *name);
@@ -198,15 +205,72 @@ void
 dwf_counter_end(DwfCounter *counter)
 {
 	DwfTable	table;
+	bool		may_refuse;
 
 	/* before 1.1 nothing was counted */
 	if (counter->nitems == 0 || !dwf_extension_is_since("1.1"))
 		return;
 	dwf_table_open(&table, "counter", COUNTER_COLUMNS, false);
-	for (int i = 0; i < counter->nitems; i++)
-		write_row(&table, &counter->items[i]);
+	may_refuse = dwf_counter_find_refuser(table.rel) != NULL;
+	if (!may_refuse)
+		write_rows(&table, counter);
 	dwf_table_close(&table);
+	if (may_refuse)
+		write_apart(counter);
 	counter->nitems = 0;
+}
+
+static void
+write_rows(DwfTable *table, const DwfCounter *counter)
+{
+	for (int i = 0; i < counter->nitems; i++)
+		write_row(table, &counter->items[i]);
+}
+
+/* All or none: a part of it would tell of attempts without their outcomes. */
+static void
+write_apart(DwfCounter *counter)
+{
+	static DwfSteady again = 0;
+	ErrorData  *error = dwf_apart_try(open_and_write, counter);
+
+	if (error != NULL && dwf_clock_once_a_minute(&again))
+		ereport(LOG,
+				(errmsg("domowf: what has happened to requests cannot be counted: %s",
+						error->message),
+				 errhint("See domowf_check(), row \"tables\".")));
+}
+
+static void
+open_and_write(void *arg)
+{
+	DwfTable	table;
+
+	dwf_table_open(&table, "counter", COUNTER_COLUMNS, false);
+	write_rows(&table, arg);
+	dwf_table_close(&table);
+}
+
+char *
+dwf_counter_find_refuser(Relation rel)
+{
+	const		TupleConstr *constr = RelationGetDescr(rel)->constr;
+	List	   *indexes = rel->rd_rel->relhasindex ?
+	RelationGetIndexList(rel) : NIL;
+
+	if (indexes != NIL)
+		return psprintf("index %s", get_rel_name(linitial_oid(indexes)));
+	if (constr != NULL && constr->num_check > 0)
+		return psprintf("constraint %s", constr->check[0].ccname);
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		if (strcmp(trigger->tgname, "refuse_replication") != 0 &&
+			strcmp(trigger->tgname, "refuse_truncation") != 0)
+			return psprintf("trigger %s", trigger->tgname);
+	}
+	return NULL;
 }
 
 void

@@ -10,6 +10,7 @@
 #include "access/htup.h"
 #include "access/tupdesc.h"
 #include "datatype/timestamp.h"
+#include "utils/relcache.h"
 
 /* One thing that happened.  Texts in the database's encoding; NULL: none. */
 typedef struct DwfCount
@@ -44,12 +45,22 @@ extern void dwf_counter_add(DwfCounter *counter, const DwfCount *count);
 
 /*
  * Writes what was added: committed, or rolled back, together with what it
- * counts.  Waits for nobody.
+ * counts.  Where a row is refused for what it holds, by what somebody has hung
+ * on the table, none is written, and the server's log says so: what has happened
+ * must not be lost for its counting.  Waits for nobody who counts or folds, but
+ * for whoever has locked the table against writing: CREATE INDEX, VACUUM FULL,
+ * LOCK.
  */
 extern void dwf_counter_end(DwfCounter *counter);
 
 /* All three for one alone. */
 extern void dwf_counter_add_one(const DwfCount *count);
+
+/*
+ * What of somebody's, on the table, which is open, may refuse a row: an index, a
+ * constraint or a trigger.  Palloc'd; NULL: nothing.
+ */
+extern char *dwf_counter_find_refuser(Relation rel);
 
 /*
  * Whose request it is, of a row of the queue at hand, or of the columns of

@@ -68,16 +68,17 @@ typedef struct Recovery
 
 #define EXPIRED \
 	"SELECT id FROM domowf.queue WHERE expires_at <= $1 AND state = 'queued' "
-#define FIRST_EXPIRED	EXPIRED "ORDER BY expires_at LIMIT $2 "
+#define FIRST_EXPIRED(offset) \
+	EXPIRED "ORDER BY expires_at LIMIT $2 OFFSET " offset " "
 
 static DwfStatement expire = {
-	EXPIRE(FIRST_EXPIRED),
-	{TIMESTAMPTZOID, INT4OID, BOOLOID}
+	EXPIRE(FIRST_EXPIRED("$4")),
+	{TIMESTAMPTZOID, INT4OID, BOOLOID, INT4OID}
 };
 
 static DwfStatement find_expired = {
-	FIRST_EXPIRED "FOR UPDATE SKIP LOCKED",
-	{TIMESTAMPTZOID, INT4OID}
+	FIRST_EXPIRED("$3") "FOR UPDATE SKIP LOCKED",
+	{TIMESTAMPTZOID, INT4OID, INT4OID}
 };
 
 static DwfStatement expire_one = {
@@ -124,6 +125,7 @@ static DwfStatement find_old = {OLD, {TIMESTAMPTZOID, INT4OID}};
 static DwfStatement remove_one = {REMOVE("SELECT $1 AS id"), {INT8OID}};
 
 static int	told;				/* of how many the last one has told */
+static int	refused;			/* what is passed by, of what has expired */
 static int64 held;				/* which one is put in doubt */
 
 static void run_work(void *arg);
@@ -134,6 +136,7 @@ static void note_expired(void);
 static void note_held(void);
 static void note_return(uint64 row, int number, int64 id,
 						const char *state);
+static int	expire_each(TimestampTz now, int limit, int *changed);
 static void hold_expired(int64 id, TimestampTz now, const char *why);
 static void release_expired(int count);
 static void recover_some(void *arg);
@@ -160,30 +163,51 @@ run_over_all(const char *sql, int ntypes, Oid *types, Datum *values)
 
 /*
  * One that the log refuses for what it holds keeps no other from it: then each
- * goes by itself, and that one is held in doubt, never sent.
+ * goes by itself, and that one is held in doubt, never sent.  What cannot be held
+ * either is passed by the next time, until all others had their turn.
  */
 int
 dwf_upkeep_expire(TimestampTz now, int limit)
 {
 	Datum		values[] = {TimestampTzGetDatum(now), Int32GetDatum(limit),
-	BoolGetDatum(dwf_log_payload)};
+	BoolGetDatum(dwf_log_payload), Int32GetDatum(refused)};
+	int			found;
+	int			changed;
+	char	   *why;
+
+	if (run_apart(&expire, values, note_expired, &why))
+		found = changed = told;
+	else
+		found = expire_each(now, limit, &changed);
+	refused = found < limit ? 0 : refused + found - changed;
+	return changed;
+}
+
+/* Each by itself; how many were found, and in `changed` how many ended. */
+static int
+expire_each(TimestampTz now, int limit, int *changed)
+{
+	Datum		find[] = {TimestampTzGetDatum(now), Int32GetDatum(limit),
+	Int32GetDatum(refused)};
 	int			count;
 	int64	   *ids;
 	bool		isnull;
 	char	   *why;
 
-	if (run_apart(&expire, values, note_expired, &why))
-		return told;
-	dwf_statement_run(&find_expired, values);
+	dwf_statement_run(&find_expired, find);
 	count = (int) SPI_processed;
+	*changed = 0;
 	ids = palloc(sizeof(int64) * Max(count, 1));
 	for (int i = 0; i < count; i++)
 		ids[i] = DatumGetInt64(dwf_statement_column(i, 1, &isnull));
 	for (int i = 0; i < count; i++)
 	{
-		values[1] = Int64GetDatum(ids[i]);
+		Datum		values[] = {TimestampTzGetDatum(now), Int64GetDatum(ids[i]),
+		BoolGetDatum(dwf_log_payload)};
+
 		if (!run_apart(&expire_one, values, note_expired, &why))
 			hold_expired(ids[i], now, why);
+		*changed += told;
 	}
 	return count;
 }
@@ -315,11 +339,13 @@ hold_expired(int64 id, TimestampTz now, const char *why)
 								 why);
 	Datum		values[] = {Int64GetDatum(id), CStringGetTextDatum(error),
 	dwf_report_attempt(now, "not written", 0, error, NULL)};
+	static DwfSteady again = 0;
 	char	   *refusal;
 
 	told = 0;
 	held = id;
-	if (!run_apart(&hold_one, values, note_held, &refusal))
+	if (!run_apart(&hold_one, values, note_held, &refusal) &&
+		dwf_clock_once_a_minute(&again))
 		ereport(LOG,
 				(errmsg("domowf: request " INT64_FORMAT " cannot be put in doubt: %s",
 						id, refusal)));
@@ -422,13 +448,10 @@ recover_each(Recovery *recovery)
 
 		recovery->values[5] = Int64GetDatum(ids[i]);
 		error = dwf_apart_try(recover_some, recovery);
-		if (error != NULL && dwf_clock_now() >= tell)
-		{
-			tell = TimestampTzPlusMilliseconds(dwf_clock_now(), 60000);
+		if (error != NULL && dwf_clock_once_a_minute(&tell))
 			ereport(LOG,
 					(errmsg("domowf: request " INT64_FORMAT ", which a worker was sending when it ended, cannot be put in doubt: %s",
 							ids[i], error->message)));
-		}
 	}
 }
 

@@ -10,7 +10,8 @@
 
 /*
  * Settles up to `limit` requests whose time is over, or holds in doubt what the
- * log refuses.  Returns how many.
+ * log refuses.  Returns how many of them are no longer queued; `limit`: there may
+ * be more.
  */
 extern int	dwf_upkeep_expire(TimestampTz now, int limit);
 

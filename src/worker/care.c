@@ -26,11 +26,14 @@
 /* To fold what was counted takes at most 1/100. */
 #define FOLD_SHARE		100
 
+/* When to try again what did not work. */
+#define FOLD_AGAIN		(10 * USECS_PER_SEC)
+
 /* Looking for old rows of the log takes at most 1/100. */
 #define REMOVAL_SHARE	100
 
 static void count_queue(DwfCare *care);
-static void fold_counters(DwfCare *care);
+static void fold(void *arg);
 static bool remove_old(DwfCare *care);
 
 bool
@@ -40,8 +43,6 @@ dwf_care_take(DwfCare *care, DwfSteady now)
 
 	if (now >= care->next_count)
 		count_queue(care);
-	if (now >= care->next_fold)
-		fold_counters(care);
 	if (dwf_log_retention > 0 && now >= care->next_removal)
 		more |= remove_old(care);
 	dwf_granted_follow();
@@ -57,13 +58,23 @@ count_queue(DwfCare *care)
 	care->next_count = start + COUNT_SHARE * (dwf_clock_now() - start);
 }
 
-static void
-fold_counters(DwfCare *care)
+void
+dwf_care_fold(DwfCare *care, DwfWriting *writing, DwfSteady now)
 {
 	DwfSteady	start = dwf_clock_now();
 
+	if (now < care->next_fold)
+		return;
+	if (dwf_writing_do(writing, DWF_TASK_COUNT, fold, NULL))
+		care->next_fold = start + FOLD_SHARE * (dwf_clock_now() - start);
+	else
+		care->next_fold = start + FOLD_AGAIN;
+}
+
+static void
+fold(void *arg)
+{
 	dwf_counter_fold();
-	care->next_fold = start + FOLD_SHARE * (dwf_clock_now() - start);
 }
 
 /*

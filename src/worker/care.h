@@ -6,6 +6,7 @@
 #define DWF_CARE_H
 
 #include "base/clock.h"
+#include "worker/writing.h"
 
 /* All zero at first. */
 typedef struct DwfCare
@@ -21,5 +22,11 @@ typedef struct DwfCare
  * may be more of it now.
  */
 extern bool dwf_care_take(DwfCare *care, DwfSteady now);
+
+/*
+ * Folds what was counted, where it is time to: in a transaction of its own, so
+ * that what refuses a row of domowf.counter keeps nothing from being looked after.
+ */
+extern void dwf_care_fold(DwfCare *care, DwfWriting *writing, DwfSteady now);
 
 #endif							/* DWF_CARE_H */

@@ -12,6 +12,7 @@
 #include "base/sight.h"
 #include "base/table.h"
 #include "call/connection.h"
+#include "queue/counter.h"
 #include "queue/returns.h"
 #include "registry/makers.h"
 #include "registry/server.h"
@@ -49,6 +50,8 @@ static const struct
 	{"key", "refuse_truncation"},
 	{"tracked", "refuse_replication"},
 	{"tracked", "refuse_truncation"},
+	{"counter", "refuse_replication"},
+	{"counter", "refuse_truncation"},
 	{"state", "refuse_replication"},
 	{"log", "keep_own"},
 	{"workflow", "keep_own"},
@@ -63,7 +66,9 @@ static const struct
 };
 
 /* Tables whose rows are written below SQL. */
-static const char *const written[] = {"queue", "key", "log", "tracked"};
+static const char *const written[] = {
+	"queue", "key", "log", "tracked", "counter"
+};
 
 static void emit_check(ReturnSetInfo *result, const char *name, bool ok,
 					   const char *detail);
@@ -74,6 +79,7 @@ static void check_returns(ReturnSetInfo *result);
 static void check_servers(ReturnSetInfo *result);
 static void check_tables(ReturnSetInfo *result);
 static bool may_be_published(const char *table, const char **why);
+static bool may_be_counted(const char **why);
 static void check_triggers(ReturnSetInfo *result);
 static const char *find_passed_by(const char *table);
 static bool fires_always(const char *table, const char *name);
@@ -201,6 +207,8 @@ check_tables(ReturnSetInfo *result)
 
 	for (int i = 0; i < lengthof(written) && ok; i++)
 		ok = may_be_published(written[i], &detail);
+	if (ok && !RecoveryInProgress())
+		ok = may_be_counted(&detail);
 	emit_check(result, "tables", ok, detail);
 }
 
@@ -238,6 +246,26 @@ may_be_published(const char *table, const char **why)
 	PG_END_TRY();
 	table_close(rel, AccessShareLock);
 	return ok;
+}
+
+/* Whether nothing of somebody's may refuse what is counted, which is then not. */
+static bool
+may_be_counted(const char **why)
+{
+	Oid			oid = dwf_table_oid("counter");
+	Relation	rel;
+	char	   *refuser;
+
+	/* as may_be_published() */
+	if (!OidIsValid(oid) || !ConditionalLockRelationOid(oid, AccessShareLock))
+		return true;
+	rel = table_open(oid, NoLock);
+	refuser = dwf_counter_find_refuser(rel);
+	table_close(rel, AccessShareLock);
+	if (refuser != NULL)
+		*why = psprintf("%s of domowf.counter is none of the extension's: what it refuses is not counted, so drop it",
+						refuser);
+	return refuser == NULL;
 }
 
 /* Whether this session could call Domo: nothing is sent. */

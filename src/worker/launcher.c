@@ -23,6 +23,7 @@
 #include "base/roster.h"
 #include "base/shared.h"
 #include "base/testpoint.h"
+#include "base/transaction.h"
 #include "worker/launcher.h"
 #include "worker/stall.h"
 #include "worker/worker_settings.h"
@@ -188,7 +189,7 @@ list_databases(Oid **databases)
 	int			size = 64;
 
 	*databases = palloc(sizeof(Oid) * size);
-	StartTransactionCommand();
+	dwf_transaction_start();
 	(void) GetTransactionSnapshot();
 	rel = table_open(DatabaseRelationId, AccessShareLock);
 	scan = table_beginscan_catalog(rel, 0, NULL);

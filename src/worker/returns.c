@@ -43,6 +43,7 @@
 #include "base/returners.h"
 #include "base/returning.h"
 #include "base/testpoint.h"
+#include "base/transaction.h"
 #include "queue/returns.h"
 #include "worker/return_call.h"
 #include "worker/return_row.h"
@@ -74,9 +75,6 @@
 
 /* How long code may go on that was told to end, ms. */
 #define GRACE			1000
-
-/* How often the same thing is said in the server's log, ms. */
-#define SAY_INTERVAL	60000
 
 static TimeoutId last_timeout;
 static DwfSteady turn_end;
@@ -186,7 +184,7 @@ take(char **last, DwfReturn *entry)
 
 	PG_TRY();
 	{
-		StartTransactionCommand();
+		dwf_transaction_start();
 		start_timeouts();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		if (dwf_extension_find() != NULL && dwf_extension_can_send())
@@ -263,7 +261,7 @@ do_in_transaction(const DwfReturn *entry)
 	int			security;
 	int			settings;
 
-	StartTransactionCommand();
+	dwf_transaction_start();
 	GetUserIdAndSecContext(&user, &security);
 	begin_restricted();
 	settings = NewGUCNestLevel();
@@ -344,7 +342,7 @@ write_failure(const DwfReturn *entry, const char *error)
 {
 	PG_TRY();
 	{
-		StartTransactionCommand();
+		dwf_transaction_start();
 		start_timeouts();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		dwf_return_fail(entry, error);
@@ -369,11 +367,9 @@ static void
 say(const DwfReturn *entry, const char *error)
 {
 	static DwfSteady again = 0;
-	DwfSteady	now = dwf_clock_now();
 
-	if (now < again)
+	if (!dwf_clock_once_a_minute(&again))
 		return;
-	again = TimestampTzPlusMilliseconds(now, SAY_INTERVAL);
 	ereport(LOG,
 			(errmsg("domowf: what came of request " INT64_FORMAT " cannot be returned to %s: %s",
 					entry->request, entry->target, error)));

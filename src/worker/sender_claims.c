@@ -115,11 +115,8 @@ claim_each(DwfSender *sender, int64 owner, TimestampTz now, DwfClaim **claims)
 		return count;
 	dwf_text_cut(sender->refusal, sizeof(sender->refusal), refusal);
 	dwf_text_cut(sender->last_error, sizeof(sender->last_error), refusal);
-	if (dwf_clock_now() >= tell)
-	{
-		tell = TimestampTzPlusMilliseconds(dwf_clock_now(), 60000);
+	if (dwf_clock_once_a_minute(&tell))
 		ereport(LOG, (errmsg("domowf: %s", refusal)));
-	}
 	return count;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/compat.h"
 #include "base/guc.h"
+#include "base/transaction.h"
 #include "worker/stall.h"
 
 #include "access/xact.h"
@@ -44,6 +45,7 @@ static const char *const tasks[DWF_TASKS] = {
 	[DWF_TASK_ORDER] = "order keys cannot be looked at",
 	[DWF_TASK_IDS] = "ids cannot be looked at",
 	[DWF_TASK_CARE] = "what has expired or is old cannot be looked at",
+	[DWF_TASK_COUNT] = "what was counted cannot be folded",
 	[DWF_TASK_TRACK] = "what has become of tracked instances cannot be written",
 	[DWF_TASK_RETURNS] = "what is to be written back cannot be looked at",
 	[DWF_TASK_ORPHANS] = "what the worker before was sending cannot be looked at",
@@ -296,7 +298,7 @@ say(Oid database, const DwfWorkerStatus *status, const DwfStall *stall)
 	char	   *name;
 	MemoryContext context = CurrentMemoryContext;
 
-	StartTransactionCommand();
+	dwf_transaction_start();
 	name = get_database_name(database);
 	name = name == NULL ? NULL : MemoryContextStrdup(context, name);
 	CommitTransactionCommand();

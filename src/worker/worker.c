@@ -30,8 +30,6 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "base/clock.h"
 #include "base/dormancy.h"
 #include "base/extension.h"
@@ -263,7 +261,7 @@ see_to_clock(Worker *worker)
 		ereport(LOG,
 				(errmsg("domowf: the clock was set %s by %.3f seconds",
 						step < 0 ? "back" : "forward",
-						fabs((double) step) / USECS_PER_SEC)));
+						Max(step, -step) / (double) USECS_PER_SEC)));
 		dwf_redate_note_step(step);
 		dwf_sender_look_again(worker->sender, true);
 	}
@@ -441,6 +439,7 @@ look_after(Worker *worker)
 	if (!worker->has_free_ids)
 		(void) in_transaction(DWF_TASK_IDS, free_ids, worker);
 	(void) in_transaction(DWF_TASK_CARE, look_after_all, worker);
+	dwf_care_fold(&worker->care, &worker->writing, now);
 	dwf_sender_try_again(worker->sender);
 	dwf_sender_look_again(worker->sender, false);
 	worker->read_state = true;

@@ -18,6 +18,7 @@
 #include "postgres.h"
 
 #include "base/compat.h"
+#include "base/transaction.h"
 #include "worker/worker_settings.h"
 
 #include "access/table.h"
@@ -135,7 +136,7 @@ dwf_worker_settings_connect_as(Oid database, Oid role)
 	SetConfigOption("client_encoding", GetDatabaseEncodingName(), PGC_BACKEND,
 					PGC_S_DYNAMIC_DEFAULT);
 
-	StartTransactionCommand();
+	dwf_transaction_start();
 	name = GetUserNameFromId(role, true);
 	if (name != NULL)
 	{

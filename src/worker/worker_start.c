@@ -15,6 +15,7 @@
 #include "base/shared.h"
 #include "base/table.h"
 #include "base/text.h"
+#include "base/transaction.h"
 #include "worker/launcher.h"
 #include "worker/progress.h"
 #include "worker/serving.h"
@@ -60,7 +61,7 @@ dwf_worker_become(Oid database)
 		proc_exit(0);
 	dwf_worker_settings_connect(database);
 
-	StartTransactionCommand();
+	dwf_transaction_start();
 	become_superuser();
 	if (dwf_extension_find() == NULL)
 		leave_absent();
@@ -181,7 +182,7 @@ find_queue(Oid *queue)
 	DwfObjectFault fault;
 	const char *reason = NULL;
 
-	StartTransactionCommand();
+	dwf_transaction_start();
 	if (dwf_extension_find() == NULL)
 		leave_absent();
 	if (!dwf_extension_can_send())

@@ -8,6 +8,7 @@
 
 #include "base/owner.h"
 #include "base/testpoint.h"
+#include "base/transaction.h"
 #include "worker/progress.h"
 #include "worker/serving.h"
 #include "worker/writing.h"
@@ -42,6 +43,7 @@ static const char *const doing[DWF_TASKS] = {
 	[DWF_TASK_ORDER] = "domowf: looks at order keys",
 	[DWF_TASK_IDS] = "domowf: looks at ids",
 	[DWF_TASK_CARE] = "domowf: looks at what has expired or is old",
+	[DWF_TASK_COUNT] = "domowf: folds what was counted",
 	[DWF_TASK_TRACK] = "domowf: writes what polls have told",
 	[DWF_TASK_RETURNS] = "domowf: looks at what is to be written back",
 	[DWF_TASK_ORPHANS] = "domowf: recovers what the worker before was sending",
@@ -66,7 +68,7 @@ dwf_writing_do(DwfWriting *writing, DwfTask task, void (*work) (void *arg),
 		DwfOwnerScope scope;
 		int			settings;
 
-		StartTransactionCommand();
+		dwf_transaction_start();
 		dwf_progress_name_lock();
 		dwf_serving_look(writing->queue, writing->sender, writing->fault,
 						 sizeof(writing->fault));

@@ -361,6 +361,63 @@ value('DROP INDEX domowf.mine');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 3 FROM own.told WHERE state = 'in_doubt'}),
 	'they are in doubt when it is mended');
 are_told('in_doubt', 3, 'left by a worker');
+
+# ---- what is counted is refused: that costs no outcome, and is said
+
+$offset = Domowf->log_size($node);
+my $counted = value('SELECT sum(n) FROM domowf.counter');
+foreach my $hung (
+	[ index => 'CREATE UNIQUE INDEX mine ON domowf.counter (operation)',
+		'DROP INDEX domowf.mine' ],
+	[ constraint => 'ALTER TABLE domowf.counter ADD CONSTRAINT mine CHECK (n < 0) NOT VALID',
+		'ALTER TABLE domowf.counter DROP CONSTRAINT mine' ],
+	[ trigger => q{CREATE TRIGGER mine BEFORE INSERT ON domowf.counter FOR EACH ROW
+			EXECUTE FUNCTION refuse('P0001');
+			ALTER TABLE domowf.counter ENABLE ALWAYS TRIGGER mine},
+		'DROP TRIGGER mine ON domowf.counter' ])
+{
+	my ($kind, $hang, $mend) = @$hung;
+
+	value('DELETE FROM domowf.counter') if $kind eq 'index';
+	value($hang);
+	value(q{INSERT INTO domowf.counter (operation, requested_by, requested_by_oid, n)
+		VALUES ('start', 'me', 1, 1)}) if $kind eq 'index';
+	like(value(q{SELECT ok, detail FROM domowf_check() WHERE check_name = 'tables'}),
+		qr/^f\|$kind mine of domowf\.counter is none of the extension's/,
+		"$kind: the check says that it may refuse what is counted");
+	@ids = enqueue(2 * FLIGHT);
+	is(states(@ids), join(' ', ('done') x (2 * FLIGHT)), '... which costs no outcome');
+	is(states(value(q{SELECT domowf_enqueue('it', expires_at => now() + interval '1 ms',
+			run_at => now() + interval '1 h')})), 'expired', '... nor that of what expires');
+	is(value("SELECT count(*) FROM domowf.log WHERE id = ANY('{" . join(',', @ids) . "}')"),
+		2 * FLIGHT, '... and all is in the log');
+	my $held = value(q{SELECT domowf_enqueue('it', run_at => now() + interval '1 h')});
+	is(value("SELECT domowf_discard($held)"), 't', '... and a person settles one');
+	value($mend);
+}
+like(Domowf->log_since($node, $offset), qr/what has happened to requests cannot be counted: /,
+	'the log says that it is not counted');
+is(states(enqueue(1)), 'done', 'mended');
+ok( $node->poll_query_until('postgres',
+		q{SELECT sum(n) > 1 FROM domowf.counter}), '... it is counted again');
+is(value(q{SELECT ok FROM domowf_check() WHERE check_name = 'tables'}), 't', '... and the check is content');
+
+# The fold has a transaction of its own: what keeps it is a stall that is named,
+# and all else is looked after.
+value(q{UPDATE domowf.counter SET slot = now() - interval '2 days';
+	ALTER TABLE domowf.counter ADD CONSTRAINT mine CHECK (slot IS NOT NULL) NOT VALID;
+	INSERT INTO domowf.counter (operation, requested_by, requested_by_oid, outcome, slot, n)
+		SELECT 'start', 'me', 1, 'done', now(), 1 FROM generate_series(1, 1000)});
+ok( $node->poll_query_until('postgres',
+		q{SELECT state ~ '^stalled: what was counted cannot be folded: .*mine' FROM domowf.worker}),
+	'a fold that is refused is a stall');
+is(states(enqueue(FLIGHT)), join(' ', ('done') x FLIGHT), '... and stops nothing');
+is(states(value(q{SELECT domowf_enqueue('it', expires_at => now() + interval '1 ms',
+		run_at => now() + interval '1 h')})), 'expired', '... nor what expires');
+value('ALTER TABLE domowf.counter DROP CONSTRAINT mine; SELECT pg_terminate_backend(pid, 60000) FROM domowf.worker');
+ok( $node->poll_query_until('postgres',
+		q{SELECT (SELECT count(*) FROM domowf.counter) < 100 AND state = 'idle' FROM domowf.worker}),
+	'... until it is mended');
 $session->quit;
 $node->stop;
 

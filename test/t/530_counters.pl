@@ -187,6 +187,31 @@ $session->outcome($id);
 like(counted('plain'), qr/in doubt:in_doubt:1( |$)/,
 	'what a worker was sending when it ended is counted by the next one');
 
+# ---- the time of a transaction is its own, not that of its process
+
+$session->value(<<'END');
+CREATE SCHEMA own;
+CREATE TABLE own.time (id bigint, what text, at timestamptz DEFAULT now());
+CREATE FUNCTION own.note_log() RETURNS trigger LANGUAGE plpgsql AS
+	$$ BEGIN INSERT INTO own.time VALUES (NEW.id, 'log'); RETURN NULL; END $$;
+CREATE TRIGGER mine AFTER INSERT ON domowf.log FOR EACH ROW EXECUTE FUNCTION own.note_log();
+ALTER TABLE domowf.log ENABLE ALWAYS TRIGGER mine;
+CREATE FUNCTION own.note_return(r domowf.request) RETURNS void LANGUAGE sql AS
+	$$ INSERT INTO own.time VALUES (r.id, 'return') $$;
+UPDATE domowf.workflow SET on_settled = 'own.note_return(domowf.request)' WHERE name = 'plain';
+END
+# the second one finds the processes that the first one had
+foreach my $nth ('first', 'second')
+{
+	$id = $session->enqueue('plain', "time of the $nth");
+	$session->outcome($id);
+	until_true("SELECT count(*) = 2 FROM own.time WHERE id = $id", "$nth: its end is noted");
+	is($session->value(qq{SELECT string_agg(what, ' ' ORDER BY what) FROM own.time t
+			JOIN domowf.log l USING (id) WHERE id = $id AND at BETWEEN l.enqueued_at AND clock_timestamp()}),
+		'log return', '... at now(), which is after it was enqueued');
+}
+$session->value(q{DROP TRIGGER mine ON domowf.log; UPDATE domowf.workflow SET on_settled = NULL});
+
 # ---- who sees what
 
 my $mine = as_role('alice', Domowf->enqueue_sql('plain', 'of alice'))->{out};
@@ -194,7 +219,7 @@ $session->outcome($mine);
 my $see = 'SELECT sum(done) FROM domowf.stats';
 is(as_role('alice', $see)->{out}, 1, 'a role sees what it asked for');
 is(as_role('alice', 'SELECT sum(n) FROM domowf.counter')->{out}, 1, '... and no more of what is under it');
-is(as_role('monitor', $see)->{out}, 5, 'pg_monitor sees all');
+is(as_role('monitor', $see)->{out}, 7, 'pg_monitor sees all');
 is(as_role('monitor', 'SELECT FROM domowf.counter')->{sqlstate}, '42501', '... but not each row');
 $session->value('ALTER ROLE alice RENAME TO alicia');
 is(as_role('alicia', $see)->{out} // '', '', 'nobody sees what was counted of an oid by another name');
