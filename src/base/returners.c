@@ -1,6 +1,6 @@
 /*
  * returners.c
- *	  The processes that do returns, as shared memory knows them.
+ *	  The processes that do returns, and upkeep, as shared memory knows them.
  *
  * Their places stand in the entry of their database (shared_entry.h), under its
  * lock.  That an owner has one process alone rests on them: a crash of any
@@ -25,6 +25,7 @@ static Oid	my_owner;
 static bool has_done;
 
 static DwfReturner *find_place(DwfSharedEntry *entry, Oid owner);
+static bool is_for(int number, Oid owner);
 static bool is_free(const DwfReturner *place, DwfSteady now);
 static void detach(int code, Datum arg);
 
@@ -41,7 +42,7 @@ dwf_returner_reserve(Oid owner)
 		chosen = held;
 	for (int i = 0; i < DWF_MAX_RETURNERS && held == NULL && chosen == NULL; i++)
 	{
-		if (is_free(&dwf_shared_mine->returners[i], now))
+		if (is_for(i, owner) && is_free(&dwf_shared_mine->returners[i], now))
 			chosen = &dwf_shared_mine->returners[i];
 	}
 	if (chosen != NULL)
@@ -75,6 +76,13 @@ find_place(DwfSharedEntry *entry, Oid owner)
 			return &entry->returners[i];
 	}
 	return NULL;
+}
+
+/* Returns never keep upkeep from its place, nor the other way round. */
+static bool
+is_for(int number, Oid owner)
+{
+	return (number == DWF_MAX_RETURNERS - 1) == (owner == DWF_UPKEEP_PLACE);
 }
 
 static bool

@@ -1,7 +1,9 @@
 /*
  * returners.h
  *	  The processes that do returns (worker/returns.c), as shared memory knows
- *	  them: at most so many for a database, one for an owner.
+ *	  them: at most so many for a database, one for an owner; and the one that
+ *	  does upkeep (worker/upkeep_process.c), for which DWF_UPKEEP_PLACE stands
+ *	  in place of an owner.
  */
 #ifndef DWF_RETURNERS_H
 #define DWF_RETURNERS_H

@@ -95,6 +95,7 @@ start_memory(void)
 			pg_atomic_init_u32(&entry->has_news, 0);
 			SpinLockInit(&entry->news_lock);
 			pg_atomic_init_u64(&entry->length, 0);
+			pg_atomic_init_u64(&entry->count_took, 0);
 			pg_atomic_init_u64(&entry->in_flight, 0);
 			pg_atomic_init_u64(&entry->sent, 0);
 			pg_atomic_init_u64(&entry->failed, 0);
@@ -151,6 +152,7 @@ dwf_shared_find(Oid database, bool make)
 	pg_atomic_write_u32(&spare->has_news, 0);
 	dwf_news_clear(&spare->news);
 	pg_atomic_write_u64(&spare->length, 0);
+	pg_atomic_write_u64(&spare->count_took, 0);
 	pg_atomic_write_u64(&spare->stuck_since, 0);
 	pg_atomic_write_u64(&spare->expected_at, 0);
 	pg_atomic_write_u32(&spare->has_returns, 0);
@@ -269,6 +271,26 @@ dwf_shared_add_length(Oid database, int64 count)
 	if (entry != NULL)
 		(void) pg_atomic_fetch_add_u64(&entry->length, count);
 	LWLockRelease(dwf_shared->lock);
+}
+
+void
+dwf_shared_note_count(Oid database, int64 took)
+{
+	DwfSharedEntry *entry;
+
+	if (dwf_shared == NULL)
+		return;
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
+	if (entry != NULL)
+		pg_atomic_write_u64(&entry->count_took, took);
+	LWLockRelease(dwf_shared->lock);
+}
+
+int64
+dwf_shared_count_took(void)
+{
+	return (int64) pg_atomic_read_u64(&dwf_shared_mine->count_took);
 }
 
 bool

@@ -73,10 +73,14 @@ typedef struct DwfObstacle
 	char		error[256];		/* private, see below */
 } DwfObstacle;
 
-/* Processes that do returns for a database at a time, each of another owner. */
-#define DWF_MAX_RETURNERS	4
+/*
+ * Processes that do returns for a database at a time, each of another owner; and
+ * behind their places that of the process that does upkeep, which serves none.
+ */
+#define DWF_MAX_RETURNERS	5
+#define DWF_UPKEEP_PLACE	((Oid) 1)	/* no role's oid */
 
-/* A process that does returns, or will. */
+/* A process that does returns, or upkeep, or will. */
 typedef struct DwfReturner
 {
 	Oid			owner;			/* whom it serves; InvalidOid: a free place */
@@ -175,6 +179,13 @@ extern void dwf_shared_tell(Oid database, const DwfNews *news);
  */
 extern int64 dwf_shared_queue_length(Oid database);
 extern void dwf_shared_add_length(Oid database, int64 count);
+
+/*
+ * How long it took to count the queue of a database, usec, the last time; the
+ * second one for its worker.
+ */
+extern void dwf_shared_note_count(Oid database, int64 took);
+extern int64 dwf_shared_count_took(void);
 
 /*
  * Copies what is known of a database's worker; false: nothing is.  The same of

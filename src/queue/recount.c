@@ -4,13 +4,15 @@
  *
  * The counts in shared memory (quota.c) miss what nobody tells: COMMIT
  * PREPARED, rows that are changed by hand, the queue that a server starts with.
- * The worker puts them right by the difference to what it has counted, since
- * others add to them while it counts.  They are read together with the
+ * The worker, or a process of its own where that takes long (care.c), puts them
+ * right by the difference to what it has counted, since others add to them while
+ * it counts.  They are read together with the
  * snapshot that is counted by; who commits just between these two is counted
  * twice, or not at all, until the next time.
  */
 #include "postgres.h"
 
+#include "base/clock.h"
 #include "base/quota.h"
 #include "base/shared.h"
 #include "base/tally.h"
@@ -36,6 +38,7 @@ dwf_recount(void)
 	DwfQuotaCount *all;
 	int			nshared;
 	int			nall;
+	DwfSteady	start = dwf_clock_now();
 
 	/* what this transaction has written belongs to it */
 	CommandCounterIncrement();
@@ -54,6 +57,7 @@ dwf_recount(void)
 			correct(&all[i]);
 	}
 	dwf_quota_tidy();
+	dwf_shared_note_count(MyDatabaseId, dwf_clock_now() - start);
 }
 
 /* By the snapshot at hand, from one end of the table to the other. */

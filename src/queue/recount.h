@@ -7,7 +7,9 @@
 
 /*
  * Counts the requests that wait, by role, and corrects what shared memory has.
- * In the worker's transaction, with SPI connected.  Reads all of the queue.
+ * In a transaction of the worker or of the process for upkeep, with SPI
+ * connected.  Reads all of the queue, and notes how long that took
+ * (dwf_shared_note_count()).
  */
 extern void dwf_recount(void);
 

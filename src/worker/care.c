@@ -9,16 +9,25 @@
 
 #include "base/clock.h"
 #include "base/guc.h"
+#include "base/shared.h"
+#include "base/testpoint.h"
 #include "queue/counter.h"
 #include "queue/recount.h"
 #include "queue/upkeep.h"
 #include "registry/granted.h"
 #include "worker/care.h"
+#include "worker/upkeep_process.h"
 
 #include "utils/timestamp.h"
 
 /* Rows that are touched at a time. */
 #define CARE_BATCH		1000
+
+/* What takes no longer is done by the worker itself, usec. */
+#define AT_HAND			2000
+
+/* Rows of the log that it removes itself at a time. */
+#define REMOVED_AT_HAND	100
 
 /* To count the queue takes at most 1/100 of the time. */
 #define COUNT_SHARE		100
@@ -49,13 +58,16 @@ dwf_care_take(DwfCare *care, DwfSteady now)
 	return more;
 }
 
+/* By the other process where it took long the last time. */
 static void
 count_queue(DwfCare *care)
 {
 	DwfSteady	start = dwf_clock_now();
 
-	dwf_recount();
-	care->next_count = start + COUNT_SHARE * (dwf_clock_now() - start);
+	if (dwf_shared_count_took() <= DWF_TESTNUMBER("upkeep", AT_HAND) ||
+		!dwf_upkeep_process_start())
+		dwf_recount();
+	care->next_count = start + COUNT_SHARE * dwf_shared_count_took();
 }
 
 void
@@ -78,9 +90,10 @@ fold(void *arg)
 }
 
 /*
- * Removes old rows of the log; true: there may be more.  The index by time
- * (BRIN) knows nothing of the newest rows, which are read each time, so that
- * this is done less often where it takes long.
+ * Removes old rows of the log; true: there may be more.  Where there are many,
+ * the other process does.  The index by time (BRIN) knows nothing of the newest
+ * rows, which are read each time, so that this is done less often where it takes
+ * long.
  */
 static bool
 remove_old(DwfCare *care)
@@ -89,8 +102,13 @@ remove_old(DwfCare *care)
 	int64		retention = dwf_log_retention * USECS_PER_MINUTE;
 
 	if (dwf_upkeep_remove_old(GetCurrentTimestamp() - retention,
-							  CARE_BATCH) == CARE_BATCH)
-		return true;
+							  REMOVED_AT_HAND) == REMOVED_AT_HAND)
+	{
+		if (!dwf_upkeep_process_start())
+			return true;
+		care->next_removal = start + USECS_PER_SEC;
+		return false;
+	}
 	care->next_removal = start +
 		REMOVAL_SHARE * (dwf_clock_now() - start);
 	return false;

@@ -1,0 +1,165 @@
+
+# What takes long and can be done beside the sending has a process of its own
+# (domowf upkeep): it counts a queue that is long, and removes what is old from the
+# log, while requests are sent; it stands in nobody's way, and what it does is
+# done without it where no background worker is free.  Exists because each count
+# of 100,000 requests kept all others waiting for 0.2 seconds.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin, "$FindBin::RealBin/../domo";
+
+use Domo;
+use Domowf;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use constant OLD => 5000;
+
+my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
+my $node = Domowf->start_node(
+	'main', $domo,
+	preload => 1,
+	conf => Domowf::RETRY_AT_ONCE . <<'END');
+domowf.poll_interval = '100ms'
+max_prepared_transactions = 5
+END
+my $session = Domowf->session($node);
+
+sub value { return $session->value($_[0]); }
+
+sub until_true
+{
+	my ($query, $name) = @_;
+
+	return ok($node->poll_query_until('postgres', $query), $name);
+}
+
+sub processes
+{
+	my ($count, $database) = @_;
+
+	return sprintf q{SELECT count(*) = %d FROM pg_stat_activity
+		WHERE backend_type = 'domowf upkeep' AND datname = '%s'}, $count, $database // 'postgres';
+}
+
+value(<<'END');
+INSERT INTO domowf.workflow (name, model_id, version, message_name)
+	VALUES ('it', 'model', '1.0.0', 'Start it');
+-- whether so many wait, as far as is known: then no other one is taken
+CREATE FUNCTION wait_that_many(n int) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM set_config('domowf.max_queue_length', n::text, true);
+	PERFORM domowf_enqueue('it');
+	RAISE 'taken back' USING ERRCODE = 'DW001';
+EXCEPTION WHEN SQLSTATE '53400' THEN RETURN true;
+	WHEN SQLSTATE 'DW001' THEN RETURN false;
+END $$;
+END
+
+# Requests of which nobody tells the worker: the count alone knows them.
+sub enqueue_untold
+{
+	my ($count) = @_;
+
+	value("BEGIN; SELECT count(domowf_enqueue('it', run_at => now() + interval '1 h'))
+		FROM generate_series(1, $count); PREPARE TRANSACTION 'p'");
+	value("COMMIT PREPARED 'p'");
+	return;
+}
+
+# ---- it counts, and nothing waits for it
+
+Domowf->set_test_point($node, 'upkeep=wait');
+until_true(processes(1), 'a queue that takes long to count has a process for that');
+my $pid = value(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'domowf upkeep'});
+is($session->outcome($session->enqueue('it', "beside $_")), 'done', 'while it works requests are sent')
+  foreach 1 .. 3;
+enqueue_untold(7);
+is($session->outcome($session->enqueue('it', 'after')), 'done', '... and others enqueued');
+is(value(processes(1)), 't', 'there is one, not another one at each poll');
+is(value(q{SELECT ok FROM domowf_check() WHERE check_name = 'worker'}), 't', '... and no stall');
+Domowf->set_test_point($node, '');
+until_true('SELECT wait_that_many(7) AND NOT wait_that_many(8)', 'what it has counted is the length of the queue');
+value(q{SELECT domowf_discard(id) FROM domowf.queue});
+until_true('SELECT NOT wait_that_many(1)', '... and less again');
+
+# ---- who wants the database for himself
+
+$node->safe_psql('postgres', 'CREATE DATABASE two');
+$node->safe_psql('two', 'CREATE EXTENSION domowf');
+Domowf->set_test_point($node, 'upkeep=wait');
+until_true(processes(1, 'two'), 'a database has its own');
+is($session->run('DROP DATABASE two')->{sqlstate}, '', 'it keeps nobody from dropping its database');
+until_true(processes(0, 'two'), '... and is gone');
+
+value(q{SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE backend_type = 'domowf upkeep'});
+until_true(processes(1), 'one that was ended has a successor');
+is($session->outcome($session->enqueue('it', 'successor')), 'done', '... and the worker goes on');
+Domowf->set_test_point($node, '');
+
+# ---- a table that is locked, and one that is not right: it ends, and waits for
+# ---- nobody
+
+my $offset = Domowf->log_size($node);
+my $locker = Domowf->session($node);
+$locker->value('BEGIN; LOCK TABLE domowf.queue IN ACCESS EXCLUSIVE MODE');
+Domowf->set_test_point($node, 'upkeep=0');
+until_true(processes(0), 'a queue that is locked is not counted');
+$locker->value('ROLLBACK');
+$locker->quit;
+is($session->outcome($session->enqueue('it', 'locked')), 'done', '... and all goes on');
+unlike(Domowf->log_since($node, $offset), qr/ERROR:.*(?:count|queue|upkeep)/, '... and it says nothing');
+Domowf->set_test_point($node, '');
+
+# ---- what is old in the log
+
+sub fill_log
+{
+	value(sprintf q{INSERT INTO domowf.log (id, operation, outcome, origin, attempts,
+			requested_by, requested_by_oid, settled_at, batch)
+		SELECT nextval('domowf.request_id'), 'start', 'done', 'request', 1, current_user,
+			current_user::regrole, now() - interval '2 days', '1'::xid8
+		FROM generate_series(1, %d)}, OLD);
+	return;
+}
+
+my $old = q{SELECT count(*) FROM domowf.log WHERE settled_at < now() - interval '1 day'};
+Domowf->set_test_point($node, 'upkeep-remove=wait');
+fill_log();
+$offset = Domowf->log_size($node);
+$session->configure('domowf.log_retention', '1d');
+ok($node->wait_for_log(qr/test point "upkeep-remove" waits/, $offset),
+	'many old rows are removed by the process');
+cmp_ok(value($old), '>', OLD / 2, '... which has a transaction for each part of them');
+is($session->outcome($session->enqueue('it', "removal $_")), 'done', '... while requests are sent')
+  foreach 1 .. 3;
+Domowf->set_test_point($node, '');
+until_true("SELECT ($old) = 0", 'all of them are removed');
+until_true(processes(0), '... and it has ended');
+is(value('SELECT count(*) > 0 FROM domowf.log'), 't', '... and none that is not old');
+
+# ---- no background worker is free
+
+$session->configure('domowf.log_retention', 0);
+fill_log();
+$session->quit;
+# the launcher, the worker, and that of logical replication
+$node->append_conf('postgresql.conf', "max_worker_processes = 3\ndomowf.returns = off");
+Domowf->set_test_point($node, 'upkeep=0');
+$node->restart;
+$session = Domowf->session($node);
+until_true('SELECT pid IS NOT NULL FROM domowf.worker', 'there is a worker and no room for more');
+enqueue_untold(7);
+until_true('SELECT wait_that_many(7) AND NOT wait_that_many(8)', '... which counts by itself');
+$session->configure('domowf.log_retention', '1d');
+until_true("SELECT ($old) = 0", '... and removes what is old');
+is($session->outcome($session->enqueue('it', 'alone')), 'done', '... and sends');
+is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
+$session->quit;
+$node->stop;
+
+done_testing();
