@@ -231,6 +231,7 @@ gets_on($id);
 
 begin();
 Domowf->set_test_point($node, 'before-commit=disk-full');
+Domowf->until_taken_up($node) or die 'not taken up';
 $id = enqueue('it');
 stalls('a full disk', 'the disk is full', 'Make room');
 Domowf->set_test_point($node, '');
@@ -240,6 +241,7 @@ gets_on($id);
 
 begin();
 Domowf->set_test_point($node, 'before-settle=error');
+Domowf->until_taken_up($node) or die 'not taken up';
 $id = enqueue('it');
 stalls('an error that comes again', 'came of requests cannot be written: error XX000: test point', 'tried again');
 $node->safe_psql('postgres', q{CREATE ROLE watcher; GRANT USAGE ON SCHEMA domowf TO watcher; GRANT SELECT ON domowf.worker TO watcher});
