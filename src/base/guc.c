@@ -252,6 +252,12 @@ static void
 define_t_to_z(void)
 {
 #ifdef DWF_TEST_HOOKS
+	DefineCustomStringVariable("domowf.test_mark",
+							   "Tells that a process has taken up a reload.",
+							   NULL,
+							   &dwf_test_mark, "", PGC_SIGHUP,
+							   GUC_NOT_IN_SAMPLE, NULL,
+							   dwf_testpoint_assign_mark, NULL);
 	DefineCustomStringVariable("domowf.test_point",
 							   "Makes something go wrong at a named place.",
 							   NULL,

@@ -239,6 +239,12 @@ dwf_shared_take_earliest(void)
 }
 
 bool
+dwf_shared_is_told(void)
+{
+	return pg_atomic_read_u64(&dwf_shared_mine->earliest) == (uint64) DT_NOBEGIN;
+}
+
+bool
 dwf_shared_take_waiting(void)
 {
 	return pg_atomic_read_u32(&dwf_shared_mine->waiting) != 0 &&

@@ -237,6 +237,12 @@ extern DwfSteady dwf_shared_stuck_since(void);
  */
 extern TimestampTz dwf_shared_take_earliest(void);
 
+/*
+ * Whether domowf_pause() or domowf_resume() was committed since the last call of
+ * that, which this leaves as it is.
+ */
+extern bool dwf_shared_is_told(void);
+
 /* Takes what was told since the last call; false: nothing. */
 extern bool dwf_shared_take_news(DwfNews *news);
 

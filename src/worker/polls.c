@@ -135,6 +135,8 @@ dwf_polls_free(DwfPoll *poll)
 void
 dwf_polls_send(DwfEngine *engine)
 {
+	bool		is_sent = false;
+
 	for (int i = 0; i < DWF_MAX_POLLED; i++)
 	{
 		DwfPoll    *poll = &dwf_polls[i];
@@ -148,12 +150,14 @@ dwf_polls_send(DwfEngine *engine)
 		{
 			poll->sent_at = dwf_clock_now();
 			set_state(poll, DWF_POLL_IN_FLIGHT);
+			is_sent = true;
 			continue;
 		}
 		gave_way = true;
 		free_poll(poll);
 	}
-	DWF_TESTPOINT("after-poll");
+	if (is_sent)
+		DWF_TESTPOINT("after-poll");
 }
 
 void

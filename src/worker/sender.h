@@ -50,7 +50,8 @@ extern int	dwf_sender_room(DwfSender *sender, DwfSteady now);
 
 /*
  * In a transaction: claims for `owner` what is due, as much as there is room
- * for, to be sent when that has committed.  How many wait for that.
+ * for, to be sent when that has committed; nothing where a domowf_pause() has
+ * not been looked at yet.
  */
 extern void dwf_sender_claim(DwfSender *sender, int64 owner, DwfSteady now);
 

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "base/guc.h"
+#include "base/shared.h"
 #include "base/text.h"
 #include "call/argument.h"
 #include "worker/sender.h"
@@ -85,7 +86,8 @@ dwf_sender_claim(DwfSender *sender, int64 owner, DwfSteady now)
 	DwfClaim   *claims;
 	int			count;
 
-	if (room <= 0)
+	/* what was asked for after a domowf_pause() may be seen here already */
+	if (room <= 0 || dwf_shared_is_told())
 		return;
 	dwf_agenda_take(agenda, now, room);
 	if (agenda->npicks == 0)

@@ -77,7 +77,6 @@ typedef struct Worker
 	DwfSender  *sender;			/* engine, connection, attempts in flight */
 	DwfWriting	writing;		/* its transactions */
 	bool		has_orphans;	/* of dead workers, not yet recovered */
-
 	bool		read_state;		/* look into domowf.state again */
 	bool		told;			/* by domowf_pause() or domowf_resume() */
 	bool		leaves;			/* when nothing is in flight any more */
@@ -86,7 +85,6 @@ typedef struct Worker
 	bool		is_copy;		/* of another database */
 	char		pause_reason[256];
 	DwfSteady	fault_until;	/* not patient with it any longer; 0: none */
-
 	DwfSteady	redate_again;	/* not before, where it did not work */
 	DwfSteady	next_care;
 	bool		is_cared;		/* all that there was to do, once */
@@ -327,6 +325,8 @@ write_turn(Worker *worker)
 	}
 	if (!has_to_write(worker, now))
 		return;
+	if (!worker->read_state)
+		DWF_TESTPOINT("before-turn");
 	if (in_transaction(now >= worker->claim_again ? DWF_TASK_CLAIM :
 					   DWF_TASK_STATE, write_all, worker))
 	{

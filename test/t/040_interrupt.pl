@@ -191,14 +191,21 @@ foreach my $phase (@phases)
 	check_next($name);
 }
 
+my $late = 0;
 foreach my $phase (@phases)
 {
 	my $name = "statement_timeout, $phase->{name}";
-	my $began = time;
+	my ($began, $ended);
 
-	# long enough for the request to be sent, on a slow machine too
-	enter_phase({ %$phase, limit => $phase->{sent} ? '2s' : '300ms' });
-	check_end($name, $phase, $session->wait, '57014', $began);
+	# long enough for the request to be sent; on a slow machine, once more
+	do
+	{
+		$began = time;
+		enter_phase({ %$phase, limit => $phase->{sent} ? '2s' : '300ms' });
+		$ended = $session->wait;
+		$session->run('RESET statement_timeout');
+	} while ($phase->{sent} && $ended->{detail} !~ /in doubt/ && ++$late < 10);
+	check_end($name, $phase, $ended, '57014', $began);
 	check_next($name);
 }
 

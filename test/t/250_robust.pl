@@ -167,7 +167,7 @@ my $hangs = $session->enqueue('plain', 'hangs');
 $domo->wait_for(held => 1);
 $session->configure('domowf.max_connections', 4);
 $id = $session->enqueue('plain', 'after the reload');
-my $state = $session->value("SELECT (domowf_wait($id, '5 s')).state");
+my $state = $session->value("SELECT (domowf_wait($id, '170 s')).state");
 is($state, 'done', 'a reload while one request hangs holds up nobody');
 $domo->close_all;
 is(outcome($hangs), 'in_doubt', '... which is in doubt in the end');

@@ -18,7 +18,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-use constant SOON => 4;
+# However slow the machine is; what would not be quick would take minutes.
+use constant SOON => 30;
 
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
@@ -162,10 +163,9 @@ foreach my $process ('worker', 'launcher')
 		  . " WHERE backend_type = 'domowf $process'");
 
 	$offset = Domowf->log_size($node);
-	$start = time;
 	$session->value("SELECT pg_log_backend_memory_contexts($pid)");
 	$node->wait_for_log(qr/\[$pid\] LOG:  logging memory contexts/, $offset);
-	cmp_ok(time - $start, '<', 2, "... and the $process serves interrupts");
+	is($session->request($ids[0]), 'sending', "... and the $process serves interrupts");
 }
 $domo->release('holds nothing');
 is($session->outcome($ids[0]), 'done', '... it ends as usual');
@@ -185,7 +185,7 @@ is($session->outcome($ids[5]), 'done', '... the one that is not locked is settle
 $start = time;
 is($session->outcome(enqueue("beside $_")), 'done', '... others are sent meanwhile')
   foreach 1 .. 10;
-cmp_ok(time - $start, '<', 2 * SOON, '... without much delay');
+cmp_ok(time - $start, '<', SOON, '... without much delay');
 is($session->request($_), 'sending', '... the locked ones wait') foreach @ids[ 0 .. 4 ];
 $person->run('COMMIT');
 is($session->outcome($_), 'done', '... until they are let go') foreach @ids[ 0 .. 4 ];
@@ -341,7 +341,7 @@ $node->poll_query_until('postgres',
 $session->quit;
 $start = time;
 $node->stop('fast');
-cmp_ok(time - $start, '<', SOON + 2, '... and so is a shutdown');
+cmp_ok(time - $start, '<', SOON, '... and so is a shutdown');
 $person->quit;
 $node->start;
 $session = Domowf->session($node);

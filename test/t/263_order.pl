@@ -17,7 +17,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 # Far below the poll interval.
-use constant SOON => 20;
+use constant SOON => 170;
 
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(

@@ -113,11 +113,9 @@ sub is_told
 	my ($request, $expected, $name) = @_;
 	my @got;
 
-	foreach (1 .. 2000)
-	{
-		@got = told($request);
-		last if @got >= @$expected;
-	}
+	my $until = time + $PostgreSQL::Test::Utils::timeout_default;
+
+	do { @got = told($request) } while (@got < @$expected && time < $until);
 	is_deeply(\@got, $expected, $name);
 	return;
 }
@@ -165,8 +163,7 @@ is_told($session->outcome($session->enqueue('plain', 'n3'), 'id'),
 	'... at the commit');
 is_deeply([ told($id) ], [], '... and not what was rolled back');
 $session->configure('domowf.notify', 'off');
-until_true(q{SELECT setting = 'off' FROM pg_settings WHERE name = 'domowf.notify'},
-	'notify is off');
+ok(Domowf->until_taken_up($node), 'notify is off');
 $session->value("SELECT domowf_discard($id)");
 $session->outcome($session->enqueue('plain', 'n4'));
 my $count = @told;
@@ -264,7 +261,7 @@ foreach my $role (qw(monitor reader))
 	  || $session->value('GRANT USAGE ON SCHEMA domowf TO reader') eq '';
 }
 is($session->value($worker), 't|idle|t|t|f', '... and the owner');
-$domo->script('retry-after:429:60', count => 1, contains => 'throttled');
+$domo->script('retry-after:429:600', count => 1, contains => 'throttled');
 $id = $session->enqueue('plain', 'throttled');
 until_true(q{SELECT state = 'paused' AND pause_reason ~ 'model'
 	AND paused_until > now() + interval '30 s' FROM domowf.worker},
@@ -338,8 +335,7 @@ is($session->enqueue('refused', 'lost', key => q{'passed on'}),
 	$heir, '... but for one that another request has by now');
 $session->value("SELECT domowf_discard($heir)");
 $session->configure('domowf.log_retention', 0);
-until_true(q{SELECT setting = '0' FROM pg_settings WHERE name = 'domowf.log_retention'},
-	'log_retention = 0');
+ok(Domowf->until_taken_up($node), 'log_retention = 0');
 $session->value("UPDATE domowf.log SET settled_at = now() - interval '10 years'"
 	  . " WHERE id = $ids[1]");
 
@@ -375,6 +371,20 @@ $session->value('SELECT domowf_resume()');
 is($session->outcome($session->enqueue('plain', 'resumed twice')), 'done', '... twice is once');
 is(as_role('watcher', 'SELECT domowf_pause()')->{sqlstate},
 	'42501', 'whoever may not pause cannot');
+
+# a turn that has begun before the pause, and claims after it
+Domowf->set_test_point($node, 'before-turn=wait');
+ok(Domowf->until_taken_up($node), 'a turn');
+my $offset = Domowf->log_size($node);
+$id = $session->enqueue('plain', 'before the pause');
+$node->wait_for_log(qr/"before-turn" waits/, $offset);
+$session->value('SELECT domowf_pause()');
+my $after = $session->enqueue('plain', 'after the pause');
+Domowf->set_test_point($node, '');
+until_true(q{SELECT state = 'paused' FROM domowf.worker}, '... is paused before it claims');
+is($session->request($after), 'queued', '... and what was asked for since is not sent');
+$session->value('SELECT domowf_resume()');
+is($session->outcome($_), 'done', '... until it is resumed') foreach $id, $after;
 
 # ---- domowf_check
 

@@ -114,6 +114,7 @@ works('postgres', 'the extension where there was none');
 
 # ---- no free slot
 
+my $began = time;
 $node->append_conf('postgresql.conf', "max_worker_processes = 2\n");
 $node->restart;
 Domowf->set_test_point($node, 'no-slot-wait=200');
@@ -155,11 +156,9 @@ $node->safe_psql($with, 'DROP EXTENSION domowf CASCADE');
 is(outcome($without, $id), 'done', '... it is tried again, until there is one');
 is($domo->arrived('no slot'), 1, '... sent once');
 $offset = 0;
-is( scalar(
-		my @lines = slurp_file($node->logfile) =~ /no background worker is free for/g
-	),
-	1,
-	'... and was said once');
+my @lines = slurp_file($node->logfile) =~ /no background worker is free for/g;
+ok(@lines >= 1 && @lines <= 1 + (time - $began) / 60, '... and was said once, or once a minute')
+  or diag(scalar @lines);
 Domowf->set_test_point($node, '');
 
 # ---- full

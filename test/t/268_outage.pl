@@ -86,23 +86,26 @@ sub set_config
 
 # ---- a gateway that answers for Domo
 
+my $began = time;
 $domo->script('status:502', count => undef, contains => '"gateway ');
 enqueue_many('hold', 'gateway');
 until_true('SELECT count(*) >= '
 	  . (IN_FLIGHT + PROBES)
 	  . q{ FROM domowf.queue WHERE state = 'in_doubt'},
 	'a gateway answers 502, for many probes');
-is( $session->value('SELECT state, pause_reason IS NOT NULL,'
-		  . " paused_until < now() + interval '1 s' FROM domowf.worker"),
-	'paused|t|t',
+until_true('SELECT state = $$paused$$ AND pause_reason IS NOT NULL AND'
+	  . " paused_until < now() + interval '1 s' FROM domowf.worker",
 	'... the worker says that it is paused, and no longer than retry_cap');
 $domo->clear_script;
+
+# of an outage that a slow machine makes longer, ten a second more
+my $handful = HANDFUL + 10 * (time - $began);
 my $doubtful = q{SELECT count(*) FROM domowf.queue WHERE state = 'in_doubt'};
 until_true(
 	q{SELECT count(*) = 0 FROM domowf.queue WHERE state <> 'in_doubt'},
 	'... then Domo is back, and all the others are sent');
 my $doubt = $session->value($doubtful);
-cmp_ok($doubt, '<=', HANDFUL, "... a handful is in doubt: $doubt of " . QUEUED);
+cmp_ok($doubt, '<=', $handful, "... a handful is in doubt: $doubt of " . QUEUED);
 until_all_are('gateway', 'done', QUEUED - $doubt);
 my $count = $domo->count(by => 'data.n', contains => '"gateway ');
 is_deeply([ @$count{qw(total distinct max)} ],
@@ -220,7 +223,7 @@ is($session->outcome($session->enqueue('short', 'x'), 'state, attempts'),
 	'expired|0', 'expire_after of the workflow');
 $id = $session->enqueue('short', 'given', expires_at => $hour);
 my $soon = $session->enqueue('hold', 'soon', run_at => $hour,
-	expires_at => q{now() + interval '50 s'});
+	expires_at => q{now() + interval '10 min'});
 set_config('domowf.expire_after', '1s');
 $session->quit;
 $session = Domowf->session($node);
@@ -260,7 +263,11 @@ set_config('domowf.expire_after', 0);
 # one that expires while it waits for another attempt
 $domo->script('status:502', count => undef, contains => '"expires"');
 $id = $session->enqueue('retry', 'expires',
-	expires_at => q{clock_timestamp() + interval '2 s'});
+	expires_at => $hour);
+until_true("SELECT attempts > 0 FROM domowf.queue WHERE id = $id", 'one that is tried again');
+until_true("WITH u AS (UPDATE domowf.queue SET expires_at = clock_timestamp()"
+	  . " WHERE id = $id AND state = 'queued' RETURNING id) SELECT count(*) = 1 FROM u",
+	'... until its time is over');
 is($session->outcome($id), 'expired', 'expired between two attempts');
 cmp_ok($session->value("SELECT attempts FROM domowf.request WHERE id = $id"),
 	'>', 0, '... of which some were used');
@@ -273,10 +280,9 @@ $domo->clear_script;
 # one that a person sends again after its time
 $domo->script('status:502', count => 1, contains => '"too late"');
 $id = $session->enqueue('hold', 'too late',
-	expires_at => q{clock_timestamp() + interval '1 s'});
+	expires_at => $hour);
 is($session->outcome($id), 'in_doubt', 'in doubt before it expired');
-until_true("SELECT expires_at < clock_timestamp() FROM domowf.queue WHERE id = $id",
-	'... its time is over');
+$session->value("UPDATE domowf.queue SET expires_at = clock_timestamp() WHERE id = $id");
 is($session->value("SELECT domowf_retry($id)"), 't', '... retried by hand');
 is($session->outcome($id), 'done', '... sent all the same');
 

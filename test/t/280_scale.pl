@@ -303,6 +303,7 @@ worker();
 $session->value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
 worker();
 Domowf->set_test_point($node, 'before-settle=error');
+Domowf->until_taken_up($node) or die 'not taken up';
 $session->value(q{SELECT count(domowf_enqueue('poisoned', '{"n": "no room"}'))
 	FROM generate_series(1, 5)});
 

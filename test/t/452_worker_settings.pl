@@ -251,11 +251,11 @@ $id = reload_until(work_mem => '6144');
 is( difference($first, $id, 'setting'),
 	'app.known: configured, changed; app.unknown: , changed;'
 	  . ' debug_print_plan: off, on;'
-	  . ' domowf.connect_timeout: 5000, 4321; domowf.timeout: 60000, 59000;'
+	  . ' domowf.connect_timeout: 60000, 4321; domowf.timeout: 60000, 59000;'
 	  . ' TimeZone: Etc/UTC, Europe/Vienna; work_mem: 5120, 6144',
 	'a reload reaches the worker, but where its statements rest on its own');
 $session->value("ALTER SYSTEM SET domowf.timeout = '100ms'");
-reload_until('domowf.timeout' => '100');
+Domowf->until_taken_up($node) or die 'not taken up';
 $id = enqueue('scenario:hang');
 is($session->outcome($id), 'in_doubt', 'a timeout of the configuration counts');
 $session->value("SELECT domowf_discard($id)");
@@ -264,7 +264,11 @@ $session->value("SELECT domowf_discard($id)");
 $session->value('ALTER SYSTEM RESET ALL');
 $node->append_conf('postgresql.conf', "app.known = 'configured'\n");
 $node->adjust_conf('postgresql.conf', 'app.unknown', undef);
-$id = reload_until(work_mem => '5120');
+
+# no probe before that is over: it would be given 100 ms
+Domowf->until_taken_up($node) or die 'not taken up';
+$session->value('ALTER SYSTEM RESET ALL');
+$id = reload_until('domowf.test_mark' => '');
 is(difference($first, $id, 'setting'), '', 'and so does another, that takes it back');
 
 # ---- and a command line, which no database overrides
@@ -278,13 +282,13 @@ $session->quit;
 $node->stop;
 PostgreSQL::Test::Utils::system_or_bail('pg_ctl', '-w', '-D', $node->data_dir,
 	'-l', $node->logfile, '-o',
-	'--cluster-name=main -c domowf.timeout=200ms', 'start');
+	'--cluster-name=main -c domowf.timeout=8s', 'start');
 $node->_update_pid(1);
 $session = Domowf->session($node);
 is($session->value('SHOW domowf.timeout'), '1ms', 'a session has what its database has');
 probe('scenario:delay:50');
 $id = enqueue('scenario:hang');
-is($session->outcome($id), 'in_doubt', '200 ms of the command line, not the 60 s of the file');
+is($session->outcome($id), 'in_doubt', '8 s of the command line, not the 60 s of the file');
 $session->value("SELECT domowf_discard($id)");
 
 # ---- what code on the tables sets, whose owner is no superuser
@@ -315,7 +319,7 @@ $session->quit;
 $session = Domowf->session($node, dbname => 'kept');
 probe() foreach 1 .. 2;
 is($session->value(q{SELECT string_agg(timeout, ' ') FROM boss.seen}),
-	'200ms 200ms', 'what code on the tables has set does not stay');
+	'8s 8s', 'what code on the tables has set does not stay');
 $_->quit foreach $boss, $session;
 $node->stop;
 is_deeply([ map { $_->{violations} } $domo->violations ],

@@ -137,7 +137,7 @@ cmp_ok(starts_of($asked), '<=', 1, '... and not twice in the end');
 foreach my $level (qw(remote_write on remote_apply local off))
 {
 	configure('synchronous_commit', $level);
-	$node->reload;
+	Domowf->until_taken_up($node) or die 'not taken up';
 	ok(warm_up(), "$level: a request is sent");
 	lose_standby();
 	($id, $pid) = claim_one();

@@ -114,12 +114,11 @@ foreach my $case (
 	value($undo);
 	$node->reload;
 }
+
 # ---- what is not answered
 
 $node->append_conf('postgresql.auto.conf', "domowf.drain_timeout = '100ms'\n");
-$node->reload;
-$node->poll_query_until('postgres',
-	q{SELECT current_setting('domowf.drain_timeout') = '100ms'});
+ok(Domowf->until_taken_up($node), 'the worker has little time to drain');
 my $id = value(q{SELECT domowf_enqueue('hangs', '{"n": "hangs"}')});
 $domo->wait_for(executed => 5 * FLIGHT + 1);
 $node->stop('fast');

@@ -74,9 +74,8 @@ sub enqueue_many
 is($two->outcome($two->enqueue('there', 'a 1')), 'done', 'all is well');
 is($one->outcome($one->enqueue('there', 'a 2')), 'done', '... with the other, too');
 is($one->outcome($one->enqueue('here', 'a 3')), 'done', '... and here');
-is($session->value('SELECT string_agg(concat_ws($$/$$, server, role, state), $$ $$'
-	  . ' ORDER BY server, role) FROM domowf.connection'),
-	'eu/one/idle eu/public/idle idle', 'the view shows each');
+until_true(q{SELECT string_agg(concat_ws('/', server, role, state), ' ' ORDER BY server, role)
+	= 'eu/one/idle eu/public/idle idle' FROM domowf.connection}, 'the view shows each');
 isnt(($eu->record(contains => 'a 1'))[0]{connection},
 	($eu->record(contains => 'a 2'))[0]{connection},
 	'they do not share sockets');
@@ -88,8 +87,7 @@ until_true(q(SELECT count(*) = 1 FROM domowf.connection WHERE role = 'one'
 	'a token that is refused pauses its connection');
 is($two->outcome($two->enqueue('there', 'b 2')), 'done', 'not that of another');
 is($one->outcome($one->enqueue('here', 'b 3')), 'done', 'nor that of the settings');
-is($session->value(q(SELECT state FROM domowf.worker)), 'idle',
-	'the worker is not paused');
+until_true(q(SELECT state = 'idle' FROM domowf.worker), 'the worker is not paused');
 is($session->value(q(SELECT ok, detail ~ 'server "eu" is paused'
 	FROM domowf_check() WHERE check_name = 'servers')), 'f|t',
 	'domowf_check() says so');
@@ -212,12 +210,10 @@ $holder->quit;
 
 $session->configure('domowf.base_url', '');
 $session->configure('domowf.token', '');
-until_true(q(SELECT current_setting('domowf.base_url') = ''), 'no setting');
+ok(Domowf->until_taken_up($node), 'no setting');
 is($two->outcome($two->enqueue('there', 'g 1')), 'done', 'servers need none');
-is($session->value(q(SELECT state FROM domowf.worker)), 'idle',
-	'... and the worker is not paused for it');
-is($session->value(q(SELECT string_agg(check_name, ' ') FROM domowf_check() WHERE NOT ok)),
-	'', '... nor is anything wrong');
+until_true(q(SELECT state = 'idle' FROM domowf.worker), '... and the worker is not paused for it');
+until_true(q(SELECT count(*) = 0 FROM domowf_check() WHERE NOT ok), '... nor is anything wrong');
 
 # what a role that is dropped has asked for
 $session->value(q(SELECT domowf_pause()));

@@ -82,23 +82,33 @@ sub call
 
 # ---- timeout
 
+# The same once more, where the machine was too slow to send it in that time.
+sub timed_out
+{
+	my ($n) = @_;
+	my $code;
+
+	do { $code = call($n) } while ($code eq '38U01' && $got->{message} =~ /timed out/i);
+	return $code;
+}
+
 set_options(base_url => $eu->url, timeout => '200ms');
 $eu->script('gate:never', count => undef, contains => 'slow');
-is(call('slow call'), '38U02', 'a call is given up after the timeout of the server');
+is(timed_out('slow call'), '38U02', 'a call is given up after the timeout of the server');
 like($got->{message}, qr/timed out/i, '... for that') or diag $got->{err};
 is($app->outcome($id = $app->enqueue('there', 'slow request')), 'in_doubt', 'a request, too');
 like($session->request($id, 'error'), qr/timed out/i, '... for that');
 $session->value("SELECT domowf_discard($id)");
 $app->value(q{SET domowf.timeout = '100ms'});
-is(call('slow again'), '38U02', 'whatever a session has');
+is(timed_out('slow again'), '38U02', 'whatever a session has');
 $eu->clear_script;
 set_options(base_url => $eu->url, timeout => '10min');
 $eu->script('delay:1000', contains => 'late');
 is(call('late call'), 't', 'a longer one than that of the session');
 $app->value('RESET domowf.timeout');
 $session->configure('domowf.timeout', '100ms');
+Domowf->until_taken_up($node) or die;
 $session->value('SELECT pg_sleep(0)') until $session->value('SHOW domowf.timeout') eq '100ms';
-is($app->outcome($app->enqueue('there', 'warm')), 'done', 'the worker has read it');
 $eu->script('delay:1000', contains => 'late');
 is($app->outcome($app->enqueue('there', 'late request')), 'done', '... or of the configuration');
 $session->value('ALTER SYSTEM RESET domowf.timeout; SELECT pg_reload_conf()');
@@ -144,6 +154,7 @@ $app->value('RESET domowf.proxy');
 $session->configure('domowf.proxy', 'http://127.0.0.1:1');
 $session->value('SELECT pg_sleep(0)') until $session->value('SHOW domowf.proxy') ne '';
 $app->value('SELECT pg_sleep(0)') until $app->value('SHOW domowf.proxy') ne '';
+Domowf->until_taken_up($node) or die;
 is(proxied(sub { call('by none') }), 0, '... nor does that of the configuration');
 is(proxied(sub { request('there', 'by none') }), 0, '... for requests');
 $session->value('ALTER SYSTEM RESET domowf.proxy; SELECT pg_reload_conf()');

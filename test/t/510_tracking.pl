@@ -25,7 +25,7 @@ my $eu = Domo->new(tokens => [ $tokens[1] ]);
 my $node = Domowf->start_node(
 	'main', $domo,
 	preload => 1,
-	conf => <<'END');
+	conf => Domowf::POLLED_WHEN_DUE . <<'END');
 domowf.poll_interval = '100ms'
 domowf.retry_base = '10ms'
 domowf.retry_cap = '50ms'
@@ -106,7 +106,8 @@ is(reads($early_instance), 0, '... and nothing is polled');
 # ---- domowf_instance()
 
 $session->configure('domowf.track_instances', 'on');
-until_true(q{SELECT current_setting('domowf.track_instances')::boolean}, 'on');
+ok(Domowf->until_taken_up($node), 'on');
+$session->value('SELECT 1') until $session->value(q{SHOW domowf.track_instances}) eq 'on';
 is($session->value(sprintf q{SELECT concat_ws(' ', id = '%s', status, response->>'status')
 	FROM domowf_instance('%1$s')}, $early_instance), 't IN_PROGRESS IN_PROGRESS', 'an instance as it stands');
 foreach my $told ([ 'completed', 'COMPLETED' ], [ 'cancelled', 'CANCELED' ],
@@ -330,13 +331,13 @@ until_true(q{SELECT run = 'COMPLETED' AND ended = l.instance_finished_at
 until_true(q{SELECT count(*) = 1 FROM domowf.log
 	WHERE workflow = 'plain' AND outcome = 'done' AND depth = 1},
 	'... of which the next one comes, once');
+until_true(q{SELECT count(*) > 0 FROM public.told}, 'a function is called');
 is($session->value(q{SELECT string_agg(state, ' ') FROM public.told}), 'done',
 	'a function is told of the states of a request');
 
 # ---- the tables
 
-is($session->value(q{SELECT string_agg(check_name, ' ') FROM domowf_check() WHERE NOT ok}), '',
-	'nothing is wrong');
+until_true(q{SELECT count(*) = 0 FROM domowf_check() WHERE NOT ok}, 'nothing is wrong');
 $session->value(q{ALTER TABLE domowf.tracked ENABLE TRIGGER refuse_replication});
 like($session->value(q{SELECT detail FROM domowf_check() WHERE check_name = 'triggers'}),
 	qr/domowf\.tracked does not fire always/, 'domowf_check() knows its triggers');

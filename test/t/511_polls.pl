@@ -18,14 +18,14 @@ my $domo = Domo->new;
 my $node = Domowf->start_node(
 	'main', $domo,
 	preload => 1,
-	conf => Domowf::RETRY_AT_ONCE . <<'END');
+	conf => Domowf::RETRY_AT_ONCE . Domowf::POLLED_WHEN_DUE . <<'END');
 domowf.track_instances = on
 domowf.poll_interval = '100ms'
-domowf.timeout = '170s'
 restart_after_crash = on
 domowf.max_connections = 8
 END
 my $session = Domowf->session($node);
+my ($polled_when_due) = Domowf::POLLED_WHEN_DUE =~ /'(.*)'/;
 my ($id, $instance, @ids);
 
 $session->value(q{INSERT INTO domowf.workflow (name, model_id, version, message_name, track)
@@ -95,7 +95,7 @@ is($session->value(q{SELECT count(*) FROM domowf.tracked WHERE error IS NOT NULL
 $domo->release('sends');
 ok($domo->wait_for(held => '=2'), 'then they are made again');
 $session->configure('domowf.max_connections', 1);
-until_true(q{SELECT current_setting('domowf.max_connections') = '1'}, 'a single place');
+ok(Domowf->until_taken_up($node), 'a single place');
 is($session->outcome($session->enqueue('plain', 'alone')), 'done', 'a request gets it at once');
 $session->configure('domowf.max_connections', 8);
 $domo->release('polls');
@@ -106,7 +106,7 @@ cmp_ok(scalar $domo->record(operation => 'read', status => 200), '>=', 20, '... 
 
 $session->value(q{DELETE FROM domowf.tracked WHERE instance_id LIKE 'scenario%'});
 $session->configure('domowf.rate_limit', 2);
-until_true(q{SELECT current_setting('domowf.rate_limit') = '2'}, 'a rate');
+ok(Domowf->until_taken_up($node), 'a rate');
 my $before = reads();
 track(10, q{'scenario:normal'}, 'now()');
 ok($domo->wait_for(requests => $before + 1, operation => 'read'), 'a poll counts in the rate');
@@ -119,7 +119,7 @@ until_true(q{SELECT count(*) = 0 FROM domowf.tracked WHERE due <= now()}, '... a
 
 $session->configure('domowf.retry_base', '2h');
 $session->configure('domowf.retry_cap', '2h');
-until_true(q{SELECT current_setting('domowf.retry_cap') = '2h'}, 'long rests');
+ok(Domowf->until_taken_up($node), 'long rests');
 $domo->script('status:500', operation => 'read', count => undef);
 due_now();
 until_true(q{SELECT count(*) >= 3 FROM domowf.tracked WHERE error ~ '500'}, 'polls fail side by side');
@@ -223,12 +223,13 @@ foreach my $point ('after-poll', 'after-poll-reply', 'before-track')
 
 	# not before the point is set
 	$session->value(q{UPDATE domowf.tracked SET due = now() + interval '10 minutes'});
-	Domowf->set_test_point($node, "$point=kill");
-	until_true(qq{SELECT current_setting('domowf.test_point') = '$point=kill'}, $point);
+	Domowf->set_test_point($node, "$polled_when_due,$point=kill");
+	ok(Domowf->until_taken_up($node), $point);
 	due_now();
 	wait_for_crash($old);
-	Domowf->set_test_point($node, '');
+	Domowf->set_test_point($node, $polled_when_due);
 	$session = again();
+	ok(Domowf->until_taken_up($node), '... and no more');
 	due_now();
 	until_true("SELECT instance_status = 'COMPLETED' AND outcome = 'done' FROM domowf.log WHERE id = $id",
 		"a crash at $point costs a poll");

@@ -20,7 +20,7 @@ Domowf->expect_in_log(qr/could not send end-of-streaming message/);
 
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $there = Domo->new(tokens => [ Domowf::TOKEN ]);
-my $conf = Domowf::RETRY_AT_ONCE . <<'END';
+my $conf = Domowf::RETRY_AT_ONCE . Domowf::POLLED_WHEN_DUE . <<'END';
 domowf.poll_interval = '100ms'
 domowf.track_instances = on
 domowf.returns = off
@@ -122,7 +122,7 @@ is(value($node, 'SELECT count(*) FROM domowf.return_entry'), 3, 'a publisher has
 is(value($subscriber, 'SELECT instance_id FROM domowf.tracked'), $own_instance, 'the first copy brings nothing to poll');
 is(value($subscriber, $entries), $both, '... nor to write back');
 
-value($node, q{UPDATE domowf.tracked SET due = now() + interval '1 min', instance_id = 'changed'; UPDATE domowf.return_entry SET error = 'changed'});
+value($node, q{UPDATE domowf.tracked SET due = now() + interval '10 min', instance_id = 'changed'; UPDATE domowf.return_entry SET error = 'changed'});
 order($node, 3, 'followed');
 value($node, "UPDATE domowf.tracked SET instance_id = '$instance' WHERE request_id = $id");
 $node->wait_for_catchup('everything');
@@ -165,13 +165,13 @@ $subscriber->stop;
 
 # ---- a standby
 
-value($node, q{UPDATE domowf.tracked SET due = now() + interval '1 min'});
+value($node, q{UPDATE domowf.tracked SET due = now() + interval '10 min'});
 $node->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'base', has_streaming => 1);
 $standby->start;
 my $last = order($node, 4, 'followed');
-value($node, q{UPDATE domowf.tracked SET due = now() + interval '1 min'});
+value($node, q{UPDATE domowf.tracked SET due = now() + interval '10 min'});
 my $last_instance = instance_of($node, $last);
 my $before = value($node, $tables);
 my %seen = map { $_ => reads($_) } $instance, $last_instance;

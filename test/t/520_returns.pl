@@ -291,6 +291,7 @@ until_returned();
 # who sees it
 $session->value('GRANT USAGE ON SCHEMA domowf TO app; GRANT SELECT ON domowf.returns, domowf.return_entry TO app');
 $session->configure('domowf.returns', 'off');
+Domowf->until_taken_up($node) or die 'not taken up';
 as_owner(q{INSERT INTO own.orders (id) VALUES (20)});
 $app->value(q{INSERT INTO own.orders (id) VALUES (21)});
 until_true(q{SELECT count(*) = 2 FROM domowf.returns}, 'domowf.returns = off keeps them');
@@ -391,6 +392,7 @@ is($session->value(q{SELECT count(*), count(DISTINCT id) FROM told.heard WHERE w
 # one that somebody holds, for one owner, keeps no other
 my $held = Domowf->session($node);
 $session->configure('domowf.returns', 'off');
+Domowf->until_taken_up($node) or die 'not taken up';
 $session->value(q{SELECT domowf_enqueue('telling')});
 until_true('SELECT count(*) = 1 FROM domowf.returns', 'one is to be told');
 $held->value('BEGIN; SELECT domowf_retry_return(request_id) FROM domowf.returns');

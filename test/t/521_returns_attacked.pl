@@ -249,6 +249,7 @@ foreach my $point (qw(return-taken return-written return-removed return-committe
 
 	$number++;
 	Domowf->set_test_point($node, "$point=kill");
+	ok(Domowf->until_taken_up($node), $point);
 	value("INSERT INTO own.crash VALUES ($number)");
 	$node->wait_for_log(qr/database system is ready to accept connections/, $offset);
 	Domowf->set_test_point($node, '');

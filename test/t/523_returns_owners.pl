@@ -61,11 +61,13 @@ sub until_returned
 	return until_true(q{SELECT NOT EXISTS (SELECT FROM domowf.queue) AND NOT EXISTS (SELECT FROM domowf.return_entry)}, $name);
 }
 
+# On, a process may be at something at once that is locked, and take up nothing.
 sub switch
 {
 	my ($value) = @_;
 
 	$session->configure('domowf.returns', $value);
+	return Domowf->until_taken_up($node) || die 'not taken up' if $value eq 'off';
 	return $node->poll_query_until('postgres', "SELECT current_setting('domowf.returns') = '$value'");
 }
 

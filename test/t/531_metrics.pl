@@ -104,6 +104,7 @@ END
 # ---- counters only grow
 
 $session->value(q{SELECT domowf_pause('for a while')});
+ok($node->poll_query_until('postgres', q{SELECT state = 'paused' FROM domowf.worker}), 'paused');
 $session->value("SELECT domowf_retry($id), domowf_retry($doubt)");
 is(metric('requests_total'), 4, 'what is sent again was settled all the same');
 is(metric('requests_reopened_total', '{"outcome": "rejected"}'), 1, '... and counts as opened again');

@@ -39,6 +39,13 @@ domowf.retry_base = '10ms'
 domowf.retry_cap = '50ms'
 END
 
+# A setting of a server that polls an instance when a test has it due, and not by
+# itself seconds later; where there are no test points it still does.
+sub POLLED_WHEN_DUE
+{
+	return has_test_points() ? "domowf.test_point = 'poll-wait=900000'\n" : '';
+}
+
 # What `make installcheck` cannot run is skipped, with the reason: it has the
 # installation of a system, which is not to be added to, and in an ordinary
 # build no test points.
@@ -57,6 +64,8 @@ sub import
 
 sub has_test_points
 {
+	return 1 if $ENV{TEMP_CONFIG};
+
 	my $dir = `pg_config --pkglibdir`;
 
 	chomp $dir;
@@ -111,6 +120,10 @@ sub start_node
 
 	# the tests look for tokens in the log: statements have them
 	$node->append_conf('postgresql.conf', "log_statement = none\n");
+
+	# a slow machine is no failure of Domo's
+	$node->append_conf('postgresql.conf',
+		"domowf.timeout = '10min'\ndomowf.connect_timeout = '1min'\n");
 	$node->append_conf('postgresql.conf', $class->settings($domo)) if $domo;
 	$node->append_conf('postgresql.conf',
 		"shared_preload_libraries = 'domowf'\n")
@@ -180,6 +193,48 @@ sub set_test_point
 		"domowf.test_point = '$setting'\n");
 	$node->reload if $node->{_pid};
 	return;
+}
+
+my $marks = 0;
+
+# Waits until the server and each process of domowf's have taken up what the
+# server's configuration says now.  Who sees a new value in a session knows that
+# the others were told, and no more.  None may be stopped, or wait for a lock or a
+# standby.  Without test points it is a reload.
+sub until_taken_up
+{
+	my ($class, $node) = @_;
+	my $mark = 'm' . ++$marks;
+
+	$node->append_conf('postgresql.auto.conf', "domowf.test_mark = '$mark'\n")
+	  if has_test_points();
+	$node->reload;
+	return 1 unless has_test_points();
+	$node->poll_query_until('postgres',
+		"SELECT current_setting('domowf.test_mark') = '$mark'")
+	  or return 0;
+	foreach my $pid (split ' ', $node->safe_psql('postgres',
+			q{SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'domowf %'
+				AND backend_start < pg_conf_load_time()}))
+	{
+		_until_marked($node, $pid, $mark) or return 0;
+	}
+	return 1;
+}
+
+# One that has ended meanwhile is followed by one that knows.
+sub _until_marked
+{
+	my ($node, $pid, $mark) = @_;
+
+	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return 1
+		  if !kill(0, $pid)
+		  || slurp_file($node->logfile) =~ /process $pid has taken up mark $mark$/m;
+		select undef, undef, undef, 0.1;
+	}
+	return 0;
 }
 
 # Commits until a commit waits for a standby.  After a reload that names one there
