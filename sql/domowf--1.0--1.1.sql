@@ -819,8 +819,8 @@ CREATE TABLE domowf.counter (
 	n bigint NOT NULL,
 	reopened bigint,
 	attempts bigint,
-	waited float8,
-	took float8,
+	waited bigint,
+	took bigint,
 	waited_0 bigint, waited_1 bigint, waited_2 bigint, waited_3 bigint,
 	waited_4 bigint, waited_5 bigint, waited_6 bigint, waited_7 bigint,
 	waited_8 bigint, waited_9 bigint, waited_10 bigint, waited_11 bigint,
@@ -856,9 +856,9 @@ COMMENT ON COLUMN domowf.counter.reopened IS
 COMMENT ON COLUMN domowf.counter.attempts IS
 	'attempts that what was settled has used';
 COMMENT ON COLUMN domowf.counter.waited IS
-	'seconds from enqueueing to settlement, all together';
+	'microseconds from enqueueing to settlement, all together';
 COMMENT ON COLUMN domowf.counter.took IS
-	'seconds that Domo took, all attempts together';
+	'microseconds that Domo took, all attempts together';
 DO LANGUAGE plpgsql $$
 BEGIN
 	FOR i IN 0 .. 18 LOOP
@@ -957,7 +957,7 @@ INSERT INTO domowf.counter (operation, workflow, server, requested_by,
 	SELECT operation, workflow, server, requested_by, requested_by_oid, outcome,
 		CASE WHEN settled_at > now() - interval '1 hour' THEN
 			date_bin(interval '5 min', settled_at, timestamptz 'epoch') END,
-		count(*), sum(attempts), sum(waited), sum(took),
+		count(*), sum(attempts), sum(waited)::bigint, sum(took)::bigint,
 		count(*) FILTER (WHERE waited_in = 0),
 		count(*) FILTER (WHERE waited_in = 1),
 		count(*) FILTER (WHERE waited_in = 2),
@@ -1001,13 +1001,14 @@ INSERT INTO domowf.counter (operation, workflow, server, requested_by,
 				 width_bucket(waited, bounds) AS waited_in,
 				 width_bucket(took, bounds) AS took_in
 		  FROM domowf.log, LATERAL (SELECT
-				greatest(extract(epoch FROM settled_at - enqueued_at), 0)::float8,
+				greatest(extract(epoch FROM settled_at - enqueued_at) * 1000000, 0)::bigint,
 				CASE WHEN attempts > 0 THEN
-					greatest(extract(epoch FROM settled_at - sent_at), 0)::float8
+					greatest(extract(epoch FROM settled_at - sent_at) * 1000000, 0)::bigint
 				END,
 				ARRAY[
-					0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1,
-					2, 5, 10, 30, 60, 300, 3600, 86400]::float8[]) x (waited, took, bounds)
+					1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000,
+					500000, 1000000, 2000000, 5000000, 10000000, 30000000,
+					60000000, 300000000, 3600000000, 86400000000]::bigint[]) x (waited, took, bounds)
 		  WHERE origin = 'request') l
 	GROUP BY 1, 2, 3, 4, 5, 6, 7;
 
@@ -1223,7 +1224,7 @@ CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 			('_bucket', '3600', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16),
 			('_bucket', '86400', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17),
 			('_bucket', '+Inf', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18),
-			('_sum', NULL, total::numeric), ('_count', NULL, b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18)
+			('_sum', NULL, total / 1000000), ('_count', NULL, b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18)
 		) v (suffix, le, value)
 	UNION ALL
 	SELECT 'domowf_attempt_duration_seconds' || suffix, 'histogram',
@@ -1264,7 +1265,7 @@ CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 			('_bucket', '3600', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16),
 			('_bucket', '86400', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17),
 			('_bucket', '+Inf', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18),
-			('_sum', NULL, total::numeric), ('_count', NULL, b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18)
+			('_sum', NULL, total / 1000000), ('_count', NULL, b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18)
 		) v (suffix, le, value)
 	UNION ALL
 	SELECT v.name, 'gauge', v.help,

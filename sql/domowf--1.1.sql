@@ -664,8 +664,8 @@ CREATE TABLE domowf.counter (
 	n bigint NOT NULL,
 	reopened bigint,
 	attempts bigint,
-	waited float8,
-	took float8,
+	waited bigint,
+	took bigint,
 	waited_0 bigint, waited_1 bigint, waited_2 bigint, waited_3 bigint,
 	waited_4 bigint, waited_5 bigint, waited_6 bigint, waited_7 bigint,
 	waited_8 bigint, waited_9 bigint, waited_10 bigint, waited_11 bigint,
@@ -701,9 +701,9 @@ COMMENT ON COLUMN domowf.counter.reopened IS
 COMMENT ON COLUMN domowf.counter.attempts IS
 	'attempts that what was settled has used';
 COMMENT ON COLUMN domowf.counter.waited IS
-	'seconds from enqueueing to settlement, all together';
+	'microseconds from enqueueing to settlement, all together';
 COMMENT ON COLUMN domowf.counter.took IS
-	'seconds that Domo took, all attempts together';
+	'microseconds that Domo took, all attempts together';
 DO LANGUAGE plpgsql $$
 BEGIN
 	FOR i IN 0 .. 18 LOOP
@@ -1313,7 +1313,7 @@ CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 			('_bucket', '3600', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16),
 			('_bucket', '86400', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17),
 			('_bucket', '+Inf', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18),
-			('_sum', NULL, total::numeric), ('_count', NULL, b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18)
+			('_sum', NULL, total / 1000000), ('_count', NULL, b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18)
 		) v (suffix, le, value)
 	UNION ALL
 	SELECT 'domowf_attempt_duration_seconds' || suffix, 'histogram',
@@ -1354,7 +1354,7 @@ CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 			('_bucket', '3600', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16),
 			('_bucket', '86400', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17),
 			('_bucket', '+Inf', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18),
-			('_sum', NULL, total::numeric), ('_count', NULL, b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18)
+			('_sum', NULL, total / 1000000), ('_count', NULL, b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18)
 		) v (suffix, le, value)
 	UNION ALL
 	SELECT v.name, 'gauge', v.help,

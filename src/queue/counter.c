@@ -24,9 +24,10 @@
  * so that all but the most used count together (MAX_LABELS).
  *
  * A histogram's buckets are columns of their own: in a row that is appended all
- * but two are null, which takes no room, and sum() is all that they need.  Of the
- * last hour rows are kept by the slot of five minutes in which they came, for
- * the percentiles of domowf.stats.
+ * but two are null, which takes no room, and sum() is all that they need.  Times
+ * are whole microseconds, whose sum does not depend on the order of rows.  Of the
+ * last hour rows are kept by the slot of five minutes in which they came, for the
+ * percentiles of domowf.stats.
  */
 #include "postgres.h"
 
@@ -97,7 +98,8 @@ MAX_LABELS " AS is_rare FROM t) "
 "CASE WHEN is_rare THEN 0 ELSE requested_by_oid END, class, outcome, "
 "CASE WHEN slot > now() - interval '1 hour' THEN slot END, "
 DWF_EACH_BUCKET(SUM_BUCKET) "sum(n)::bigint, sum(reopened)::bigint, "
-"sum(attempts)::bigint, sum(waited), sum(took) FROM f "
+"sum(attempts)::bigint, sum(waited)::bigint, sum(took)::bigint "
+"FROM f "
 "GROUP BY 1, 2, 3, 4, 5, 6, 7, 8";
 
 static DwfCounted *find(DwfCounter *counter, const DwfCount *count);
@@ -239,12 +241,8 @@ write_row(DwfTable *table, const DwfCounted *item)
 	dwf_table_set(table, COUNTER_N, Int64GetDatum(item->count));
 	set_number(table, COUNTER_REOPENED, item->reopened);
 	set_number(table, COUNTER_ATTEMPTS, item->attempts);
-	if (item->waited > 0)
-		dwf_table_set(table, COUNTER_WAITED,
-					  Float8GetDatum(item->waited / (double) USECS_PER_SEC));
-	if (item->took > 0)
-		dwf_table_set(table, COUNTER_TOOK,
-					  Float8GetDatum(item->took / (double) USECS_PER_SEC));
+	set_number(table, COUNTER_WAITED, item->waited);
+	set_number(table, COUNTER_TOOK, item->took);
 	for (int i = 0; i < DWF_BUCKETS; i++)
 	{
 		set_number(table, COUNTER_WAITED_0 + i, item->waited_in[i]);

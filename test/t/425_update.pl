@@ -152,7 +152,7 @@ foreach my $schema (qw(public target))
 SELECT workflow, outcome, count(*), sum(attempts), round(sum(greatest(extract(epoch
 	FROM settled_at - enqueued_at), 0)))
 FROM domowf.log WHERE origin = 'request' GROUP BY 1, 2
-EXCEPT SELECT workflow, outcome, sum(n), sum(attempts), round(sum(waited)::numeric)
+EXCEPT SELECT workflow, outcome, sum(n), sum(attempts), round(sum(waited) / 1000000)
 FROM domowf.counter GROUP BY 1, 2
 END
 	is(value("old_$schema", <<'END'), 't|t', '... each in its bucket');

@@ -85,6 +85,11 @@ is(metric(@$_[ 0, 1 ]), $_->[2], "$_->[0] " . ($_->[1] // '')) foreach
   [ 'tracked_instances', undef, 0 ];
 cmp_ok(metric('table_bytes', '{"table": "log"}'), '>', 0, 'the size of the log');
 cmp_ok(metric('attempt_duration_seconds_sum'), '>', 0, 'the time of attempts');
+is($session->value('SELECT sum(waited) FROM domowf.counter'),
+	$session->value(q{SELECT sum(extract(epoch FROM settled_at - enqueued_at) * 1000000)::bigint
+		FROM domowf.log WHERE origin = 'request'}), 'times are exact');
+is(metric('request_duration_seconds_sum'),
+	$session->value('SELECT (sum(waited) / 1000000)::float8 FROM domowf.counter'), '... and told in seconds');
 is($session->value(<<'END'), '', 'buckets are cumulated');
 SELECT name, labels FROM (
 	SELECT name, labels, value, lag(value) OVER (PARTITION BY name, labels - 'le'
