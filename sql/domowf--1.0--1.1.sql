@@ -830,7 +830,8 @@ CREATE TABLE domowf.counter (
 	took_5 bigint, took_6 bigint, took_7 bigint, took_8 bigint,
 	took_9 bigint, took_10 bigint, took_11 bigint, took_12 bigint,
 	took_13 bigint, took_14 bigint, took_15 bigint, took_16 bigint,
-	took_17 bigint, took_18 bigint
+	took_17 bigint, took_18 bigint,
+	folded boolean
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE domowf.counter REPLICA IDENTITY FULL;
 COMMENT ON TABLE domowf.counter IS
@@ -870,6 +871,8 @@ BEGIN
 			|| i || ' reaches, and longer than the one before');
 	END LOOP;
 END $$;
+COMMENT ON COLUMN domowf.counter.folded IS
+	'true: rows that were added up; NULL: what one transaction did. The worker adds up where these are more than those';
 
 CREATE TRIGGER refuse_replication
 	BEFORE INSERT OR UPDATE OR DELETE ON domowf.counter
@@ -953,7 +956,7 @@ INSERT INTO domowf.counter (operation, workflow, server, requested_by,
 	waited_13, waited_14, waited_15, waited_16, waited_17, waited_18,
 	took_0, took_1, took_2, took_3, took_4, took_5, took_6, took_7, took_8,
 	took_9, took_10, took_11, took_12, took_13, took_14, took_15, took_16,
-	took_17, took_18)
+	took_17, took_18, folded)
 	SELECT operation, workflow, server, requested_by, requested_by_oid, outcome,
 		CASE WHEN settled_at > now() - interval '1 hour' THEN
 			date_bin(interval '5 min', settled_at, timestamptz 'epoch') END,
@@ -995,7 +998,7 @@ INSERT INTO domowf.counter (operation, workflow, server, requested_by,
 		count(*) FILTER (WHERE took_in = 15),
 		count(*) FILTER (WHERE took_in = 16),
 		count(*) FILTER (WHERE took_in = 17),
-		count(*) FILTER (WHERE took_in = 18)
+		count(*) FILTER (WHERE took_in = 18), true
 	FROM (SELECT operation, workflow, server, requested_by, requested_by_oid,
 				 outcome, settled_at, attempts, waited, took,
 				 width_bucket(waited, bounds) AS waited_in,

@@ -675,7 +675,8 @@ CREATE TABLE domowf.counter (
 	took_5 bigint, took_6 bigint, took_7 bigint, took_8 bigint,
 	took_9 bigint, took_10 bigint, took_11 bigint, took_12 bigint,
 	took_13 bigint, took_14 bigint, took_15 bigint, took_16 bigint,
-	took_17 bigint, took_18 bigint
+	took_17 bigint, took_18 bigint,
+	folded boolean
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE domowf.counter REPLICA IDENTITY FULL;
 COMMENT ON TABLE domowf.counter IS
@@ -715,6 +716,8 @@ BEGIN
 			|| i || ' reaches, and longer than the one before');
 	END LOOP;
 END $$;
+COMMENT ON COLUMN domowf.counter.folded IS
+	'true: rows that were added up; NULL: what one transaction did. The worker adds up where these are more than those';
 
 CREATE TABLE domowf.state (
 	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),

@@ -189,6 +189,7 @@ const DwfColumn dwf_counter_columns[COUNTER_COLUMNS] = {
 	[COUNTER_TOOK] = {"took", INT8OID},
 	DWF_EACH_BUCKET(WAITED)
 	DWF_EACH_BUCKET(TOOK)
+	[COUNTER_FOLDED] = {"folded", BOOLOID},
 };
 
 bool

@@ -43,8 +43,8 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-/* Rows may be twice as many as after the last folding, and so many more. */
-#define MAX_LOOSE_ROWS	300
+/* Loose rows may be as many as those that were folded, and so many more. */
+#define MAX_LOOSE_ROWS	"300"
 
 /* Sets of labels that have rows of their own. */
 #define MAX_LABELS	"1000"
@@ -79,6 +79,15 @@ typedef struct DwfCounted
 #define KEY		LABELS ", class, outcome, slot"
 
 /*
+ * Whether to fold.  What decides is in the rows themselves, so that a worker
+ * that begins does not write all of them anew; each is written once more, on
+ * average, for one that is added.
+ */
+static const char find_loose[] =
+"SELECT count(*) FILTER (WHERE folded IS NULL) > "
+MAX_LOOSE_ROWS " + count(folded) FROM domowf.counter";
+
+/*
  * Ranks labels by what they count.  What is not among the first ones goes to a
  * workflow of no name, of no role's.
  */
@@ -91,15 +100,15 @@ LABELS ") AS total FROM d), "
 "f AS (SELECT t.*, dense_rank() OVER (ORDER BY total DESC, " LABELS ") > "
 MAX_LABELS " AS is_rare FROM t) "
 "INSERT INTO domowf.counter (" KEY ", " DWF_EACH_BUCKET(NAME_BUCKET)
-"n, reopened, attempts, waited, took) "
+"n, reopened, attempts, waited, took, folded) "
 "SELECT operation, CASE WHEN is_rare THEN '' ELSE workflow END, "
 "CASE WHEN NOT is_rare THEN server END, "
 "CASE WHEN is_rare THEN '' ELSE requested_by END, "
 "CASE WHEN is_rare THEN 0 ELSE requested_by_oid END, class, outcome, "
 "CASE WHEN slot > now() - interval '1 hour' THEN slot END, "
 DWF_EACH_BUCKET(SUM_BUCKET) "sum(n)::bigint, sum(reopened)::bigint, "
-"sum(attempts)::bigint, sum(waited)::bigint, sum(took)::bigint "
-"FROM f "
+"sum(attempts)::bigint, sum(waited)::bigint, sum(took)::bigint, "
+"true FROM f "
 "GROUP BY 1, 2, 3, 4, 5, 6, 7, 8";
 
 static DwfCounted *find(DwfCounter *counter, const DwfCount *count);
@@ -329,21 +338,15 @@ waited_since(TimestampTz since, TimestampTz now)
 void
 dwf_counter_fold(void)
 {
-	static int64 folded = 0;
 	int			level = NewGUCNestLevel();
 	bool		isnull;
-	int64		rows;
 
 	(void) set_config_option("enable_seqscan", "on", PGC_SUSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	if (SPI_execute("SELECT count(*) FROM domowf.counter", true, 0) != SPI_OK_SELECT)
+	if (SPI_execute(find_loose, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read domowf.counter");
-	rows = DatumGetInt64(dwf_statement_column(0, 1, &isnull));
-	if (rows > 2 * folded + MAX_LOOSE_ROWS)
-	{
-		if (SPI_execute(fold, false, 0) < 0)
-			elog(ERROR, "could not fold domowf.counter");
-		folded = (int64) SPI_processed;
-	}
+	if (DatumGetBool(dwf_statement_column(0, 1, &isnull)) &&
+		SPI_execute(fold, false, 0) < 0)
+		elog(ERROR, "could not fold domowf.counter");
 	AtEOXact_GUC(true, level);
 }

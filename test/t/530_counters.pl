@@ -174,6 +174,13 @@ until_true(q{SELECT count(*) < 1100 FROM domowf.counter}, 'labels do not grow fo
 is($session->value(q{SELECT sum(n) FILTER (WHERE workflow LIKE 'many_%' OR workflow = ''),
 	count(*) FILTER (WHERE workflow = ''), sum(n) FILTER (WHERE workflow = 'plain') > 0
 	FROM domowf.counter}), '3000|1|t', '... and all of them are counted');
+my $folded = q{SELECT count(*) > 1000, md5(string_agg(concat(ctid, xmin), ' ' ORDER BY ctid))
+	FROM domowf.counter WHERE folded};
+my $rows = $session->value($folded);
+$session->value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
+$session->outcome($session->enqueue('plain', 'is over', run_at => $hour, expires_at => 'clock_timestamp()'));
+like($rows, qr/^t/, 'many rows were folded');
+is($session->value($folded), $rows, '... and a worker that begins does not fold them again');
 $session->value(q{DELETE FROM domowf.counter WHERE workflow LIKE 'many%' OR workflow = ''});
 
 $domo->script('gate:killed', count => 1, contains => 'killed');
