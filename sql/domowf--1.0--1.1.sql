@@ -848,12 +848,12 @@ COMMENT ON COLUMN domowf.counter.requested_by_oid IS
 COMMENT ON COLUMN domowf.counter.class IS
 	'class of the attempt that ended; NULL: none did';
 COMMENT ON COLUMN domowf.counter.outcome IS
-	'done, rejected, expired, discarded, or in_doubt; NULL: it is queued again';
+	'done, rejected, expired, discarded, or in_doubt; moved: it is sent again to another server; NULL: it is queued again';
 COMMENT ON COLUMN domowf.counter.slot IS
 	'five minutes in which it was counted; NULL: more than an hour ago';
 COMMENT ON COLUMN domowf.counter.n IS 'how many';
 COMMENT ON COLUMN domowf.counter.reopened IS
-	'how many no longer have this outcome: sent again, or settled anew';
+	'how many no longer have this outcome: sent again, or settled anew; of moved: how many came from another server';
 COMMENT ON COLUMN domowf.counter.attempts IS
 	'attempts that what was settled has used';
 COMMENT ON COLUMN domowf.counter.waited IS
@@ -1020,7 +1020,9 @@ INSERT INTO domowf.counter (operation, workflow, server, requested_by,
 -- reader that is cheap would else be evaluated before the view's own.
 --
 -- A role that was renamed, or has come from a dump of elsewhere, has the oid or
--- the name of another one: what is counted is shown to who has both.
+-- the name of another one: what is counted is shown to who has both.  What was
+-- settled elsewhere, and came with the log, may be opened again here: less than
+-- none is none.
 CREATE OR REPLACE VIEW domowf.stats WITH (security_barrier = true) AS
 	WITH reader AS (
 		SELECT (SELECT r.oid FROM pg_catalog.pg_roles r
@@ -1080,9 +1082,9 @@ CREATE OR REPLACE VIEW domowf.stats WITH (security_barrier = true) AS
 		FROM seen GROUP BY operation, workflow)
 	SELECT operation, workflow, coalesce(queued, 0) AS queued,
 		   coalesce(sending, 0) AS sending, coalesce(in_doubt, 0) AS in_doubt,
-		   coalesce(done, 0) AS done, coalesce(rejected, 0) AS rejected,
-		   coalesce(expired, 0) AS expired,
-		   coalesce(discarded, 0) AS discarded,
+		   greatest(done, 0) AS done, greatest(rejected, 0) AS rejected,
+		   greatest(expired, 0) AS expired,
+		   greatest(discarded, 0) AS discarded,
 		   oldest_waiting, attempts, latency_p50, latency_p95, latency_p99
 	FROM added, LATERAL (
 		SELECT max(reached) FILTER (WHERE share = 0.5) AS latency_p50,
@@ -1149,13 +1151,14 @@ CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 		jsonb_strip_nulls(jsonb_build_object('operation', operation,
 			'workflow', workflow, 'server', server,
 			'requested_by', requested_by)) AS labels,
-		sum(n)::float8 AS value
+		greatest(sum(n), 0)::float8 AS value
 	FROM (SELECT operation, workflow, server, requested_by, n FROM waiting
 		  UNION ALL
 		  SELECT operation, workflow, server, requested_by,
 				 n - coalesce(reopened, 0)
 		  FROM counted
-		  WHERE outcome IN ('done', 'rejected', 'expired', 'discarded')) e
+		  WHERE outcome IN ('done', 'rejected', 'expired', 'discarded',
+							'moved')) e
 	GROUP BY operation, workflow, server, requested_by
 	UNION ALL
 	SELECT 'domowf_requests_total', 'counter',
@@ -1169,7 +1172,7 @@ CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 		'Settled requests that were sent again or settled anew, by the outcome that they had',
 		labels || jsonb_build_object('requested_by', requested_by,
 									 'outcome', outcome), sum(reopened)
-	FROM counted WHERE reopened > 0
+	FROM counted WHERE reopened > 0 AND outcome <> 'moved'
 	GROUP BY labels, requested_by, outcome
 	UNION ALL
 	SELECT 'domowf_requests_doubted_total', 'counter',
@@ -1208,7 +1211,7 @@ CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 			coalesce(sum(waited_16), 0) AS b16,
 			coalesce(sum(waited_17), 0) AS b17,
 			coalesce(sum(waited_18), 0) AS b18
-		FROM counted WHERE waited IS NOT NULL OR outcome <> 'in_doubt' GROUP BY labels) h, LATERAL (VALUES
+		FROM counted WHERE outcome IN ('done', 'rejected', 'expired', 'discarded') GROUP BY labels) h, LATERAL (VALUES
 			('_bucket', '0.001', b0), ('_bucket', '0.002', b0+b1),
 			('_bucket', '0.005', b0+b1+b2),
 			('_bucket', '0.01', b0+b1+b2+b3),

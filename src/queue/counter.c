@@ -15,7 +15,11 @@
  *
  * Enqueueing and calls write nothing here, and so cost what they did.  What was
  * enqueued is what was settled, less what was opened again, and what is in the
- * queue: all of that changes hands within a transaction.
+ * queue: all of that changes hands within a transaction.  A request that is
+ * sent again to another server than before is counted as moved from the one,
+ * and as opened again by the other, so that it was enqueued there, and once.
+ * Nothing else that domowf does changes the labels of a request, or takes it
+ * out of the queue without an outcome.
  * A watermark in the log (what id was counted last) would cost settlements
  * nothing, too, but ids are not given in the order of commits.
  *
@@ -89,16 +93,19 @@ MAX_LOOSE_ROWS " + count(folded) FROM domowf.counter";
 
 /*
  * Ranks labels by what they count.  What is not among the first ones goes to a
- * workflow of no name, of no role's.
+ * workflow of no name, of no role's; but not what was opened again and is still
+ * in the queue, by its own labels, since what was enqueued must not fall.
  */
 static const char fold[] =
 "WITH o AS (SELECT ctid FROM domowf.counter FOR UPDATE SKIP LOCKED), "
 "d AS (DELETE FROM domowf.counter c USING o WHERE c.ctid = o.ctid "
 "RETURNING c.*), "
 "t AS (SELECT d.*, sum(n + coalesce(reopened, 0)) OVER (PARTITION BY "
-LABELS ") AS total FROM d), "
+LABELS ") AS total, sum(n - coalesce(reopened, 0)) "
+"FILTER (WHERE outcome <> 'in_doubt') OVER (PARTITION BY " LABELS
+") AS net FROM d), "
 "f AS (SELECT t.*, dense_rank() OVER (ORDER BY total DESC, " LABELS ") > "
-MAX_LABELS " AS is_rare FROM t) "
+MAX_LABELS " AND coalesce(net, 0) >= 0 AS is_rare FROM t) "
 "INSERT INTO domowf.counter (" KEY ", " DWF_EACH_BUCKET(NAME_BUCKET)
 "n, reopened, attempts, waited, took, folded) "
 "SELECT operation, CASE WHEN is_rare THEN '' ELSE workflow END, "

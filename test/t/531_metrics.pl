@@ -88,8 +88,8 @@ cmp_ok(metric('attempt_duration_seconds_sum'), '>', 0, 'the time of attempts');
 is($session->value('SELECT sum(waited) FROM domowf.counter'),
 	$session->value(q{SELECT sum(extract(epoch FROM settled_at - enqueued_at) * 1000000)::bigint
 		FROM domowf.log WHERE origin = 'request'}), 'times are exact');
-is(metric('request_duration_seconds_sum'),
-	$session->value('SELECT (sum(waited) / 1000000)::float8 FROM domowf.counter'), '... and told in seconds');
+is($session->value(sprintf q{SELECT round(%s::numeric, 6) - sum(waited) / 1000000 = 0 FROM domowf.counter},
+		metric('request_duration_seconds_sum')), 't', '... and told in seconds');
 is($session->value(<<'END'), '', 'buckets are cumulated');
 SELECT name, labels FROM (
 	SELECT name, labels, value, lag(value) OVER (PARTITION BY name, labels - 'le'
@@ -117,6 +117,61 @@ is(metric('queue_due'), 2, '... two are due now');
 is(metric('worker_paused'), 1, '... while sending is paused');
 $session->value('TRUNCATE domowf.log');
 is(metric('requests_total'), 4, 'without the log');
+$session->value('SELECT domowf_resume()');
+$session->outcome($_) foreach $id, $doubt;
+
+# ---- what is sent again to another server was enqueued once, for the first one
+
+sub enqueued
+{
+	return join ' ', map { metric('requests_enqueued_total', qq({"workflow": "moving"$_})) || 0 }
+	  '', ', "server": "one"', ', "server": "two"';
+}
+
+$session->value(sprintf <<'END', ($domo->url, Domowf::TOKEN) x 2);
+CREATE SERVER one FOREIGN DATA WRAPPER domowf OPTIONS (base_url '%s');
+CREATE USER MAPPING FOR PUBLIC SERVER one OPTIONS (token '%s');
+CREATE SERVER two FOREIGN DATA WRAPPER domowf OPTIONS (base_url '%s');
+CREATE USER MAPPING FOR PUBLIC SERVER two OPTIONS (token '%s');
+INSERT INTO domowf.workflow (name, model_id, version, message_name)
+VALUES ('moving', 'scenario:status:404', '1.0.0', 'Start it');
+SELECT domowf_pause('for a while')
+END
+my $moved = $session->enqueue('moving', 'queued', run_at => $hour);
+is(enqueued(), '1 0 0', 'where the settings point');
+foreach my $step ([ 'one', '1 0 0' ], [ 'two', '1 0 0' ])
+{
+	$session->value("UPDATE domowf.workflow SET server = '$step->[0]' WHERE name = 'moving'");
+	is($session->value("SELECT domowf_retry($moved)"), 't', "sent again to server $step->[0]");
+	is($session->value("SELECT server FROM domowf.queue WHERE id = $moved"), $step->[0], '... in its queue');
+	is(enqueued(), $step->[1], '... and enqueued where it was');
+}
+$session->value('SELECT domowf_resume()');
+is($session->outcome($moved), 'rejected', '... and settled there');
+is(enqueued(), '1 0 0', '... enqueued as before');
+is(metric('requests_total', '{"workflow": "moving", "server": "two", "outcome": "rejected"}'), 1, '... an outcome of that server');
+$session->value(q{UPDATE domowf.workflow SET server = 'one' WHERE name = 'moving'});
+$session->value("SELECT domowf_pause('again'), domowf_retry($moved)");
+is(enqueued(), '1 0 0', 'a settled one that is sent again to another server');
+$session->value("SELECT domowf_discard($moved)");
+is(enqueued(), '1 0 0', '... and is discarded');
+is($session->value(q{SELECT count(*) FROM domowf_metrics() WHERE labels->>'outcome' = 'moved'}), 0,
+	'moved is no outcome');
+is($session->value(q{SELECT rejected || ' ' || discarded FROM domowf.stats WHERE workflow = 'moving'}), '0 1',
+	'stats: what it is now');
+
+# ---- opened again, settled elsewhere: the log came from there
+
+$session->value(<<'END');
+INSERT INTO domowf.log (id, operation, workflow, outcome, origin, attempts, request, on_doubt,
+	max_attempts, requested_by, requested_by_oid, enqueued_at, settled_at, batch)
+SELECT 1000000, 'start', 'refused', 'expired', 'request', 0, request, on_doubt, max_attempts,
+	requested_by, requested_by_oid, enqueued_at, settled_at, batch
+FROM domowf.log WHERE workflow = 'refused' LIMIT 1
+END
+is($session->value('SELECT domowf_retry(1000000)'), 't', 'what was settled elsewhere is sent again');
+is($session->value(q{SELECT expired FROM domowf.stats WHERE workflow = 'refused'}), 0,
+	'... which makes no negative number');
 $session->value('SELECT domowf_resume()');
 
 # ---- to whom it tells what
