@@ -1233,7 +1233,29 @@ CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 			   sum(queued) AS queued, sum(sending) AS sending,
 			   sum(in_doubt) AS in_doubt, sum(due) AS due,
 			   min(oldest_due) AS oldest_due
-		FROM waiting GROUP BY 1, 2, 3)
+		FROM waiting GROUP BY 1, 2, 3),
+	bound (le) AS (VALUES (ARRAY[
+		'0.001', '0.002', '0.005', '0.01', '0.02', '0.05', '0.1', '0.2', '0.5',
+		'1', '2', '5', '10', '30', '60', '300', '3600', '86400', '+Inf'])),
+	request_duration AS (
+		SELECT labels, coalesce(sum(waited), 0) AS total, ARRAY[
+				sum(waited_0), sum(waited_1), sum(waited_2), sum(waited_3),
+				sum(waited_4), sum(waited_5), sum(waited_6), sum(waited_7),
+				sum(waited_8), sum(waited_9), sum(waited_10), sum(waited_11),
+				sum(waited_12), sum(waited_13), sum(waited_14), sum(waited_15),
+				sum(waited_16), sum(waited_17), sum(waited_18)] AS n
+		FROM counted
+		WHERE outcome IN ('done', 'rejected', 'expired', 'discarded')
+		GROUP BY labels),
+	attempt_duration AS (
+		SELECT labels, coalesce(sum(took), 0) AS total, ARRAY[
+				sum(took_0), sum(took_1), sum(took_2), sum(took_3),
+				sum(took_4), sum(took_5), sum(took_6), sum(took_7),
+				sum(took_8), sum(took_9), sum(took_10), sum(took_11),
+				sum(took_12), sum(took_13), sum(took_14), sum(took_15),
+				sum(took_16), sum(took_17), sum(took_18)] AS n
+		FROM counted WHERE class IS NOT NULL OR took IS NOT NULL
+		GROUP BY labels)
 	SELECT 'domowf_requests_enqueued_total'::text AS name,
 		'counter'::text AS type,
 		'Requests that were enqueued'::text AS help,
@@ -1276,92 +1298,37 @@ CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 	FROM counted WHERE class IS NOT NULL
 	GROUP BY labels, class
 	UNION ALL
-	SELECT 'domowf_request_duration_seconds' || suffix, 'histogram',
+	SELECT 'domowf_request_duration_seconds_bucket', 'histogram',
 		'Time from enqueueing to settlement',
-		CASE WHEN le IS NULL THEN labels
-			 ELSE labels || jsonb_build_object('le', le) END, value
-	FROM (SELECT labels, coalesce(sum(waited), 0) AS total,
-			coalesce(sum(waited_0), 0) AS b0,
-			coalesce(sum(waited_1), 0) AS b1,
-			coalesce(sum(waited_2), 0) AS b2,
-			coalesce(sum(waited_3), 0) AS b3,
-			coalesce(sum(waited_4), 0) AS b4,
-			coalesce(sum(waited_5), 0) AS b5,
-			coalesce(sum(waited_6), 0) AS b6,
-			coalesce(sum(waited_7), 0) AS b7,
-			coalesce(sum(waited_8), 0) AS b8,
-			coalesce(sum(waited_9), 0) AS b9,
-			coalesce(sum(waited_10), 0) AS b10,
-			coalesce(sum(waited_11), 0) AS b11,
-			coalesce(sum(waited_12), 0) AS b12,
-			coalesce(sum(waited_13), 0) AS b13,
-			coalesce(sum(waited_14), 0) AS b14,
-			coalesce(sum(waited_15), 0) AS b15,
-			coalesce(sum(waited_16), 0) AS b16,
-			coalesce(sum(waited_17), 0) AS b17,
-			coalesce(sum(waited_18), 0) AS b18
-		FROM counted WHERE outcome IN ('done', 'rejected', 'expired', 'discarded') GROUP BY labels) h, LATERAL (VALUES
-			('_bucket', '0.001', b0), ('_bucket', '0.002', b0+b1),
-			('_bucket', '0.005', b0+b1+b2),
-			('_bucket', '0.01', b0+b1+b2+b3),
-			('_bucket', '0.02', b0+b1+b2+b3+b4),
-			('_bucket', '0.05', b0+b1+b2+b3+b4+b5),
-			('_bucket', '0.1', b0+b1+b2+b3+b4+b5+b6),
-			('_bucket', '0.2', b0+b1+b2+b3+b4+b5+b6+b7),
-			('_bucket', '0.5', b0+b1+b2+b3+b4+b5+b6+b7+b8),
-			('_bucket', '1', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9),
-			('_bucket', '2', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10),
-			('_bucket', '5', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11),
-			('_bucket', '10', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12),
-			('_bucket', '30', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13),
-			('_bucket', '60', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14),
-			('_bucket', '300', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15),
-			('_bucket', '3600', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16),
-			('_bucket', '86400', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17),
-			('_bucket', '+Inf', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18),
-			('_sum', NULL, total / 1000000), ('_count', NULL, b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18)
-		) v (suffix, le, value)
+		labels || jsonb_build_object('le', b.le), b.upto
+	FROM request_duration, bound, LATERAL (
+		SELECT u.le, coalesce(sum(u.n) OVER (ORDER BY u.number), 0) AS upto
+		FROM unnest(bound.le, request_duration.n) WITH ORDINALITY u (le, n, number)) b
 	UNION ALL
-	SELECT 'domowf_attempt_duration_seconds' || suffix, 'histogram',
+	SELECT 'domowf_request_duration_seconds_sum', 'histogram',
+		'Time from enqueueing to settlement', labels, total / 1000000
+	FROM request_duration
+	UNION ALL
+	SELECT 'domowf_request_duration_seconds_count', 'histogram',
+		'Time from enqueueing to settlement', labels,
+		(SELECT coalesce(sum(u.n), 0) FROM unnest(request_duration.n) u (n))
+	FROM request_duration
+	UNION ALL
+	SELECT 'domowf_attempt_duration_seconds_bucket', 'histogram',
 		'Time that Domo took for an attempt',
-		CASE WHEN le IS NULL THEN labels
-			 ELSE labels || jsonb_build_object('le', le) END, value
-	FROM (SELECT labels, coalesce(sum(took), 0) AS total,
-			coalesce(sum(took_0), 0) AS b0, coalesce(sum(took_1), 0) AS b1,
-			coalesce(sum(took_2), 0) AS b2, coalesce(sum(took_3), 0) AS b3,
-			coalesce(sum(took_4), 0) AS b4, coalesce(sum(took_5), 0) AS b5,
-			coalesce(sum(took_6), 0) AS b6, coalesce(sum(took_7), 0) AS b7,
-			coalesce(sum(took_8), 0) AS b8, coalesce(sum(took_9), 0) AS b9,
-			coalesce(sum(took_10), 0) AS b10,
-			coalesce(sum(took_11), 0) AS b11,
-			coalesce(sum(took_12), 0) AS b12,
-			coalesce(sum(took_13), 0) AS b13,
-			coalesce(sum(took_14), 0) AS b14,
-			coalesce(sum(took_15), 0) AS b15,
-			coalesce(sum(took_16), 0) AS b16,
-			coalesce(sum(took_17), 0) AS b17,
-			coalesce(sum(took_18), 0) AS b18
-		FROM counted WHERE took IS NOT NULL OR class IS NOT NULL GROUP BY labels) h, LATERAL (VALUES
-			('_bucket', '0.001', b0), ('_bucket', '0.002', b0+b1),
-			('_bucket', '0.005', b0+b1+b2),
-			('_bucket', '0.01', b0+b1+b2+b3),
-			('_bucket', '0.02', b0+b1+b2+b3+b4),
-			('_bucket', '0.05', b0+b1+b2+b3+b4+b5),
-			('_bucket', '0.1', b0+b1+b2+b3+b4+b5+b6),
-			('_bucket', '0.2', b0+b1+b2+b3+b4+b5+b6+b7),
-			('_bucket', '0.5', b0+b1+b2+b3+b4+b5+b6+b7+b8),
-			('_bucket', '1', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9),
-			('_bucket', '2', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10),
-			('_bucket', '5', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11),
-			('_bucket', '10', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12),
-			('_bucket', '30', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13),
-			('_bucket', '60', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14),
-			('_bucket', '300', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15),
-			('_bucket', '3600', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16),
-			('_bucket', '86400', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17),
-			('_bucket', '+Inf', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18),
-			('_sum', NULL, total / 1000000), ('_count', NULL, b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18)
-		) v (suffix, le, value)
+		labels || jsonb_build_object('le', b.le), b.upto
+	FROM attempt_duration, bound, LATERAL (
+		SELECT u.le, coalesce(sum(u.n) OVER (ORDER BY u.number), 0) AS upto
+		FROM unnest(bound.le, attempt_duration.n) WITH ORDINALITY u (le, n, number)) b
+	UNION ALL
+	SELECT 'domowf_attempt_duration_seconds_sum', 'histogram',
+		'Time that Domo took for an attempt', labels, total / 1000000
+	FROM attempt_duration
+	UNION ALL
+	SELECT 'domowf_attempt_duration_seconds_count', 'histogram',
+		'Time that Domo took for an attempt', labels,
+		(SELECT coalesce(sum(u.n), 0) FROM unnest(attempt_duration.n) u (n))
+	FROM attempt_duration
 	UNION ALL
 	SELECT v.name, 'gauge', v.help,
 		jsonb_strip_nulls(jsonb_build_object('operation', operation,
