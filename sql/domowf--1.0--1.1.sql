@@ -1254,7 +1254,10 @@ CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 		) v (name, help, value)
 	UNION ALL
 	SELECT v.name, 'gauge', v.help, '{}', v.value
-	FROM domowf.worker_status w, LATERAL (VALUES
+	FROM (VALUES (pg_is_in_recovery())) h (in_recovery)
+		LEFT JOIN domowf.worker_status w ON true, LATERAL (VALUES
+		('domowf_in_recovery', 'Whether this server is a standby, or recovers, and has no worker',
+			in_recovery::int),
 		('domowf_worker_up', 'Whether a worker serves this database',
 			(w.pid IS NOT NULL)::int),
 		('domowf_worker_in_flight', 'Attempts of which the reply is waited for',

@@ -18,7 +18,7 @@ use Test::More;
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
 	'main', $domo,
-	preload => 1,
+	preload => 1, streaming => 1,
 	conf => Domowf::RETRY_AT_ONCE . "domowf.poll_interval = '200ms'\n");
 my $session = Domowf->session($node);
 my $hour = q{now() + interval '1 hour'};
@@ -81,6 +81,7 @@ is(metric(@$_[ 0, 1 ]), $_->[2], "$_->[0] " . ($_->[1] // '')) foreach
   [ 'queue_in_doubt', '{"workflow": "doubtful"}', 1 ],
   [ 'worker_paused', undef, 0 ],
   [ 'worker_up', undef, 1 ],
+  [ 'in_recovery', undef, 0 ],
   [ 'returns_waiting', undef, 0 ],
   [ 'tracked_instances', undef, 0 ];
 cmp_ok(metric('table_bytes', '{"table": "log"}'), '>', 0, 'the size of the log');
@@ -183,5 +184,21 @@ is(as_role('alice', "$all WHERE labels->>'requested_by' = 'alice'")->{out}, 1, '
 is(as_role('alice', q{SELECT count(*) FROM domowf_metrics() WHERE labels->>'workflow' = 'doubtful'})->{out},
 	0, '... and of no other workflow');
 is(as_role('stranger', $all)->{sqlstate}, '42501', 'others nothing');
+
+# ---- what has no worker says so: a database in which none runs yet, a standby
+
+my $up = q{SELECT string_agg(name || ' ' || value, ', ' ORDER BY name) FROM domowf_metrics()
+	WHERE name IN ('domowf_in_recovery', 'domowf_worker_up')};
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$node->backup('copy');
+$standby->init_from_backup($node, 'copy', has_streaming => 1);
+$standby->start;
+$node->wait_for_catchup($standby);
+is($standby->safe_psql('postgres', $up), 'domowf_in_recovery 1, domowf_worker_up 0', 'a standby');
+$standby->stop;
+$node->append_conf('postgresql.conf', q{shared_preload_libraries = ''});
+$session->quit;
+$node->restart;
+is($node->safe_psql('postgres', $up), 'domowf_in_recovery 0, domowf_worker_up 0', 'a server without the library');
 
 done_testing();
