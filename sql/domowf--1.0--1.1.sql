@@ -948,7 +948,10 @@ COMMENT ON VIEW domowf.batch IS
 	'the requests of one transaction each: how many are through';
 
 -- What the log has is counted once, by reading it from one end to the other; of
--- attempts it does not have all, so that these are counted from now on.
+-- attempts it does not have all, so that these are counted from now on.  How long
+-- Domo took 1.0 knew of the last attempt where its reply settled the request, not
+-- where a person did that later, it expired, or no reply came.  What is as long as
+-- a bucket reaches is in that one, as in C (bucket.c): less one in width_bucket().
 INSERT INTO domowf.counter (operation, workflow, server, requested_by,
 	requested_by_oid, outcome, slot, n, attempts, waited, took,
 	waited_0, waited_1, waited_2, waited_3, waited_4, waited_5, waited_6,
@@ -1001,11 +1004,13 @@ INSERT INTO domowf.counter (operation, workflow, server, requested_by,
 		count(*) FILTER (WHERE took_in = 18), true
 	FROM (SELECT operation, workflow, server, requested_by, requested_by_oid,
 				 outcome, settled_at, attempts, waited, took,
-				 width_bucket(waited, bounds) AS waited_in,
-				 width_bucket(took, bounds) AS took_in
+				 width_bucket(waited - 1, bounds) AS waited_in,
+				 width_bucket(took - 1, bounds) AS took_in
 		  FROM domowf.log, LATERAL (SELECT
 				greatest(extract(epoch FROM settled_at - enqueued_at) * 1000000, 0)::bigint,
-				CASE WHEN attempts > 0 THEN
+				CASE WHEN sent_at IS NOT NULL AND http_status IS NOT NULL
+					AND (outcome = 'rejected'
+						 OR (outcome = 'done' AND error IS NULL)) THEN
 					greatest(extract(epoch FROM settled_at - sent_at) * 1000000, 0)::bigint
 				END,
 				ARRAY[

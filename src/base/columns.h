@@ -9,6 +9,8 @@
 #ifndef DWF_COLUMNS_H
 #define DWF_COLUMNS_H
 
+#include "base/bucket.h"
+
 /* domowf.queue */
 typedef enum DwfQueueColumn
 {
@@ -203,12 +205,7 @@ typedef enum DwfReturnColumn
 
 #define RETURN_COLUMNS	(RETURN_ERROR + 1)
 
-/* domowf.counter: two histograms of so many buckets */
-#define DWF_EACH_BUCKET(X) \
-	X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) \
-	X(14) X(15) X(16) X(17) X(18)
-#define DWF_BUCKETS		19
-
+/* domowf.counter */
 typedef enum DwfCounterColumn
 {
 	COUNTER_OPERATION,

@@ -35,6 +35,7 @@
  */
 #include "postgres.h"
 
+#include "base/bucket.h"
 #include "base/extension.h"
 #include "base/statement.h"
 #include "base/table.h"
@@ -54,14 +55,6 @@
 #define MAX_LABELS	"1000"
 
 #define SLOT	(5 * USECS_PER_MINUTE)
-
-/* Up to which time a bucket reaches, microseconds; the last one: any. */
-static const int64 bounds[DWF_BUCKETS - 1] = {
-	1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000, 500000,
-	USECS_PER_SEC, 2 * USECS_PER_SEC, 5 * USECS_PER_SEC, 10 * USECS_PER_SEC,
-	30 * USECS_PER_SEC, USECS_PER_MINUTE, 5 * USECS_PER_MINUTE,
-	USECS_PER_HOUR, USECS_PER_DAY
-};
 
 typedef struct DwfCounted
 {
@@ -121,7 +114,6 @@ DWF_EACH_BUCKET(SUM_BUCKET) "sum(n)::bigint, sum(reopened)::bigint, "
 static DwfCounted *find(DwfCounter *counter, const DwfCount *count);
 static bool is_same(const DwfCount *a, const DwfCount *b);
 static bool is_same_text(const char *a, const char *b);
-static int	find_bucket(int64 usec);
 static void write_row(DwfTable *table, const DwfCounted *item);
 static void set_number(DwfTable *table, int column, int64 number);
 static void set_name(DwfTable *table, int column, const char *name);
@@ -148,12 +140,12 @@ dwf_counter_add(DwfCounter *counter, const DwfCount *count)
 	if (count->waited >= 0)
 	{
 		item->waited += count->waited;
-		item->waited_in[find_bucket(count->waited)]++;
+		item->waited_in[dwf_bucket_find(count->waited)]++;
 	}
 	if (count->took >= 0)
 	{
 		item->took += count->took;
-		item->took_in[find_bucket(count->took)]++;
+		item->took_in[dwf_bucket_find(count->took)]++;
 	}
 }
 
@@ -199,17 +191,6 @@ static bool
 is_same_text(const char *a, const char *b)
 {
 	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
-/* The first one that reaches so far. */
-static int
-find_bucket(int64 usec)
-{
-	int			bucket = 0;
-
-	while (bucket < lengthof(bounds) && usec > bounds[bucket])
-		bucket++;
-	return bucket;
 }
 
 void

@@ -107,6 +107,11 @@ HAVING count(*) > 1 OR name !~ '^domowf_[a-z_]+$' OR bool_or(value IS NULL OR he
 	OR NOT bool_and(type IN ('counter', 'gauge', 'histogram'))
 END
 
+is($session->value(<<'END'), '0.001 0.002 0.005 0.01 0.02 0.05 0.1 0.2 0.5 1 2 5 10 30 60 300 3600 86400 +Inf', 'the bounds of bucket.c');
+SELECT DISTINCT string_agg(labels->>'le', ' ' ORDER BY replace(labels->>'le', '+Inf', 'Infinity')::float8)
+FROM domowf_metrics() WHERE name LIKE '%_bucket' GROUP BY name, labels - 'le'
+END
+
 # ---- counters only grow
 
 $session->value(q{SELECT domowf_pause('for a while')});
