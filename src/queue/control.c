@@ -383,9 +383,9 @@ static void
 count_change(HeapTuple row, TupleDesc desc)
 {
 	const int	first = 6;
+	const int	server = first + DWF_COUNTED_COLUMNS + 2;
 	char	   *is = SPI_getvalue(row, desc, first + DWF_COUNTED_COLUMNS);
 	char	   *was = SPI_getvalue(row, desc, first + DWF_COUNTED_COLUMNS + 1);
-	const int	server = first + DWF_COUNTED_COLUMNS + 2;
 	DwfCounter	counter;
 	DwfCount	what;
 

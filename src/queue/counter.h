@@ -21,8 +21,7 @@ typedef struct DwfCount
 	Oid			requested_by_oid;
 	const char *class;			/* of the attempt that ended; NULL: none did */
 	const char *outcome;		/* or in_doubt; NULL: it is queued again */
-	bool		is_reopened;	/* it no longer has this outcome, see
-								 * counter.c */
+	bool		is_reopened;	/* it no longer has this outcome */
 	int			attempts;		/* used, of what is settled */
 	int64		waited;			/* usec since it was enqueued; -1: not settled */
 	int64		took;			/* usec that Domo took; -1: it was not asked */
