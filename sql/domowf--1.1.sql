@@ -664,8 +664,8 @@ CREATE TABLE domowf.counter (
 	n bigint NOT NULL,
 	reopened bigint,
 	attempts bigint,
-	waited float8,
-	took float8,
+	waited bigint,
+	took bigint,
 	waited_0 bigint, waited_1 bigint, waited_2 bigint, waited_3 bigint,
 	waited_4 bigint, waited_5 bigint, waited_6 bigint, waited_7 bigint,
 	waited_8 bigint, waited_9 bigint, waited_10 bigint, waited_11 bigint,
@@ -675,7 +675,8 @@ CREATE TABLE domowf.counter (
 	took_5 bigint, took_6 bigint, took_7 bigint, took_8 bigint,
 	took_9 bigint, took_10 bigint, took_11 bigint, took_12 bigint,
 	took_13 bigint, took_14 bigint, took_15 bigint, took_16 bigint,
-	took_17 bigint, took_18 bigint
+	took_17 bigint, took_18 bigint,
+	folded boolean
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE domowf.counter REPLICA IDENTITY FULL;
 COMMENT ON TABLE domowf.counter IS
@@ -692,18 +693,18 @@ COMMENT ON COLUMN domowf.counter.requested_by_oid IS
 COMMENT ON COLUMN domowf.counter.class IS
 	'class of the attempt that ended; NULL: none did';
 COMMENT ON COLUMN domowf.counter.outcome IS
-	'done, rejected, expired, discarded, or in_doubt; NULL: it is queued again';
+	'done, rejected, expired, discarded, or in_doubt; moved: it is sent again to another server; NULL: it is queued again';
 COMMENT ON COLUMN domowf.counter.slot IS
 	'five minutes in which it was counted; NULL: more than an hour ago';
 COMMENT ON COLUMN domowf.counter.n IS 'how many';
 COMMENT ON COLUMN domowf.counter.reopened IS
-	'how many no longer have this outcome: sent again, or settled anew';
+	'how many no longer have this outcome: sent again, or settled anew; of moved: how many came from another server';
 COMMENT ON COLUMN domowf.counter.attempts IS
 	'attempts that what was settled has used';
 COMMENT ON COLUMN domowf.counter.waited IS
-	'seconds from enqueueing to settlement, all together';
+	'microseconds from enqueueing to settlement, all together';
 COMMENT ON COLUMN domowf.counter.took IS
-	'seconds that Domo took, all attempts together';
+	'microseconds that Domo took, all attempts together';
 DO LANGUAGE plpgsql $$
 BEGIN
 	FOR i IN 0 .. 18 LOOP
@@ -715,6 +716,8 @@ BEGIN
 			|| i || ' reaches, and longer than the one before');
 	END LOOP;
 END $$;
+COMMENT ON COLUMN domowf.counter.folded IS
+	'true: rows that were added up; NULL: what one transaction did. The worker adds up where these are more than those';
 
 CREATE TABLE domowf.state (
 	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
@@ -920,7 +923,9 @@ COMMENT ON VIEW domowf.batch IS
 -- reader that is cheap would else be evaluated before the view's own.
 --
 -- A role that was renamed, or has come from a dump of elsewhere, has the oid or
--- the name of another one: what is counted is shown to who has both.
+-- the name of another one: what is counted is shown to who has both.  What was
+-- settled elsewhere, and came with the log, may be opened again here: less than
+-- none is none.
 CREATE VIEW domowf.stats WITH (security_barrier = true) AS
 	WITH reader AS (
 		SELECT (SELECT r.oid FROM pg_catalog.pg_roles r
@@ -980,9 +985,9 @@ CREATE VIEW domowf.stats WITH (security_barrier = true) AS
 		FROM seen GROUP BY operation, workflow)
 	SELECT operation, workflow, coalesce(queued, 0) AS queued,
 		   coalesce(sending, 0) AS sending, coalesce(in_doubt, 0) AS in_doubt,
-		   coalesce(done, 0) AS done, coalesce(rejected, 0) AS rejected,
-		   coalesce(expired, 0) AS expired,
-		   coalesce(discarded, 0) AS discarded,
+		   greatest(done, 0) AS done, greatest(rejected, 0) AS rejected,
+		   greatest(expired, 0) AS expired,
+		   greatest(discarded, 0) AS discarded,
 		   oldest_waiting, attempts, latency_p50, latency_p95, latency_p99
 	FROM added, LATERAL (
 		SELECT max(reached) FILTER (WHERE share = 0.5) AS latency_p50,
@@ -1228,20 +1233,43 @@ CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 			   sum(queued) AS queued, sum(sending) AS sending,
 			   sum(in_doubt) AS in_doubt, sum(due) AS due,
 			   min(oldest_due) AS oldest_due
-		FROM waiting GROUP BY 1, 2, 3)
+		FROM waiting GROUP BY 1, 2, 3),
+	bound (le) AS (VALUES (ARRAY[
+		'0.001', '0.002', '0.005', '0.01', '0.02', '0.05', '0.1', '0.2', '0.5',
+		'1', '2', '5', '10', '30', '60', '300', '3600', '86400', '+Inf'])),
+	request_duration AS (
+		SELECT labels, coalesce(sum(waited), 0) AS total, ARRAY[
+				sum(waited_0), sum(waited_1), sum(waited_2), sum(waited_3),
+				sum(waited_4), sum(waited_5), sum(waited_6), sum(waited_7),
+				sum(waited_8), sum(waited_9), sum(waited_10), sum(waited_11),
+				sum(waited_12), sum(waited_13), sum(waited_14), sum(waited_15),
+				sum(waited_16), sum(waited_17), sum(waited_18)] AS n
+		FROM counted
+		WHERE outcome IN ('done', 'rejected', 'expired', 'discarded')
+		GROUP BY labels),
+	attempt_duration AS (
+		SELECT labels, coalesce(sum(took), 0) AS total, ARRAY[
+				sum(took_0), sum(took_1), sum(took_2), sum(took_3),
+				sum(took_4), sum(took_5), sum(took_6), sum(took_7),
+				sum(took_8), sum(took_9), sum(took_10), sum(took_11),
+				sum(took_12), sum(took_13), sum(took_14), sum(took_15),
+				sum(took_16), sum(took_17), sum(took_18)] AS n
+		FROM counted WHERE class IS NOT NULL OR took IS NOT NULL
+		GROUP BY labels)
 	SELECT 'domowf_requests_enqueued_total'::text AS name,
 		'counter'::text AS type,
 		'Requests that were enqueued'::text AS help,
 		jsonb_strip_nulls(jsonb_build_object('operation', operation,
 			'workflow', workflow, 'server', server,
 			'requested_by', requested_by)) AS labels,
-		sum(n)::float8 AS value
+		greatest(sum(n), 0)::float8 AS value
 	FROM (SELECT operation, workflow, server, requested_by, n FROM waiting
 		  UNION ALL
 		  SELECT operation, workflow, server, requested_by,
 				 n - coalesce(reopened, 0)
 		  FROM counted
-		  WHERE outcome IN ('done', 'rejected', 'expired', 'discarded')) e
+		  WHERE outcome IN ('done', 'rejected', 'expired', 'discarded',
+							'moved')) e
 	GROUP BY operation, workflow, server, requested_by
 	UNION ALL
 	SELECT 'domowf_requests_total', 'counter',
@@ -1255,7 +1283,7 @@ CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 		'Settled requests that were sent again or settled anew, by the outcome that they had',
 		labels || jsonb_build_object('requested_by', requested_by,
 									 'outcome', outcome), sum(reopened)
-	FROM counted WHERE reopened > 0
+	FROM counted WHERE reopened > 0 AND outcome <> 'moved'
 	GROUP BY labels, requested_by, outcome
 	UNION ALL
 	SELECT 'domowf_requests_doubted_total', 'counter',
@@ -1270,92 +1298,37 @@ CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 	FROM counted WHERE class IS NOT NULL
 	GROUP BY labels, class
 	UNION ALL
-	SELECT 'domowf_request_duration_seconds' || suffix, 'histogram',
+	SELECT 'domowf_request_duration_seconds_bucket', 'histogram',
 		'Time from enqueueing to settlement',
-		CASE WHEN le IS NULL THEN labels
-			 ELSE labels || jsonb_build_object('le', le) END, value
-	FROM (SELECT labels, coalesce(sum(waited), 0) AS total,
-			coalesce(sum(waited_0), 0) AS b0,
-			coalesce(sum(waited_1), 0) AS b1,
-			coalesce(sum(waited_2), 0) AS b2,
-			coalesce(sum(waited_3), 0) AS b3,
-			coalesce(sum(waited_4), 0) AS b4,
-			coalesce(sum(waited_5), 0) AS b5,
-			coalesce(sum(waited_6), 0) AS b6,
-			coalesce(sum(waited_7), 0) AS b7,
-			coalesce(sum(waited_8), 0) AS b8,
-			coalesce(sum(waited_9), 0) AS b9,
-			coalesce(sum(waited_10), 0) AS b10,
-			coalesce(sum(waited_11), 0) AS b11,
-			coalesce(sum(waited_12), 0) AS b12,
-			coalesce(sum(waited_13), 0) AS b13,
-			coalesce(sum(waited_14), 0) AS b14,
-			coalesce(sum(waited_15), 0) AS b15,
-			coalesce(sum(waited_16), 0) AS b16,
-			coalesce(sum(waited_17), 0) AS b17,
-			coalesce(sum(waited_18), 0) AS b18
-		FROM counted WHERE waited IS NOT NULL OR outcome <> 'in_doubt' GROUP BY labels) h, LATERAL (VALUES
-			('_bucket', '0.001', b0), ('_bucket', '0.002', b0+b1),
-			('_bucket', '0.005', b0+b1+b2),
-			('_bucket', '0.01', b0+b1+b2+b3),
-			('_bucket', '0.02', b0+b1+b2+b3+b4),
-			('_bucket', '0.05', b0+b1+b2+b3+b4+b5),
-			('_bucket', '0.1', b0+b1+b2+b3+b4+b5+b6),
-			('_bucket', '0.2', b0+b1+b2+b3+b4+b5+b6+b7),
-			('_bucket', '0.5', b0+b1+b2+b3+b4+b5+b6+b7+b8),
-			('_bucket', '1', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9),
-			('_bucket', '2', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10),
-			('_bucket', '5', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11),
-			('_bucket', '10', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12),
-			('_bucket', '30', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13),
-			('_bucket', '60', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14),
-			('_bucket', '300', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15),
-			('_bucket', '3600', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16),
-			('_bucket', '86400', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17),
-			('_bucket', '+Inf', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18),
-			('_sum', NULL, total::numeric), ('_count', NULL, b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18)
-		) v (suffix, le, value)
+		labels || jsonb_build_object('le', b.le), b.upto
+	FROM request_duration, bound, LATERAL (
+		SELECT u.le, coalesce(sum(u.n) OVER (ORDER BY u.number), 0) AS upto
+		FROM unnest(bound.le, request_duration.n) WITH ORDINALITY u (le, n, number)) b
 	UNION ALL
-	SELECT 'domowf_attempt_duration_seconds' || suffix, 'histogram',
+	SELECT 'domowf_request_duration_seconds_sum', 'histogram',
+		'Time from enqueueing to settlement', labels, total / 1000000
+	FROM request_duration
+	UNION ALL
+	SELECT 'domowf_request_duration_seconds_count', 'histogram',
+		'Time from enqueueing to settlement', labels,
+		(SELECT coalesce(sum(u.n), 0) FROM unnest(request_duration.n) u (n))
+	FROM request_duration
+	UNION ALL
+	SELECT 'domowf_attempt_duration_seconds_bucket', 'histogram',
 		'Time that Domo took for an attempt',
-		CASE WHEN le IS NULL THEN labels
-			 ELSE labels || jsonb_build_object('le', le) END, value
-	FROM (SELECT labels, coalesce(sum(took), 0) AS total,
-			coalesce(sum(took_0), 0) AS b0, coalesce(sum(took_1), 0) AS b1,
-			coalesce(sum(took_2), 0) AS b2, coalesce(sum(took_3), 0) AS b3,
-			coalesce(sum(took_4), 0) AS b4, coalesce(sum(took_5), 0) AS b5,
-			coalesce(sum(took_6), 0) AS b6, coalesce(sum(took_7), 0) AS b7,
-			coalesce(sum(took_8), 0) AS b8, coalesce(sum(took_9), 0) AS b9,
-			coalesce(sum(took_10), 0) AS b10,
-			coalesce(sum(took_11), 0) AS b11,
-			coalesce(sum(took_12), 0) AS b12,
-			coalesce(sum(took_13), 0) AS b13,
-			coalesce(sum(took_14), 0) AS b14,
-			coalesce(sum(took_15), 0) AS b15,
-			coalesce(sum(took_16), 0) AS b16,
-			coalesce(sum(took_17), 0) AS b17,
-			coalesce(sum(took_18), 0) AS b18
-		FROM counted WHERE took IS NOT NULL OR class IS NOT NULL GROUP BY labels) h, LATERAL (VALUES
-			('_bucket', '0.001', b0), ('_bucket', '0.002', b0+b1),
-			('_bucket', '0.005', b0+b1+b2),
-			('_bucket', '0.01', b0+b1+b2+b3),
-			('_bucket', '0.02', b0+b1+b2+b3+b4),
-			('_bucket', '0.05', b0+b1+b2+b3+b4+b5),
-			('_bucket', '0.1', b0+b1+b2+b3+b4+b5+b6),
-			('_bucket', '0.2', b0+b1+b2+b3+b4+b5+b6+b7),
-			('_bucket', '0.5', b0+b1+b2+b3+b4+b5+b6+b7+b8),
-			('_bucket', '1', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9),
-			('_bucket', '2', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10),
-			('_bucket', '5', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11),
-			('_bucket', '10', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12),
-			('_bucket', '30', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13),
-			('_bucket', '60', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14),
-			('_bucket', '300', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15),
-			('_bucket', '3600', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16),
-			('_bucket', '86400', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17),
-			('_bucket', '+Inf', b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18),
-			('_sum', NULL, total::numeric), ('_count', NULL, b0+b1+b2+b3+b4+b5+b6+b7+b8+b9+b10+b11+b12+b13+b14+b15+b16+b17+b18)
-		) v (suffix, le, value)
+		labels || jsonb_build_object('le', b.le), b.upto
+	FROM attempt_duration, bound, LATERAL (
+		SELECT u.le, coalesce(sum(u.n) OVER (ORDER BY u.number), 0) AS upto
+		FROM unnest(bound.le, attempt_duration.n) WITH ORDINALITY u (le, n, number)) b
+	UNION ALL
+	SELECT 'domowf_attempt_duration_seconds_sum', 'histogram',
+		'Time that Domo took for an attempt', labels, total / 1000000
+	FROM attempt_duration
+	UNION ALL
+	SELECT 'domowf_attempt_duration_seconds_count', 'histogram',
+		'Time that Domo took for an attempt', labels,
+		(SELECT coalesce(sum(u.n), 0) FROM unnest(attempt_duration.n) u (n))
+	FROM attempt_duration
 	UNION ALL
 	SELECT v.name, 'gauge', v.help,
 		jsonb_strip_nulls(jsonb_build_object('operation', operation,
@@ -1370,7 +1343,10 @@ CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 		) v (name, help, value)
 	UNION ALL
 	SELECT v.name, 'gauge', v.help, '{}', v.value
-	FROM domowf.worker_status w, LATERAL (VALUES
+	FROM (VALUES (pg_is_in_recovery())) h (in_recovery)
+		LEFT JOIN domowf.worker_status w ON true, LATERAL (VALUES
+		('domowf_in_recovery', 'Whether this server is a standby, or recovers, and has no worker',
+			in_recovery::int),
 		('domowf_worker_up', 'Whether a worker serves this database',
 			(w.pid IS NOT NULL)::int),
 		('domowf_worker_in_flight', 'Attempts of which the reply is waited for',

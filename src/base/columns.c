@@ -185,10 +185,11 @@ const DwfColumn dwf_counter_columns[COUNTER_COLUMNS] = {
 	[COUNTER_N] = {"n", INT8OID, true},
 	[COUNTER_REOPENED] = {"reopened", INT8OID},
 	[COUNTER_ATTEMPTS] = {"attempts", INT8OID},
-	[COUNTER_WAITED] = {"waited", FLOAT8OID},
-	[COUNTER_TOOK] = {"took", FLOAT8OID},
+	[COUNTER_WAITED] = {"waited", INT8OID},
+	[COUNTER_TOOK] = {"took", INT8OID},
 	DWF_EACH_BUCKET(WAITED)
 	DWF_EACH_BUCKET(TOOK)
+	[COUNTER_FOLDED] = {"folded", BOOLOID},
 };
 
 bool

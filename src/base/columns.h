@@ -9,6 +9,8 @@
 #ifndef DWF_COLUMNS_H
 #define DWF_COLUMNS_H
 
+#include "base/bucket.h"
+
 /* domowf.queue */
 typedef enum DwfQueueColumn
 {
@@ -203,12 +205,7 @@ typedef enum DwfReturnColumn
 
 #define RETURN_COLUMNS	(RETURN_ERROR + 1)
 
-/* domowf.counter: two histograms of so many buckets */
-#define DWF_EACH_BUCKET(X) \
-	X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) \
-	X(14) X(15) X(16) X(17) X(18)
-#define DWF_BUCKETS		19
-
+/* domowf.counter */
 typedef enum DwfCounterColumn
 {
 	COUNTER_OPERATION,
@@ -225,10 +222,11 @@ typedef enum DwfCounterColumn
 	COUNTER_WAITED,
 	COUNTER_TOOK,
 	COUNTER_WAITED_0,
-	COUNTER_TOOK_0 = COUNTER_WAITED_0 + DWF_BUCKETS
+	COUNTER_TOOK_0 = COUNTER_WAITED_0 + DWF_BUCKETS,
+	COUNTER_FOLDED = COUNTER_TOOK_0 + DWF_BUCKETS
 } DwfCounterColumn;
 
-#define COUNTER_COLUMNS	(COUNTER_TOOK_0 + DWF_BUCKETS)
+#define COUNTER_COLUMNS	(COUNTER_FOLDED + 1)
 
 /* What the script makes of a column. */
 typedef struct DwfColumn

@@ -56,7 +56,7 @@ PG_FUNCTION_INFO_V1(domowf_created);
  * the role by whose mapping it is sent, or NULL, $11 whether to track, or NULL
  */
 static const char retry_queued[] =
-"WITH o AS (SELECT id, state FROM domowf.queue WHERE " DWF_SQL_OPEN
+"WITH o AS (SELECT id, state, server FROM domowf.queue WHERE " DWF_SQL_OPEN
 "FOR UPDATE) "
 "UPDATE domowf.queue q SET state = 'queued', attempts = 0, failures = 0, "
 "request = coalesce($7, request), lane = $6, "
@@ -66,7 +66,8 @@ static const char retry_queued[] =
 "expires_at = CASE WHEN expires_at > now() THEN expires_at END "
 "FROM o WHERE q.id = o.id "
 "RETURNING CASE o.state WHEN 'in_doubt' THEN 1 ELSE 0 END, q.lane, "
-"NULL::text, NULL::text, q.requested_by_oid";
+"NULL::text, NULL::text, q.requested_by_oid, "
+DWF_SQL_COUNTED("q.") ", NULL::text, NULL::text, o.server, q.server";
 
 /* what 1.0 settled has no order_space: its workflows shared one */
 static const char find_settled[] =
@@ -86,9 +87,9 @@ static const char retry_settled[] =
 "q AS (" DWF_SQL_TO_QUEUE("coalesce($7, request)", "$5",
 						  "CASE WHEN $5 THEN 'infinity' ELSE now() END",
 						  "CASE WHEN order_key IS NOT NULL THEN $3 END", "$6",
-						  "$8, $9, $10, $11") "RETURNING id) "
+						  "$8, $9, $10, $11") "RETURNING id, server) "
 "SELECT 1, $6, NULL::text, NULL::text, d.requested_by_oid, "
-DWF_SQL_COUNTED("d.") ", NULL::text, d.outcome FROM d, q";
+DWF_SQL_COUNTED("d.") ", NULL::text, d.outcome, d.server, q.server FROM d, q";
 
 /* $3 the outcome, $4 an instance id or NULL, $5 whether to keep the request */
 static const char settle_queued[] =
@@ -98,7 +99,7 @@ DWF_SQL_TO_LOG("$3", "$4", "CASE WHEN $5 THEN request END", "error",
 			   "clock_timestamp()")
 "RETURNING (SELECT CASE state WHEN 'in_doubt' THEN 0 ELSE -1 END FROM d), "
 "NULL::bigint, order_space, order_key, requested_by_oid, "
-DWF_SQL_COUNTED("") ", $3, NULL::text";
+DWF_SQL_COUNTED("") ", $3, NULL::text, server, server";
 
 static const char settle_settled[] =
 "WITH o AS (SELECT id AS oid, outcome AS was FROM domowf.log WHERE "
@@ -108,7 +109,7 @@ DWF_SQL_SETTLED "AND $5 IS NOT NULL FOR UPDATE), "
 "FROM o WHERE id = o.oid RETURNING *), "
 "k AS (" DWF_SQL_TAKE_KEY("u") "AND $3 = 'done') "
 "SELECT 0, NULL::bigint, NULL::text, NULL::text, "
-"requested_by_oid, " DWF_SQL_COUNTED("") ", $3, was FROM u";
+"requested_by_oid, " DWF_SQL_COUNTED("") ", $3, was, server, server FROM u";
 
 static Oid	param_types[MAX_PARAMS] = {
 	INT8OID, OIDOID, TEXTOID, TEXTOID, BOOLOID, INT8OID, JSONBOID, NAMEOID,
@@ -124,6 +125,7 @@ static bool stands_behind(const char *space, const char *order_key);
 static bool change(const char *sql, int nparams, Datum *values,
 				   const char *nulls);
 static void count_change(HeapTuple row, TupleDesc desc);
+static void count_move(DwfCounter *counter, DwfCount what, char *from, char *to);
 static void tell_change(int64 id, HeapTuple row, TupleDesc desc);
 static bool settle_by_hand(int64 id, const char *outcome, Datum instance_id,
 						   bool no_instance);
@@ -373,13 +375,15 @@ change(const char *sql, int nparams, Datum *values, const char *nulls)
 }
 
 /*
- * What the request came to, and what it no longer is: the columns behind those
- * of DWF_SQL_COUNTED, either of them null.
+ * What the request came to, and what it no longer is, and the server that it
+ * went to, and the one that it goes to now: the columns behind those of
+ * DWF_SQL_COUNTED, any of them null.
  */
 static void
 count_change(HeapTuple row, TupleDesc desc)
 {
 	const int	first = 6;
+	const int	server = first + DWF_COUNTED_COLUMNS + 2;
 	char	   *is = SPI_getvalue(row, desc, first + DWF_COUNTED_COLUMNS);
 	char	   *was = SPI_getvalue(row, desc, first + DWF_COUNTED_COLUMNS + 1);
 	DwfCounter	counter;
@@ -402,7 +406,28 @@ count_change(HeapTuple row, TupleDesc desc)
 	what.outcome = is;
 	if (is != NULL)
 		dwf_counter_add(&counter, &what);
+	count_move(&counter, what, SPI_getvalue(row, desc, server),
+			   SPI_getvalue(row, desc, server + 1));
 	dwf_counter_end(&counter);
+}
+
+/*
+ * A request that goes to another server leaves the queue of the one, and is in
+ * that of the other, where nobody has enqueued it.
+ */
+static void
+count_move(DwfCounter *counter, DwfCount what, char *from, char *to)
+{
+	if (strcmp(from == NULL ? "" : from, to == NULL ? "" : to) == 0)
+		return;
+	what.attempts = 0;
+	what.waited = -1;
+	what.outcome = "moved";
+	what.server = from;
+	dwf_counter_add(counter, &what);
+	what.server = to;
+	what.is_reopened = true;
+	dwf_counter_add(counter, &what);
 }
 
 /* Lets the next request of an order key go, and tells the worker. */
@@ -418,8 +443,7 @@ tell_change(int64 id, HeapTuple row, TupleDesc desc)
 	if (!isnull)
 		dwf_commit_note_due(DatumGetInt64(lane),
 							GetCurrentTransactionStartTimestamp());
-	if (desc->natts > 5)
-		count_change(row, desc);
+	count_change(row, desc);
 	more = DatumGetInt32(SPI_getbinval(row, desc, 1, &isnull));
 	role = DatumGetObjectId(SPI_getbinval(row, desc, 5, &isnull));
 	if (more > 0)

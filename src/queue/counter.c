@@ -15,7 +15,11 @@
  *
  * Enqueueing and calls write nothing here, and so cost what they did.  What was
  * enqueued is what was settled, less what was opened again, and what is in the
- * queue: all of that changes hands within a transaction.
+ * queue: all of that changes hands within a transaction.  A request that is
+ * sent again to another server than before is counted as moved from the one,
+ * and as opened again by the other, so that it was enqueued there, and once.
+ * Nothing else that domowf does changes the labels of a request, or takes it
+ * out of the queue without an outcome.
  * A watermark in the log (what id was counted last) would cost settlements
  * nothing, too, but ids are not given in the order of commits.
  *
@@ -24,13 +28,15 @@
  * so that all but the most used count together (MAX_LABELS).
  *
  * A histogram's buckets are columns of their own: in a row that is appended all
- * but two are null, which takes no room, and sum() is all that they need.  Of the
- * last hour rows are kept by the slot of five minutes in which they came, for
- * the percentiles of domowf.stats.
+ * but two are null, which takes no room, and sum() is all that they need.  Times
+ * are whole microseconds, whose sum does not depend on the order of rows.  Of the
+ * last hour rows are kept by the slot of five minutes in which they came, for the
+ * percentiles of domowf.stats.
  */
 #include "postgres.h"
 
 #include "base/apart.h"
+#include "base/bucket.h"
 #include "base/clock.h"
 #include "base/extension.h"
 #include "base/statement.h"
@@ -46,21 +52,13 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-/* Rows may be twice as many as after the last folding, and so many more. */
-#define MAX_LOOSE_ROWS	300
+/* Loose rows may be as many as those that were folded, and so many more. */
+#define MAX_LOOSE_ROWS	"300"
 
 /* Sets of labels that have rows of their own. */
 #define MAX_LABELS	"1000"
 
 #define SLOT	(5 * USECS_PER_MINUTE)
-
-/* Up to which time a bucket reaches, microseconds; the last one: any. */
-static const int64 bounds[DWF_BUCKETS - 1] = {
-	1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000, 500000,
-	USECS_PER_SEC, 2 * USECS_PER_SEC, 5 * USECS_PER_SEC, 10 * USECS_PER_SEC,
-	30 * USECS_PER_SEC, USECS_PER_MINUTE, 5 * USECS_PER_MINUTE,
-	USECS_PER_HOUR, USECS_PER_DAY
-};
 
 typedef struct DwfCounted
 {
@@ -82,32 +80,44 @@ typedef struct DwfCounted
 #define KEY		LABELS ", class, outcome, slot"
 
 /*
+ * Whether to fold.  What decides is in the rows themselves, so that a worker
+ * that begins does not write all of them anew; each is written once more, on
+ * average, for one that is added.
+ */
+static const char find_loose[] =
+"SELECT count(*) FILTER (WHERE folded IS NULL) > "
+MAX_LOOSE_ROWS " + count(folded) FROM domowf.counter";
+
+/*
  * Ranks labels by what they count.  What is not among the first ones goes to a
- * workflow of no name, of no role's.
+ * workflow of no name, of no role's; but not what was opened again and is still
+ * in the queue, by its own labels, since what was enqueued must not fall.
  */
 static const char fold[] =
 "WITH o AS (SELECT ctid FROM domowf.counter FOR UPDATE SKIP LOCKED), "
 "d AS (DELETE FROM domowf.counter c USING o WHERE c.ctid = o.ctid "
 "RETURNING c.*), "
 "t AS (SELECT d.*, sum(n + coalesce(reopened, 0)) OVER (PARTITION BY "
-LABELS ") AS total FROM d), "
+LABELS ") AS total, sum(n - coalesce(reopened, 0)) "
+"FILTER (WHERE outcome <> 'in_doubt') OVER (PARTITION BY " LABELS
+") AS net FROM d), "
 "f AS (SELECT t.*, dense_rank() OVER (ORDER BY total DESC, " LABELS ") > "
-MAX_LABELS " AS is_rare FROM t) "
+MAX_LABELS " AND coalesce(net, 0) >= 0 AS is_rare FROM t) "
 "INSERT INTO domowf.counter (" KEY ", " DWF_EACH_BUCKET(NAME_BUCKET)
-"n, reopened, attempts, waited, took) "
+"n, reopened, attempts, waited, took, folded) "
 "SELECT operation, CASE WHEN is_rare THEN '' ELSE workflow END, "
 "CASE WHEN NOT is_rare THEN server END, "
 "CASE WHEN is_rare THEN '' ELSE requested_by END, "
 "CASE WHEN is_rare THEN 0 ELSE requested_by_oid END, class, outcome, "
 "CASE WHEN slot > now() - interval '1 hour' THEN slot END, "
 DWF_EACH_BUCKET(SUM_BUCKET) "sum(n)::bigint, sum(reopened)::bigint, "
-"sum(attempts)::bigint, sum(waited), sum(took) FROM f "
+"sum(attempts)::bigint, sum(waited)::bigint, sum(took)::bigint, "
+"true FROM f "
 "GROUP BY 1, 2, 3, 4, 5, 6, 7, 8";
 
 static DwfCounted *find(DwfCounter *counter, const DwfCount *count);
 static bool is_same(const DwfCount *a, const DwfCount *b);
 static bool is_same_text(const char *a, const char *b);
-static int	find_bucket(int64 usec);
 static void write_rows(DwfTable *table, const DwfCounter *counter);
 static void write_apart(DwfCounter *counter);
 static void open_and_write(void *arg);
@@ -137,12 +147,12 @@ dwf_counter_add(DwfCounter *counter, const DwfCount *count)
 	if (count->waited >= 0)
 	{
 		item->waited += count->waited;
-		item->waited_in[find_bucket(count->waited)]++;
+		item->waited_in[dwf_bucket_find(count->waited)]++;
 	}
 	if (count->took >= 0)
 	{
 		item->took += count->took;
-		item->took_in[find_bucket(count->took)]++;
+		item->took_in[dwf_bucket_find(count->took)]++;
 	}
 }
 
@@ -188,17 +198,6 @@ static bool
 is_same_text(const char *a, const char *b)
 {
 	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
-/* The first one that reaches so far. */
-static int
-find_bucket(int64 usec)
-{
-	int			bucket = 0;
-
-	while (bucket < lengthof(bounds) && usec > bounds[bucket])
-		bucket++;
-	return bucket;
 }
 
 void
@@ -303,12 +302,8 @@ write_row(DwfTable *table, const DwfCounted *item)
 	dwf_table_set(table, COUNTER_N, Int64GetDatum(item->count));
 	set_number(table, COUNTER_REOPENED, item->reopened);
 	set_number(table, COUNTER_ATTEMPTS, item->attempts);
-	if (item->waited > 0)
-		dwf_table_set(table, COUNTER_WAITED,
-					  Float8GetDatum(item->waited / (double) USECS_PER_SEC));
-	if (item->took > 0)
-		dwf_table_set(table, COUNTER_TOOK,
-					  Float8GetDatum(item->took / (double) USECS_PER_SEC));
+	set_number(table, COUNTER_WAITED, item->waited);
+	set_number(table, COUNTER_TOOK, item->took);
 	for (int i = 0; i < DWF_BUCKETS; i++)
 	{
 		set_number(table, COUNTER_WAITED_0 + i, item->waited_in[i]);
@@ -395,21 +390,15 @@ waited_since(TimestampTz since, TimestampTz now)
 void
 dwf_counter_fold(void)
 {
-	static int64 folded = 0;
 	int			level = NewGUCNestLevel();
 	bool		isnull;
-	int64		rows;
 
 	(void) set_config_option("enable_seqscan", "on", PGC_SUSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	if (SPI_execute("SELECT count(*) FROM domowf.counter", true, 0) != SPI_OK_SELECT)
+	if (SPI_execute(find_loose, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read domowf.counter");
-	rows = DatumGetInt64(dwf_statement_column(0, 1, &isnull));
-	if (rows > 2 * folded + MAX_LOOSE_ROWS)
-	{
-		if (SPI_execute(fold, false, 0) < 0)
-			elog(ERROR, "could not fold domowf.counter");
-		folded = (int64) SPI_processed;
-	}
+	if (DatumGetBool(dwf_statement_column(0, 1, &isnull)) &&
+		SPI_execute(fold, false, 0) < 0)
+		elog(ERROR, "could not fold domowf.counter");
 	AtEOXact_GUC(true, level);
 }

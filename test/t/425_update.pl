@@ -92,6 +92,38 @@ END
 	return;
 }
 
+# What a log of 1.0 has at the bounds of the buckets of bucket.c, and times that
+# are not Domo's.
+sub log_of_times
+{
+	return <<'END';
+SET session_replication_role = replica;
+INSERT INTO domowf.log (id, operation, workflow, outcome, origin, attempts, http_status, error,
+	requested_by, requested_by_oid, enqueued_at, sent_at, settled_at, batch)
+SELECT pg_catalog.nextval('domowf.request_id'), 'start', workflow, outcome, 'request', 1, status, error,
+	'app', 10, '2026-01-02', CASE WHEN status <> 400 THEN timestamptz '2026-01-02' END,
+	timestamptz '2026-01-02' + took, '902'
+FROM (SELECT 'bound', CASE beyond WHEN 0 THEN 'done' ELSE 'rejected' END, 200, CASE beyond WHEN 1 THEN 'no' END,
+		make_interval(secs => bound) + beyond * interval '1 microsecond'
+	FROM unnest(ARRAY[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300,
+			3600, 86400]) bound, generate_series(0, 1) beyond
+	UNION ALL VALUES ('untimed', 'done', 200, 'in doubt, settled by a person', interval '1 h'),
+		('untimed', 'done', NULL, NULL, '1 h'), ('untimed', 'rejected', NULL, 'not sent', '1 h'),
+		('untimed', 'expired', 429, 'too late', '1 h'), ('untimed', 'discarded', 502, 'in doubt', '1 h'),
+		('untimed', 'rejected', 400, 'with no time of sending', '1 h'))
+	l (workflow, outcome, status, error, took)
+END
+}
+
+# How many of a workflow are in each bucket.
+sub buckets
+{
+	my ($database, $workflow, $what) = @_;
+
+	return value($database, 'SELECT concat_ws($$ $$, ' . join(', ', map { "sum(${what}_$_)" } 0 .. 18)
+		  . ") FROM domowf.counter WHERE workflow = '$workflow'");
+}
+
 sub lost
 {
 	my ($database) = @_;
@@ -142,6 +174,7 @@ foreach my $schema (qw(public target))
 	value('postgres', "CREATE DATABASE new_$schema");
 	value("new_$schema", "CREATE SCHEMA IF NOT EXISTS $schema; CREATE EXTENSION domowf SCHEMA $schema");
 	create_old("old_$schema", $schema);
+	value("old_$schema", log_of_times());
 	isnt(differences(describe("new_$schema"), describe("old_$schema")),
 		'', "1.0 in schema $schema is not as a new installation");
 	value("old_$schema", 'ALTER EXTENSION domowf UPDATE');
@@ -152,7 +185,7 @@ foreach my $schema (qw(public target))
 SELECT workflow, outcome, count(*), sum(attempts), round(sum(greatest(extract(epoch
 	FROM settled_at - enqueued_at), 0)))
 FROM domowf.log WHERE origin = 'request' GROUP BY 1, 2
-EXCEPT SELECT workflow, outcome, sum(n), sum(attempts), round(sum(waited)::numeric)
+EXCEPT SELECT workflow, outcome, sum(n), sum(attempts), round(sum(waited) / 1000000)
 FROM domowf.counter GROUP BY 1, 2
 END
 	is(value("old_$schema", <<'END'), 't|t', '... each in its bucket');
@@ -160,6 +193,11 @@ SELECT sum(n) > 0, sum(n) = sum((SELECT sum(value::bigint)
 	FROM jsonb_each_text(jsonb_strip_nulls(to_jsonb(c))) e WHERE e.key ~ '^waited_'))
 FROM domowf.counter c
 END
+	is(buckets("old_$schema", 'bound', $_), '1 ' . '2 ' x 17 . '1', "... $_: what is as long as a bucket reaches belongs to it")
+	  foreach qw(waited took);
+	is(value("old_$schema", q{SELECT sum(n), count(took) FROM domowf.counter WHERE workflow = 'untimed'}), '6|0',
+		'... and takes no time for Domo\'s that is not known to be');
+	is(buckets("old_$schema", 'untimed', 'took'), '0 ' x 18 . '0', '... nor counts it');
 }
 
 # ---- what was granted

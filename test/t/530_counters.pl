@@ -168,13 +168,24 @@ is($session->value('SELECT count(latency_p50) FROM domowf.stats'), 0,
 	'percentiles are of the last hour');
 $session->value(<<'END');
 INSERT INTO domowf.counter (operation, workflow, requested_by, requested_by_oid, outcome, n)
-	SELECT 'start', 'many' || i, 'somebody', 1, 'done', 1 FROM generate_series(1, 3000) i
+	SELECT 'start', 'many' || i, 'somebody', 1, 'done', 1 FROM generate_series(1, 3000) i;
+INSERT INTO domowf.counter (operation, workflow, requested_by, requested_by_oid, outcome, n, reopened)
+VALUES ('start', 'opened again', 'somebody', 1, 'rejected', 0, 1)
 END
 until_true(q{SELECT count(*) < 1100 FROM domowf.counter}, 'labels do not grow for ever');
 is($session->value(q{SELECT sum(n) FILTER (WHERE workflow LIKE 'many_%' OR workflow = ''),
 	count(*) FILTER (WHERE workflow = ''), sum(n) FILTER (WHERE workflow = 'plain') > 0
 	FROM domowf.counter}), '3000|1|t', '... and all of them are counted');
-$session->value(q{DELETE FROM domowf.counter WHERE workflow LIKE 'many%' OR workflow = ''});
+is($session->value(q{SELECT reopened FROM domowf.counter WHERE workflow = 'opened again'}), 1,
+	'... what is in the queue again by its own labels, of which fewer were enqueued than none');
+my $folded = q{SELECT count(*) > 1000, md5(string_agg(concat(ctid, xmin), ' ' ORDER BY ctid))
+	FROM domowf.counter WHERE folded};
+my $rows = $session->value($folded);
+$session->value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
+$session->outcome($session->enqueue('plain', 'is over', run_at => $hour, expires_at => 'clock_timestamp()'));
+like($rows, qr/^t/, 'many rows were folded');
+is($session->value($folded), $rows, '... and a worker that begins does not fold them again');
+$session->value(q{DELETE FROM domowf.counter WHERE workflow LIKE 'many%' OR workflow IN ('', 'opened again')});
 
 $domo->script('gate:killed', count => 1, contains => 'killed');
 $id = $session->enqueue('plain', 'killed');

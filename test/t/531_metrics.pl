@@ -18,7 +18,7 @@ use Test::More;
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
 	'main', $domo,
-	preload => 1,
+	preload => 1, streaming => 1,
 	conf => Domowf::RETRY_AT_ONCE . "domowf.poll_interval = '200ms'\n");
 my $session = Domowf->session($node);
 my $hour = q{now() + interval '1 hour'};
@@ -81,10 +81,16 @@ is(metric(@$_[ 0, 1 ]), $_->[2], "$_->[0] " . ($_->[1] // '')) foreach
   [ 'queue_in_doubt', '{"workflow": "doubtful"}', 1 ],
   [ 'worker_paused', undef, 0 ],
   [ 'worker_up', undef, 1 ],
+  [ 'in_recovery', undef, 0 ],
   [ 'returns_waiting', undef, 0 ],
   [ 'tracked_instances', undef, 0 ];
 cmp_ok(metric('table_bytes', '{"table": "log"}'), '>', 0, 'the size of the log');
 cmp_ok(metric('attempt_duration_seconds_sum'), '>', 0, 'the time of attempts');
+is($session->value('SELECT sum(waited) FROM domowf.counter'),
+	$session->value(q{SELECT sum(extract(epoch FROM settled_at - enqueued_at) * 1000000)::bigint
+		FROM domowf.log WHERE origin = 'request'}), 'times are exact');
+is($session->value(sprintf q{SELECT round(%s::numeric, 6) - sum(waited) / 1000000 = 0 FROM domowf.counter},
+		metric('request_duration_seconds_sum')), 't', '... and told in seconds');
 is($session->value(<<'END'), '', 'buckets are cumulated');
 SELECT name, labels FROM (
 	SELECT name, labels, value, lag(value) OVER (PARTITION BY name, labels - 'le'
@@ -101,6 +107,11 @@ HAVING count(*) > 1 OR name !~ '^domowf_[a-z_]+$' OR bool_or(value IS NULL OR he
 	OR NOT bool_and(type IN ('counter', 'gauge', 'histogram'))
 END
 
+is($session->value(<<'END'), '0.001 0.002 0.005 0.01 0.02 0.05 0.1 0.2 0.5 1 2 5 10 30 60 300 3600 86400 +Inf', 'the bounds of bucket.c');
+SELECT DISTINCT string_agg(labels->>'le', ' ' ORDER BY replace(labels->>'le', '+Inf', 'Infinity')::float8)
+FROM domowf_metrics() WHERE name LIKE '%_bucket' GROUP BY name, labels - 'le'
+END
+
 # ---- counters only grow
 
 $session->value(q{SELECT domowf_pause('for a while')});
@@ -114,6 +125,61 @@ is(metric('worker_paused'), 1, '... while sending is paused');
 $session->value('TRUNCATE domowf.log');
 is(metric('requests_total'), 4, 'without the log');
 $session->value('SELECT domowf_resume()');
+$session->outcome($_) foreach $id, $doubt;
+
+# ---- what is sent again to another server was enqueued once, for the first one
+
+sub enqueued
+{
+	return join ' ', map { metric('requests_enqueued_total', qq({"workflow": "moving"$_})) || 0 }
+	  '', ', "server": "one"', ', "server": "two"';
+}
+
+$session->value(sprintf <<'END', ($domo->url, Domowf::TOKEN) x 2);
+CREATE SERVER one FOREIGN DATA WRAPPER domowf OPTIONS (base_url '%s');
+CREATE USER MAPPING FOR PUBLIC SERVER one OPTIONS (token '%s');
+CREATE SERVER two FOREIGN DATA WRAPPER domowf OPTIONS (base_url '%s');
+CREATE USER MAPPING FOR PUBLIC SERVER two OPTIONS (token '%s');
+INSERT INTO domowf.workflow (name, model_id, version, message_name)
+VALUES ('moving', 'scenario:status:404', '1.0.0', 'Start it');
+SELECT domowf_pause('for a while')
+END
+my $moved = $session->enqueue('moving', 'queued', run_at => $hour);
+is(enqueued(), '1 0 0', 'where the settings point');
+foreach my $step ([ 'one', '1 0 0' ], [ 'two', '1 0 0' ])
+{
+	$session->value("UPDATE domowf.workflow SET server = '$step->[0]' WHERE name = 'moving'");
+	is($session->value("SELECT domowf_retry($moved)"), 't', "sent again to server $step->[0]");
+	is($session->value("SELECT server FROM domowf.queue WHERE id = $moved"), $step->[0], '... in its queue');
+	is(enqueued(), $step->[1], '... and enqueued where it was');
+}
+$session->value('SELECT domowf_resume()');
+is($session->outcome($moved), 'rejected', '... and settled there');
+is(enqueued(), '1 0 0', '... enqueued as before');
+is(metric('requests_total', '{"workflow": "moving", "server": "two", "outcome": "rejected"}'), 1, '... an outcome of that server');
+$session->value(q{UPDATE domowf.workflow SET server = 'one' WHERE name = 'moving'});
+$session->value("SELECT domowf_pause('again'), domowf_retry($moved)");
+is(enqueued(), '1 0 0', 'a settled one that is sent again to another server');
+$session->value("SELECT domowf_discard($moved)");
+is(enqueued(), '1 0 0', '... and is discarded');
+is($session->value(q{SELECT count(*) FROM domowf_metrics() WHERE labels->>'outcome' = 'moved'}), 0,
+	'moved is no outcome');
+is($session->value(q{SELECT rejected || ' ' || discarded FROM domowf.stats WHERE workflow = 'moving'}), '0 1',
+	'stats: what it is now');
+
+# ---- opened again, settled elsewhere: the log came from there
+
+$session->value(<<'END');
+INSERT INTO domowf.log (id, operation, workflow, outcome, origin, attempts, request, on_doubt,
+	max_attempts, requested_by, requested_by_oid, enqueued_at, settled_at, batch)
+SELECT 1000000, 'start', 'refused', 'expired', 'request', 0, request, on_doubt, max_attempts,
+	requested_by, requested_by_oid, enqueued_at, settled_at, batch
+FROM domowf.log WHERE workflow = 'refused' LIMIT 1
+END
+is($session->value('SELECT domowf_retry(1000000)'), 't', 'what was settled elsewhere is sent again');
+is($session->value(q{SELECT expired FROM domowf.stats WHERE workflow = 'refused'}), 0,
+	'... which makes no negative number');
+$session->value('SELECT domowf_resume()');
 
 # ---- to whom it tells what
 
@@ -124,5 +190,21 @@ is(as_role('alice', "$all WHERE labels->>'requested_by' = 'alice'")->{out}, 1, '
 is(as_role('alice', q{SELECT count(*) FROM domowf_metrics() WHERE labels->>'workflow' = 'doubtful'})->{out},
 	0, '... and of no other workflow');
 is(as_role('stranger', $all)->{sqlstate}, '42501', 'others nothing');
+
+# ---- what has no worker says so: a database in which none runs yet, a standby
+
+my $up = q{SELECT string_agg(name || ' ' || value, ', ' ORDER BY name) FROM domowf_metrics()
+	WHERE name IN ('domowf_in_recovery', 'domowf_worker_up')};
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$node->backup('copy');
+$standby->init_from_backup($node, 'copy', has_streaming => 1);
+$standby->start;
+$node->wait_for_catchup($standby);
+is($standby->safe_psql('postgres', $up), 'domowf_in_recovery 1, domowf_worker_up 0', 'a standby');
+$standby->stop;
+$node->append_conf('postgresql.conf', q{shared_preload_libraries = ''});
+$session->quit;
+$node->restart;
+is($node->safe_psql('postgres', $up), 'domowf_in_recovery 0, domowf_worker_up 0', 'a server without the library');
 
 done_testing();
