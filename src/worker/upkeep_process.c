@@ -53,7 +53,9 @@
 /* The longest rest, ms. */
 #define MAX_REST		1000
 
-static bool in_transaction(bool (*work) (void), const char *table);
+static void remove_all(void);
+static bool in_transaction(bool (*work) (void), const char *table,
+						   LOCKMODE mode);
 static bool count_queue(void);
 static bool remove_old(void);
 static void take_interrupts(void);
@@ -63,7 +65,6 @@ void
 domowf_upkeep_main(Datum arg)
 {
 	Oid			database = DatumGetObjectId(arg);
-	bool		more;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
@@ -75,17 +76,36 @@ domowf_upkeep_main(Datum arg)
 	SetConfigOption("application_name", "domowf upkeep", PGC_SUSET,
 					PGC_S_OVERRIDE);
 	DWF_TESTPOINT("upkeep");
-	(void) in_transaction(count_queue, "queue");
-	do
+	PG_TRY();
+	{
+		(void) in_transaction(count_queue, "queue", AccessShareLock);
+		remove_all();
+	}
+	PG_CATCH();
+	{
+		/* what somebody has locked will be there the next time */
+		if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
+			PG_RE_THROW();
+	}
+	PG_END_TRY();
+	proc_exit(0);
+}
+
+static void
+remove_all(void)
+{
+	bool		more = true;
+
+	while (more)
 	{
 		DwfSteady	start = dwf_clock_now();
 
 		take_interrupts();
-		more = dwf_log_retention > 0 && in_transaction(remove_old, "log");
+		more = dwf_log_retention > 0 &&
+			in_transaction(remove_old, "log", RowExclusiveLock);
 		if (more)
 			rest(Min(MAX_REST, REMOVAL_REST * (dwf_clock_now() - start) / 1000));
-	} while (more);
-	proc_exit(0);
+	}
 }
 
 /*
@@ -94,7 +114,7 @@ domowf_upkeep_main(Datum arg)
  * they should be: false.
  */
 static bool
-in_transaction(bool (*work) (void), const char *table)
+in_transaction(bool (*work) (void), const char *table, LOCKMODE mode)
 {
 	DwfObjectFault fault;
 	bool		result = false;
@@ -102,7 +122,7 @@ in_transaction(bool (*work) (void), const char *table)
 	dwf_transaction_start();
 	if (dwf_extension_find() != NULL && dwf_extension_can_send() &&
 		dwf_objects_are_right(&fault) &&
-		ConditionalLockRelationOid(dwf_table_oid(table), AccessShareLock))
+		ConditionalLockRelationOid(dwf_table_oid(table), mode))
 	{
 		DwfOwnerScope scope;
 		int			settings = NewGUCNestLevel();
@@ -114,14 +134,16 @@ in_transaction(bool (*work) (void), const char *table)
 		PopActiveSnapshot();
 		SPI_finish();
 		AtEOXact_GUC(false, settings);
-		dwf_owner_leave(&scope);
 
 		/* what is removed and comes back with a crash is removed again */
 		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 								 false);
+		CommitTransactionCommand();
+		dwf_owner_leave(&scope);
 	}
-	CommitTransactionCommand();
+	else
+		CommitTransactionCommand();
 	pgstat_report_stat(false);
 	return result;
 }

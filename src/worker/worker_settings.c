@@ -23,6 +23,7 @@
 
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_db_role_setting.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -49,6 +50,7 @@ typedef struct Fixed
 } Fixed;
 
 static void fix(const Fixed *settings, int count);
+static void become(const char *name);
 static void apply_settings_of(Oid role);
 static void put_temporary_last(void);
 static Raised *raise_all(int *count);
@@ -119,6 +121,21 @@ dwf_worker_settings_connect(Oid database)
 	/* PostgreSQL has done so in vain, where the configuration does not */
 	SetConfigOption("client_encoding", GetDatabaseEncodingName(), PGC_BACKEND,
 					PGC_S_DYNAMIC_DEFAULT);
+	dwf_transaction_start();
+	become(GetUserNameFromId(BOOTSTRAP_SUPERUSERID, false));
+	CommitTransactionCommand();
+}
+
+/*
+ * Whoever connects as nobody is taken for the bootstrap superuser, but has these
+ * two settings empty.  RESET leads to what they are here, too, as this is above
+ * what can be set.
+ */
+static void
+become(const char *name)
+{
+	SetConfigOption("session_authorization", name, PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("role", "none", PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 bool
@@ -140,10 +157,7 @@ dwf_worker_settings_connect_as(Oid database, Oid role)
 	name = GetUserNameFromId(role, true);
 	if (name != NULL)
 	{
-		/* RESET leads there, too, as this is above what can be set */
-		SetConfigOption("session_authorization", name, PGC_SUSET,
-						PGC_S_OVERRIDE);
-		SetConfigOption("role", "none", PGC_SUSET, PGC_S_OVERRIDE);
+		become(name);
 		apply_settings_of(role);
 		put_temporary_last();
 	}

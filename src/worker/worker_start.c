@@ -25,7 +25,6 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_authid.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
@@ -41,7 +40,6 @@
 #include "utils/wait_event.h"
 
 static void cancel_for_lock(SIGNAL_ARGS);
-static void become_superuser(void);
 static bool lock_database(void);
 static void leave_dormant(void);
 static bool find_queue(Oid *queue);
@@ -62,7 +60,6 @@ dwf_worker_become(Oid database)
 	dwf_worker_settings_connect(database);
 
 	dwf_transaction_start();
-	become_superuser();
 	if (dwf_extension_find() == NULL)
 		leave_absent();
 	CommitTransactionCommand();
@@ -120,19 +117,6 @@ cancel_for_lock(SIGNAL_ARGS)
 		dwf_progress_note_wait();
 		StatementCancelHandler(DWF_SIGNAL_PASS);
 	}
-}
-
-/*
- * The worker connects as nobody, for which PostgreSQL takes the bootstrap
- * superuser, but leaves these two settings empty.
- */
-static void
-become_superuser(void)
-{
-	SetConfigOption("session_authorization",
-					GetUserNameFromId(BOOTSTRAP_SUPERUSERID, false),
-					PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("role", "none", PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 /*

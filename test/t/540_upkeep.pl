@@ -142,6 +142,33 @@ until_true("SELECT ($old) = 0", 'all of them are removed');
 until_true(processes(0), '... and it has ended');
 is(value('SELECT count(*) > 0 FROM domowf.log'), 't', '... and none that is not old');
 
+# ---- code of somebody's on the log runs there as it does in the worker
+
+value(<<'END');
+CREATE SCHEMA own;
+CREATE TABLE own.seen (how text);
+CREATE FUNCTION own.see() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	BEGIN
+		CREATE TEMP TABLE left_behind ();
+		INSERT INTO own.seen VALUES ('free');
+	EXCEPTION WHEN insufficient_privilege THEN
+		INSERT INTO own.seen VALUES ('restricted, ' || current_user || ', '
+			|| current_setting('session_authorization') || ', ' || current_setting('role'));
+	END;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER mine AFTER DELETE ON domowf.log
+	FOR EACH ROW EXECUTE FUNCTION own.see();
+ALTER TABLE domowf.log ENABLE ALWAYS TRIGGER mine;
+END
+fill_log();
+until_true("SELECT ($old) = 0", 'what is old is removed with a trigger of somebody\'s');
+is(value('SELECT how, count(*) FROM own.seen GROUP BY 1'),
+	value(sprintf q{SELECT 'restricted, ' || current_user || ', ' || current_user || ', none', %d}, OLD),
+	'... which is restricted');
+value('DROP TRIGGER mine ON domowf.log');
+
 # ---- no background worker is free
 
 $session->configure('domowf.log_retention', 0);
