@@ -255,7 +255,7 @@ is( difference($first, $id, 'setting'),
 	  . ' TimeZone: Etc/UTC, Europe/Vienna; work_mem: 5120, 6144',
 	'a reload reaches the worker, but where its statements rest on its own');
 $session->value("ALTER SYSTEM SET domowf.timeout = '100ms'");
-Domowf->until_taken_up($node) or die 'not taken up';
+Domowf->until_taken_up($node, $session) or die 'not taken up';
 $id = enqueue('scenario:hang');
 is($session->outcome($id), 'in_doubt', 'a timeout of the configuration counts');
 $session->value("SELECT domowf_discard($id)");
@@ -266,7 +266,7 @@ $node->append_conf('postgresql.conf', "app.known = 'configured'\n");
 $node->adjust_conf('postgresql.conf', 'app.unknown', undef);
 
 # no probe before that is over: it would be given 100 ms
-Domowf->until_taken_up($node) or die 'not taken up';
+Domowf->until_taken_up($node, $session) or die 'not taken up';
 $session->value('ALTER SYSTEM RESET ALL');
 $id = reload_until('domowf.test_mark' => '');
 is(difference($first, $id, 'setting'), '', 'and so does another, that takes it back');

@@ -200,26 +200,45 @@ my $marks = 0;
 # Waits until the server and each process of domowf's have taken up what the
 # server's configuration says now.  Who sees a new value in a session knows that
 # the others were told, and no more.  None may be stopped, or wait for a lock or a
-# standby.  Without test points it is a reload.
+# standby.  Without test points it is a reload.  Asks over the session, where no
+# other one can be had.
 sub until_taken_up
 {
-	my ($class, $node) = @_;
+	my ($class, $node, $session) = @_;
 	my $mark = 'm' . ++$marks;
 
 	$node->append_conf('postgresql.auto.conf', "domowf.test_mark = '$mark'\n")
 	  if has_test_points();
 	$node->reload;
 	return 1 unless has_test_points();
-	$node->poll_query_until('postgres',
-		"SELECT current_setting('domowf.test_mark') = '$mark'")
-	  or return 0;
-	foreach my $pid (split ' ', $node->safe_psql('postgres',
-			q{SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'domowf %'
-				AND backend_start < pg_conf_load_time()}))
+
+	my $own = $session // $class->session($node);
+
+	_until_seen($own, $mark) or return 0;
+
+	my @pids = split ' ', $own->value(
+		q{SELECT pid FROM pg_catalog.pg_stat_activity WHERE backend_type LIKE 'domowf %'
+			AND backend_start < pg_catalog.pg_conf_load_time()});
+
+	$own->quit unless $session;
+	foreach my $pid (@pids)
 	{
 		_until_marked($node, $pid, $mark) or return 0;
 	}
 	return 1;
+}
+
+sub _until_seen
+{
+	my ($session, $mark) = @_;
+
+	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return 1
+		  if $session->value(q{SELECT pg_catalog.current_setting('domowf.test_mark')}) eq $mark;
+		select undef, undef, undef, 0.1;
+	}
+	return 0;
 }
 
 # One that has ended meanwhile is followed by one that knows.
