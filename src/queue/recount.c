@@ -29,10 +29,10 @@ static int	collect(DwfQuotaCount **all, const DwfQuotaCount *shared,
 					int nshared);
 static void put(DwfQuotaCount **end, Oid role, int64 count);
 static int	compare_roles(const void *a, const void *b);
-static void correct(const DwfQuotaCount *count);
+static void correct(const DwfQuotaCount *count, bool says);
 
 void
-dwf_recount(void)
+dwf_recount(bool says)
 {
 	DwfQuotaCount *shared;
 	DwfQuotaCount *all;
@@ -54,7 +54,7 @@ dwf_recount(void)
 		if (i + 1 < nall && all[i + 1].role == all[i].role)
 			all[i + 1].count += all[i].count;
 		else
-			correct(&all[i]);
+			correct(&all[i], says);
 	}
 	dwf_quota_tidy();
 	dwf_shared_note_count(MyDatabaseId, dwf_clock_now() - start);
@@ -134,7 +134,7 @@ compare_roles(const void *a, const void *b)
  * the whole.
  */
 static void
-correct(const DwfQuotaCount *count)
+correct(const DwfQuotaCount *count, bool says)
 {
 	static bool told = false;
 
@@ -142,7 +142,7 @@ correct(const DwfQuotaCount *count)
 		dwf_shared_add_length(MyDatabaseId, count->count);
 	else if (dwf_quota_add(count->role, count->count))
 		return;
-	else if (!told)
+	else if (says && !told)
 	{
 		told = true;
 		ereport(LOG,

@@ -66,7 +66,7 @@ count_queue(DwfCare *care)
 
 	if (dwf_shared_count_took() <= DWF_TESTNUMBER("upkeep", AT_HAND) ||
 		!dwf_upkeep_process_start())
-		dwf_recount();
+		dwf_recount(true);
 	care->next_count = start + COUNT_SHARE * dwf_shared_count_took();
 }
 

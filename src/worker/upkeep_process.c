@@ -152,7 +152,7 @@ static bool
 count_queue(void)
 {
 	pgstat_report_activity(STATE_RUNNING, "domowf: counts the queue");
-	dwf_recount();
+	dwf_recount(false);			/* the worker has said what there is to say */
 	return true;
 }
 

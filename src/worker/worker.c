@@ -173,7 +173,7 @@ recover(Worker *worker)
 {
 	recover_orphans(worker);
 	dwf_hold_take_over();
-	dwf_recount();
+	dwf_recount(true);
 	dwf_redate_begin();
 }
 
