@@ -87,7 +87,9 @@ foreach my $role (qw(postgres alice))
 		my ($name, $sql, $least) = @$asked;
 		my ($touched, $rows) = cost($sql);
 
-		cmp_ok($touched, '<', $name =~ /stats/ ? 2 * $counted + 100 : 500, "$role: $name, $touched pages");
+		# how often a planner reads what was counted is its affair, as long as it
+		# does not read the log
+		cmp_ok($touched, '<', $name =~ /stats/ ? 4 * $counted + 100 : 500, "$role: $name, $touched pages");
 		cmp_ok($rows, '>=', $least, '... and the rows');
 	}
 }
