@@ -24,7 +24,10 @@
 #define CARE_BATCH		1000
 
 /* What takes no longer is done by the worker itself, usec. */
-#define AT_HAND			2000
+#define AT_HAND			5000
+
+/* A process is not started more often for that, usec. */
+#define START_INTERVAL	USECS_PER_SEC
 
 /* Rows of the log that it removes itself at a time. */
 #define REMOVED_AT_HAND	100
@@ -63,11 +66,14 @@ static void
 count_queue(DwfCare *care)
 {
 	DwfSteady	start = dwf_clock_now();
+	int64		took = dwf_shared_count_took();
+	bool		apart;
 
-	if (dwf_shared_count_took() <= DWF_TESTNUMBER("upkeep", AT_HAND) ||
-		!dwf_upkeep_process_start())
+	apart = took > DWF_TESTNUMBER("upkeep", AT_HAND) && dwf_upkeep_process_start();
+	if (!apart)
 		dwf_recount(true);
-	care->next_count = start + COUNT_SHARE * dwf_shared_count_took();
+	care->next_count = start +
+		Max(COUNT_SHARE * dwf_shared_count_took(), apart ? START_INTERVAL : 0);
 }
 
 void
@@ -106,7 +112,7 @@ remove_old(DwfCare *care)
 	{
 		if (!dwf_upkeep_process_start())
 			return true;
-		care->next_removal = start + USECS_PER_SEC;
+		care->next_removal = start + START_INTERVAL;
 		return false;
 	}
 	care->next_removal = start +
