@@ -429,6 +429,8 @@ $session->value('ALTER TABLE domowf.state RENAME TO status');
 is($session->value("SELECT ok FROM domowf_check() WHERE check_name = 'tables'"),
 	'f', 'a table that is missing');
 $session->value('ALTER TABLE domowf.status RENAME TO state');
+# a worker that has looked meanwhile is paused until it looks again
+until_true('SELECT NOT EXISTS (SELECT FROM domowf_check() WHERE NOT ok)', '... and is there again');
 my @as_restored = map { "ALTER TABLE domowf.$_->[0] ENABLE TRIGGER $_->[1]" }
   ([qw(queue refuse_replication)], [qw(workflow registry_changed)],
 	[qw(workflow_input registry_truncated)]);
