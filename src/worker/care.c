@@ -18,6 +18,7 @@
 #include "worker/care.h"
 #include "worker/upkeep_process.h"
 
+#include "miscadmin.h"
 #include "utils/timestamp.h"
 
 /* Rows that are touched at a time. */
@@ -25,6 +26,9 @@
 
 /* What takes no longer is done by the worker itself, usec. */
 #define AT_HAND			5000
+
+/* Longer queues it does not count: they may have grown since the last time. */
+#define ROWS_AT_HAND	2000
 
 /* A process is not started more often for that, usec. */
 #define START_INTERVAL	USECS_PER_SEC
@@ -61,7 +65,7 @@ dwf_care_take(DwfCare *care, DwfSteady now)
 	return more;
 }
 
-/* By the other process where it took long the last time. */
+/* By the other process where it took long the last time, or will now. */
 static void
 count_queue(DwfCare *care)
 {
@@ -69,7 +73,9 @@ count_queue(DwfCare *care)
 	int64		took = dwf_shared_count_took();
 	bool		apart;
 
-	apart = took > DWF_TESTNUMBER("upkeep", AT_HAND) && dwf_upkeep_process_start();
+	apart = (took > DWF_TESTNUMBER("upkeep", AT_HAND) ||
+			 dwf_shared_queue_length(MyDatabaseId) > ROWS_AT_HAND) &&
+		dwf_upkeep_process_start();
 	if (!apart)
 		dwf_recount(true);
 	care->next_count = start +
