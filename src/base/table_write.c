@@ -14,8 +14,10 @@
 #include "base/table.h"
 #include "base/testpoint.h"
 
+#include "access/detoast.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_am_d.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -27,6 +29,12 @@
 
 /* So many rows are appended in one go. */
 #define MAX_APPENDED	32
+
+/*
+ * Bytes of values that a B-tree takes in any case: what it holds of an entry is
+ * a third of a page.
+ */
+#define SHORT_ENTRY	(BLCKSZ / 8)
 
 static void store_row(DwfTable *table, TupleTableSlot *others);
 static bool is_checked(const DwfTable *table);
@@ -263,11 +271,16 @@ dwf_table_may_refuse(const DwfTable *table)
 	return false;
 }
 
-/* Whether the row at hand has a value of any length for an index. */
+/*
+ * Whether an index could refuse the row at hand for the length of its values: a
+ * B-tree none whose values are short.
+ */
 static bool
 holds_long(const DwfTable *table, const IndexInfo * index)
 {
 	TupleDesc	desc = RelationGetDescr(table->rel);
+	Size		most = index->ii_Am == BTREE_AM_OID ? SHORT_ENTRY : 0;
+	Size		size = 0;
 
 	for (int i = 0; i < table->ncolumns; i++)
 	{
@@ -277,10 +290,10 @@ holds_long(const DwfTable *table, const IndexInfo * index)
 		for (int j = 0; j < index->ii_NumIndexAttrs; j++)
 		{
 			if (index->ii_IndexAttrNumbers[j] == table->places[i] + 1)
-				return true;
+				size += toast_raw_datum_size(table->values[i]);
 		}
 	}
-	return false;
+	return size > most;
 }
 
 void

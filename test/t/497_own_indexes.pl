@@ -100,6 +100,18 @@ is_deeply(found({ table => 'off', index => 'on' }), found({ table => 'on', index
 value("DROP INDEX domowf.mine_$_") foreach 0 .. $index - 1;
 value(q{SELECT domowf_discard(id) FROM domowf.queue});
 
+# ---- a call's row that nothing can refuse is no subtransaction's
+
+value('TRUNCATE domowf.log');
+value(Domowf->start_sql('model')) foreach 1 .. 3;
+is(value(q{SELECT count(*), bool_and(xmin = batch::xid) FROM domowf.log}), '3|t',
+	'the rows of calls are written by their own transaction');
+value('CREATE UNIQUE INDEX mine ON domowf.log (instance_id)');
+value(Domowf->start_sql('model'));
+is(value(q{SELECT xmin = batch::xid FROM domowf.log ORDER BY id DESC LIMIT 1}), 'f',
+	'... apart from it where an index may refuse one');
+value('DROP INDEX domowf.mine');
+
 # ---- an exclusion constraint
 
 my $instance = value(Domowf->start_sql('model'));
