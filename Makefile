@@ -16,7 +16,7 @@
 #   make model                  have spin look through the model of the delivery
 #   make matrix                 all tests on other builds of PostgreSQL (root)
 #   make deb, dist              Debian's package, PGXN's archive, in .build/
-#   make demo, bench, ha        test/demo/run, test/bench/run, test/ha/run
+#   make demo, bench, ha, torture   what test/demo/run, test/bench/run, ... say
 #
 # PG_CONFIG chooses the PostgreSQL, PG_VERSION=17 one of Debian's; WERROR=1 is
 # strict about warnings; VERBOSE=1 shows each test.  A new source file, test,
@@ -55,18 +55,19 @@ export PG_CONFIG
 
 # Targets of our own do without PGXS, so that they also work where pg_config is
 # yet to be installed, and PGXS has a `check` of its own, which only says no.
-OWN = bench check deb demo deps dist format format-check fuzz ha matrix model rules unit
+OWN = bench check deb demo deps dist format format-check fuzz ha matrix model \
+	rules torture unit
 
 ifneq ($(filter $(OWN),$(MAKECMDGOALS)),)
 
 .PHONY: $(MAKECMDGOALS)
 .NOTPARALLEL:
 
-demo bench ha: ; @test/$@/run
+demo bench ha torture: ; @test/$@/run
 # in python, which must be there for it to install what is missing
 format format-check: ; @command -v python3 >/dev/null || test/run/deps format; \
 	test/run/format $(if $(filter %-check,$@),--check)
-$(filter-out demo bench ha format format-check,$(OWN)): ; @test/run/$@
+$(filter-out demo bench ha torture format format-check,$(OWN)): ; @test/run/$@
 $(filter-out $(OWN),$(MAKECMDGOALS)): ; @$(MAKE) --no-print-directory $@
 
 else

@@ -9,11 +9,13 @@
 #   $chaos->round($_) foreach 1 .. $chaos->{rounds};
 #   $chaos->judge;
 #
-# A round has three moments, which are given to new() as functions:
+# A round has moments, which are given to new() as functions:
 #
 #   disturb  twice: when the transactions have been sent, and when their ends have
 #   undo     ends whatever transactions would wait for
 #   before, after   when no transaction is open but prepared ones
+#
+# and at_rest, before judge() ends the server, when nothing is to be sent.
 #
 # DOMOWF_SEED chooses another course of events, DOMOWF_ROUNDS a longer one.
 # What was asked and how it is judged: Ledger.pm.  A seed repeats what is done,
@@ -62,7 +64,7 @@ sub new
 	my ($class, %option) = @_;
 	my $ledger = Ledger->new(max_in_flight => MAX_CONNECTIONS);
 	my $self = bless {
-		(map { $_ => sub { } } qw(disturb undo before after)),
+		(map { $_ => sub { } } qw(disturb undo before after at_rest)),
 		right => sub { $_[0] },
 		rounds => $ENV{DOMOWF_ROUNDS} // 10,
 		%option,
@@ -74,7 +76,8 @@ sub new
 		round => 0,
 		is => { map { $_ => 0 } qw(paused off refusing failing unheard) },
 		prepared => {},    # by name: the transaction, and the round that ends it
-		gone => {}    # sessions, by number, whose connection has ended
+		gone => {},    # sessions, by number, whose connection has ended
+		told => {}    # by round: what has happened in it
 	}, $class;
 
 	$self->value(<<'END');
@@ -93,6 +96,16 @@ CREATE TRIGGER start AFTER INSERT ON orders FOR EACH ROW
 		'@order_key=order_key');
 END
 	return $self;
+}
+
+# Says what happens, in which round, and keeps it for who reads of a failure.
+sub tell
+{
+	my ($self, $what) = @_;
+
+	note "round $self->{round}: $what";
+	push @{ $self->{told}{ $self->{round} } }, $what;
+	return;
 }
 
 # ---- the server
@@ -282,7 +295,7 @@ sub _change_weather
 	my $scenario = one_of_weighted(@weather);
 	my $count = 1 + dice($scenario =~ /^hang|429/ ? 1 : 5);
 
-	note "round $self->{round}: $count $scenario";
+	$self->tell("$count $scenario");
 	$self->{domo}->script($scenario, count => $count);
 	return;
 }
@@ -330,7 +343,7 @@ sub _begin_failing
 	my $point = one_of(
 		qw(before-commit before-commit after-claim after-reply before-settle));
 
-	note "round $self->{round}: $point fails";
+	$self->tell("$point fails");
 	$self->set_config('domowf.test_point', "$point=error");
 	$self->{is}{failing} = 1;
 	return;
@@ -444,8 +457,7 @@ sub _act
 		  . ($taken_back ? 'ROLLBACK' : ''));
 
 	return unless $out =~ /^(\d+)\|(\w+)\|t$/m;
-	note "round $self->{round}: $what of $1, which was $2",
-	  $taken_back ? ', taken back' : '';
+	$self->tell("$what of $1, which was $2" . ($taken_back ? ', taken back' : ''));
 	$self->{ledger}->act($1, $what, $2) unless $taken_back;
 	return;
 }
@@ -566,6 +578,7 @@ sub judge
 	my $ledger = $self->{ledger};
 
 	ok($self->_come_to_rest, 'all that can be sent is sent in the end');
+	$self->{at_rest}->();
 	$_->quit foreach @{ $self->{sessions} };
 
 	$ledger->read_marks($self->_marks);

@@ -25,7 +25,7 @@ sub new
 	my $shim = "$dir/wrong_clock.so";
 
 	system_or_bail($ENV{CC} || 'cc', '-shared', '-fPIC', '-o', $shim,
-		"$FindBin::RealBin/wrong_clock.c", '-ldl');
+		"$FindBin::RealBin/../t/wrong_clock.c", '-ldl');
 	append_to_file("$dir/clock", pack 'q', 0);
 	$ENV{LD_PRELOAD} = $shim;
 	$ENV{DWF_CLOCK} = "$dir/clock";
