@@ -47,6 +47,8 @@ typedef struct DwfTable
 	TupleTableSlot *row;		/* a copy of values and nulls, to be written */
 	TupleTableSlot *found;		/* as it was read; NULL: nothing yet */
 	TupleTableSlot *locked;		/* what a lock brings along; NULL: no lock yet */
+	ItemPointerData written;	/* where the row that was updated last stands */
+	BlockNumber blocks;			/* that the table has at least; 0: not known */
 	Snapshot	snapshot;		/* for all that is read; NULL: none yet */
 	IndexScanDesc scan;			/* of an index that begins with ... */
 	int			scanned;		/* ... this column; NULL: none yet */
@@ -133,6 +135,13 @@ extern bool dwf_table_insert_new(DwfTable *table);
  * by this transaction, before the first look since the table was opened.
  */
 extern bool dwf_table_find(DwfTable *table, int column, Datum value);
+
+/*
+ * The same of a column that is unique, for a row that stood at `place` when it
+ * was seen last: nothing is read twice where it still does.
+ */
+extern bool dwf_table_find_at(DwfTable *table, ItemPointerData place,
+							  int column, int64 value);
 
 /*
  * Whether some row has this bigint in a column that an index begins with, and

@@ -15,6 +15,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -45,6 +46,27 @@ dwf_table_find(DwfTable *table, int column, Datum value)
 	equal_key(table, &key, 1, column, value);
 	index_rescan(table->scan, &key, 1, NULL, 0);
 	return dwf_table_next(table);
+}
+
+bool
+dwf_table_find_at(DwfTable *table, ItemPointerData place, int column,
+				  int64 value)
+{
+	start_reading(table);
+
+	/* a table that is locked does not get shorter */
+	if (table->blocks == 0)
+		table->blocks = RelationGetNumberOfBlocks(table->rel);
+	if (ItemPointerIsValid(&place) &&
+		ItemPointerGetBlockNumber(&place) < table->blocks &&
+		table_tuple_fetch_row_version(table->rel, &place, table->snapshot,
+									  table->found))
+	{
+		dwf_table_take_found(table);
+		if (DatumGetInt64(table->values[column]) == value)
+			return true;
+	}
+	return dwf_table_find(table, column, Int64GetDatum(value));
 }
 
 /*

@@ -475,6 +475,7 @@ dwf_table_update(DwfTable *table, bool wait)
 							  &failure, &mode, &updated);
 	if (result != TM_Ok)
 		refuse_changed(table, result);
+	table->written = table->row->tts_tid;
 	if (table->target->ri_NumIndices > 0)
 	{
 		indexes = leave_out_sparse(table, table->row);

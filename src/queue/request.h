@@ -10,6 +10,7 @@
 #include "domo/domo.h"
 #include "queue/lane.h"
 
+#include "storage/itemptr.h"
 #include "utils/jsonb.h"
 
 /* A request to put into the queue.  NULL texts: none. */
@@ -44,6 +45,7 @@ typedef struct DwfClaim
 	int64		lane;
 	DwfDestination to;
 	int			claim;			/* guards the settlement */
+	ItemPointerData place;		/* where its row stands */
 	DwfOperation operation;
 	char	   *lane_name;		/* in words */
 	Jsonb	   *request;
@@ -69,6 +71,7 @@ typedef struct DwfResult
 {
 	int64		id;
 	int			claim;
+	ItemPointerData place;		/* where its row stood; invalid: not known */
 	DwfOperation operation;
 	DwfVerdict	verdict;
 	int			attempts;		/* used, this one included */

@@ -50,7 +50,8 @@ static void note_gone(const DwfTable *queue, int64 id);
 static bool find_claimed(DwfSettlement *settlement, const DwfResult *result);
 static void count(DwfSettlement *settlement, const DwfResult *result,
 				  DwfVerdict verdict);
-static void settle_final(DwfSettlement *settlement, const DwfResult *result);
+static void settle_final(DwfSettlement *settlement, const DwfResult *result,
+						 bool is_read);
 static void settle_open(DwfSettlement *settlement, const DwfResult *result);
 static void give_back_key(const DwfTable *queue, int64 id);
 static void release_next(DwfSettlement *settlement);
@@ -107,7 +108,7 @@ dwf_settlement_write(DwfSettlement *settlement, const DwfResult *result)
 	{
 		case DWF_SETTLE_DONE:
 		case DWF_SETTLE_REJECTED:
-			settle_final(settlement, result);
+			settle_final(settlement, result, returns);
 			break;
 		case DWF_REQUEUE:
 		case DWF_HOLD:
@@ -207,7 +208,7 @@ find_claimed(DwfSettlement *settlement, const DwfResult *result)
 {
 	DwfTable   *queue = &settlement->queue;
 
-	return dwf_table_find(queue, QUEUE_ID, Int64GetDatum(result->id)) &&
+	return dwf_table_find_at(queue, result->place, QUEUE_ID, result->id) &&
 		dwf_table_is_text(queue, QUEUE_STATE, "sending") &&
 		DatumGetInt32(queue->values[QUEUE_CLAIM]) == result->claim &&
 		!queue->nulls[QUEUE_OWNER] &&
@@ -235,9 +236,12 @@ count(DwfSettlement *settlement, const DwfResult *result, DwfVerdict verdict)
 	dwf_counter_add(&settlement->counter, &what);
 }
 
-/* Moves the request at hand to the log. */
+/*
+ * Moves the request at hand to the log, at the latest when the settlement ends,
+ * with others of its turn; at once where the row is to be read before that.
+ */
 static void
-settle_final(DwfSettlement *settlement, const DwfResult *result)
+settle_final(DwfSettlement *settlement, const DwfResult *result, bool is_read)
 {
 	DwfTable   *queue = &settlement->queue;
 	DwfTable   *log = &settlement->log;
@@ -263,7 +267,10 @@ settle_final(DwfSettlement *settlement, const DwfResult *result)
 	dwf_table_set(log, LOG_SETTLED_AT, TimestampTzGetDatum(settlement->now));
 	if (result->verdict == DWF_SETTLE_DONE && !log->nulls[LOG_INSTANCE_ID])
 		dwf_tracked_add(queue, log->values[LOG_INSTANCE_ID], settlement->now);
-	dwf_table_insert(log, true);
+	if (is_read || dwf_table_may_refuse(log))
+		dwf_table_insert(log, true);
+	else
+		dwf_table_append(log);
 	dwf_table_delete(queue);
 
 	if (!queue->nulls[QUEUE_KEY] && result->verdict != DWF_SETTLE_DONE)

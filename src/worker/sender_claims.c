@@ -176,6 +176,7 @@ take(DwfSender *sender, const DwfClaim *claims, int count)
 		MemoryContextSwitchTo(TopMemoryContext);
 		attempt->result.id = claims[i].id;
 		attempt->result.claim = claims[i].claim;
+		attempt->result.place = claims[i].place;
 		attempt->result.operation = claims[i].operation;
 		callback->func = free_reply;
 		callback->arg = &attempt->reply;
