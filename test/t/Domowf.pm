@@ -30,6 +30,7 @@ use PostgreSQL::Test::RecursiveCopy;
 use PostgreSQL::Test::Utils;
 use ServerLog;
 use Test::Builder;
+use Wire;
 
 use constant TOKEN => 'test-token-0123456789-abcdef';
 
