@@ -187,6 +187,7 @@ is($session->outcome(enqueue("beside $_")), 'done', '... others are sent meanwhi
   foreach 1 .. 10;
 cmp_ok(time - $start, '<', SOON, '... without much delay');
 is($session->request($_), 'sending', '... the locked ones wait') foreach @ids[ 0 .. 4 ];
+$node->wait_for_log(qr/lock timeout/, $offset);
 $person->run('COMMIT');
 is($session->outcome($_), 'done', '... until they are let go') foreach @ids[ 0 .. 4 ];
 is($domo->arrived("locked $_"), 1, '... each was sent once') foreach 1 .. 6;
