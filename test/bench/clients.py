@@ -65,7 +65,8 @@ class Backend:
         answer = ""
         while (line := self.psql.stdout.readline()) != ".\n":
             if line == "":
-                raise Failed("a statement failed: " + self.sent)
+                shown = self.sent.replace(TOKEN, "********")
+                raise Failed("a statement failed: " + shown)
             answer += line
         return answer.strip()
 

@@ -45,6 +45,15 @@ my $json = JSON::PP->new->utf8->allow_nonref->max_depth(100_000);
 # All that run, so that none is left when a test dies.
 my %running;
 
+# All tokens that any has accepted.
+my %used;
+
+sub tokens_used
+{
+	my @tokens = sort keys %used;
+	return @tokens;
+}
+
 # new(tls => 0 or 1, dir => directory for record.jsonl, tokens => [...])
 sub new
 {
@@ -64,6 +73,7 @@ sub new
 		'>pipe' => $self->{out},
 		'2>' => $self->{stderr}->filename);
 	$self->{where} = $self->_first_line;
+	$used{$_} = 1 foreach $self->token, @{ $option{tokens} || [] };
 
 	$running{$self} = $self;
 	weaken($running{$self});
@@ -315,6 +325,7 @@ sub release
 sub accept_tokens
 {
 	my ($self, @tokens) = @_;
+	$used{$_} = 1 foreach @tokens;
 	return $self->control('POST', 'token', {}, { accept => \@tokens });
 }
 

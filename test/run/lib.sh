@@ -274,6 +274,15 @@ sql()
 	psql -X -q -v ON_ERROR_STOP=1 "$@"
 }
 
+# find_token TOKEN FILE...: says where it stands in logs or outputs, in any form,
+# but for the statements by which the server was told it.
+find_token()
+{
+	TOKEN=$1 perl -I"$ROOT/test/t" -MSecret -0777 -ne 'print
+		map { "$ARGV: $_->{form}: $_->{around}\n" } Secret->new($ENV{TOKEN})->find(
+		Secret::log_without_statements($_))' "${@:2}"
+}
+
 # ---------------------------------------------------------------------------
 # The stand-in for Domo
 # ---------------------------------------------------------------------------

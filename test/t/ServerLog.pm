@@ -1,7 +1,8 @@
 
 # What the servers of a test have written to their logs and never should: that
 # memory or a reference leaked, that an assertion failed, that a process crashed
-# or panicked, that something "could not" be done of what domowf does itself.
+# or panicked, that something "could not" be done of what domowf does itself; and
+# a token that the test has the stand-in accept, in whatever form.
 #
 # Domowf.pm has this looked for at the end of each test, which needs to say no
 # more than what it provokes:
@@ -18,6 +19,7 @@ use warnings;
 
 use FindBin;
 use PostgreSQL::Test::Utils;
+use Secret;
 
 my $sources = "$FindBin::RealBin/../../src";
 
@@ -30,18 +32,25 @@ my $raw = qr/^TRAP:|AddressSanitizer|LeakSanitizer|runtime error:|^free\(\)|^mal
 # words that are a caller's error otherwise
 my $not_ours = qr/could not send data to client|^domowf: attempt \d+ failed: class=/;
 
-# faults(REGEX, ...): the lines of this test's servers that should not be there,
-# but for those that are expected.
+# faults([ TOKEN, ... ], REGEX, ...): the lines of this test's servers that should
+# not be there, but for those that are expected, and where the tokens are.
 sub faults
 {
-	my (@expected) = @_;
+	my ($tokens, @expected) = @_;
 	my ($name) = $0 =~ m{([^/]+?)(?:\.pl)?$};
 	my $ours = _ours();
 	my @faults;
 
+	my $secret = Secret->new(@$tokens);
+
 	foreach my $file (glob "$PostgreSQL::Test::Utils::log_path/${name}_*.log")
 	{
-		foreach my $line (split /\n/, slurp_file($file))
+		my $log = slurp_file($file);
+
+		push @faults, map { "a token ($_->{form}): $_->{around}" }
+		  $secret->find(Secret::log_without_statements($log))
+		  if $secret->find($log);
+		foreach my $line (split /\n/, $log)
 		{
 			next unless _is_fault($line, $ours);
 			next if grep { $line =~ $_ } @expected;
