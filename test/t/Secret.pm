@@ -83,9 +83,9 @@ sub new
 		  length $token < MIN_HALVED ? $token
 		  : (substr($token, 0, $half), substr($token, $half));
 
-		foreach my $name (reverse sort keys %form)
+		foreach my $name ('plain', sort keys %form)
 		{
-			$needles{ $form{$name}->($_) } = { token => $token, form => $name } foreach @parts;
+			$needles{ $form{$name}->($_) } //= { token => $token, form => $name } foreach @parts;
 		}
 	}
 	my $regex = join '|', map { quotemeta } sort keys %needles;
