@@ -1,10 +1,10 @@
 
 # Who may do what: every object and setting of the extension, every way to use or
-# change it, every kind of role, as README and src/README.md have it, and nothing
-# else.  Exists because the rights of one role were each tested where somebody
-# had thought of them, and an object that is new was tested nowhere: here the
-# objects are those of the catalog, the settings those of pg_settings, and what is
-# not in a table below fails.
+# change it, every kind of role, as README has it, and nothing else.  Exists
+# because the rights of one role were each tested where somebody had thought of
+# them, and an object that is new was tested nowhere: here the objects are those
+# of the catalog, the settings those of pg_settings, and what is not in a table
+# below fails.
 #
 # Each attempt is a statement that a session of that role makes, in a
 # subtransaction that is rolled back.  It comes to "ok", to "none" (no error, and
@@ -373,7 +373,9 @@ my %may = (
 		REGISTER => ['own function'],
 		SHOP => ['change']
 	},
-	in_pg_maintain => { LOCK => \@tables });
+
+	# these need USAGE on the schema
+	in_pg_maintain => {});
 
 # What nobody may, the superuser included, with the SQLSTATE that says so where
 # nothing else says no before.
@@ -394,7 +396,7 @@ my @never = (
 	[ qr/^INSERT domowf\.returns$/, '23502' ],
 
 	# what is no function that can be called
-	[ qr/^EXECUTE (?:domowf_call_support|domowf\.trigger_made)\(/, '0A000' ],
+	[ qr/^EXECUTE (?:domowf_call_support|domowf\.trigger_made)\(/, '0A000|42883' ],
 	[ qr/^EXECUTE (?:@{[ join '|', map { quotemeta } trigger_functions() ]})\(\)/, '39P01' ],
 
 	# its owner is no superuser, and it has a base_url
@@ -812,17 +814,28 @@ $session->value('ALTER SYSTEM RESET ALL');
 
 my %seen = (
 	asker => 'counter 1, key 2, log 1, queue 1, return_entry 1, tracked 1,'
-	  . ' batch 2, request 2, returns 1',
+	  . ' batch 2, request 2, returns 1, stats 1, metric 1',
 	in_pg_read_all_data => 'counter 3, key 6, log 4, queue 3, return_entry 3, tracked 3,'
-	  . ' batch 6, request 6, returns 3');
+	  . ' batch 6, request 6, returns 3, stats 3, metric 3',
+	in_pg_monitor => 'stats 3, metric 3');
+
+# What these count is what waits.
+my %counted = (
+	stats => 'SELECT sum(queued) FROM domowf.stats',
+	metric => q{SELECT sum(value) FROM domowf.metric WHERE name = 'domowf_queue_waiting'});
+
 $seen{$superuser} = $seen{in_pg_read_all_data};
 foreach my $role (sort keys %seen)
 {
 	my $in = Domowf->session($node, user => $role);
+	my @counts = map {
+		my ($name) = split / /;
+		my $count = $counted{$name} // "SELECT count(*) FROM domowf.$name";
 
-	is( $in->value('SELECT concat_ws(\', \', '
-			  . join(', ', map { s/(\w+) \d+/'$1 ' || (SELECT count(*) FROM domowf.$1)/r }
-				  split /, /, $seen{$role}) . ')'),
+		"'$name ' || ($count)"
+	} split /, /, $seen{$role};
+
+	is($in->value('SELECT concat_ws(\', \', ' . join(', ', @counts) . ')'),
 		$seen{$role}, "$role sees rows");
 	$in->quit;
 }
@@ -867,6 +880,19 @@ is( $node->safe_psql('prepared', q{SELECT count(*) FROM pg_trigger t JOIN pg_pro
 	0, '... nor a trigger');
 is( $node->safe_psql('prepared', 'SELECT count(*) FROM pg_user_mappings'),
 	0, '... nor a token');
+
+# ---- out of reach of the owner of the database
+
+$session->value('CREATE DATABASE apart OWNER landlord');
+$node->safe_psql('apart', 'CREATE SCHEMA api; CREATE EXTENSION domowf SCHEMA api');
+my $landlord = Domowf->session($node, dbname => 'apart', user => 'landlord');
+is($landlord->run($_)->{sqlstate}, '42501', "in a superuser's schema: no $_")
+  foreach 'DROP SCHEMA api CASCADE', 'DROP SCHEMA domowf CASCADE',
+  'DROP FUNCTION api.domowf_check()', 'ALTER SCHEMA api RENAME TO mine';
+is($landlord->run('DROP SCHEMA public CASCADE')->{sqlstate}, '', '... his own he drops');
+$landlord->quit;
+is( $node->safe_psql('apart', q{SELECT count(*) FROM pg_extension WHERE extname = 'domowf'}),
+	1, '... and it is there');
 $session->quit;
 $domo->stop;
 done_testing();
