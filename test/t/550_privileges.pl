@@ -331,7 +331,10 @@ my %may = (
 			# he has one, which stays as it is
 			'ours: token for CURRENT_USER',
 			'theirs: token for CURRENT_USER', 'theirs: token for mapped'
-		]
+		],
+
+		# refused for what its owner is
+		'55000 SERVER' => ['theirs: call']
 	},
 
 	# owner of the database, and so of schema public
@@ -711,7 +714,7 @@ attempt('SERVER read tokens', 'SELECT umoptions FROM pg_user_mapping');
 attempt('SERVER new: ' . (split)[0], "CREATE SERVER mine FOREIGN DATA WRAPPER domowf OPTIONS ($_)")
   foreach @server_options;
 
-# ---- ... and of processes
+# ---- ... and of the process that is there while the worker is off
 
 $node->poll_query_until('postgres',
 	q{SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type LIKE 'domowf%'});
@@ -758,17 +761,20 @@ sub expected
 	my ($role, $name) = @_;
 	my ($never) = map { $_->[1] } grep { $name =~ $_->[0] } @never;
 
+	my $said;
+
 	return $never // 'ok' if $role eq $superuser;
-	return "42501|$never" if defined $never;
 	foreach my $rights (\%everybody, $may{$role} // {})
 	{
 		foreach my $key (keys %$rights)
 		{
 			my ($result, $action) = $key =~ /^(?:(none|\d\w{4}) )?(.*)/;
 
-			return $result // 'ok' if grep { "$action $_" eq $name } @{ $rights->{$key} };
+			$said = $result // 'ok' if grep { "$action $_" eq $name } @{ $rights->{$key} };
 		}
 	}
+	return "42501|$never" if defined $never && ($said // 'ok') eq 'ok';
+	return $said if defined $said;
 
 	# PostgreSQL warns where there is no right to grant, and shows no token
 	return '42501|none' if $name =~ /\bGRANT\b/;
