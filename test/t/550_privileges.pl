@@ -149,6 +149,7 @@ my %actions = (
 		[ 'ALTER', 'CREATE INDEX ON %s ((1))' ],
 		[ 'ALTER', 'CREATE TABLE room.child () INHERITS (%s)' ],
 		[ 'ALTER', 'CREATE PUBLICATION mine FOR TABLE %s' ],
+		[ 'MAINTAIN', 'REINDEX TABLE %s' ],
 		[ 'TRIGGER', 'CREATE TRIGGER mine AFTER DELETE ON %s EXECUTE FUNCTION room.fire()' ]
 	],
 	view => [
@@ -377,8 +378,8 @@ my %may = (
 		SHOP => ['change']
 	},
 
-	# these need USAGE on the schema
-	in_pg_maintain => {});
+	# with USAGE on the schema, which that role is without
+	in_pg_maintain => { MAINTAIN => \@tables, LOCK => \@tables });
 
 # What nobody may, the superuser included, with the SQLSTATE that says so where
 # nothing else says no before.
@@ -415,7 +416,11 @@ my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
 	'main', $domo,
 	preload => 1,
-	conf => "domowf.worker = off\ndomowf.track_instances = on\n");
+	conf => <<'END');
+domowf.worker = off
+domowf.track_instances = on
+domowf.return_timeout = '10min'
+END
 my $session = Domowf->session($node);
 my $superuser = $session->value('SELECT current_user');
 
@@ -468,6 +473,8 @@ CREATE TABLE room.asked (role name, queued bigint, settled bigint);
 CREATE TABLE room.attempt (n int, sql text, done text);
 GRANT SELECT ON room.asked, room.attempt TO PUBLIC
 END
+$session->value('GRANT USAGE ON SCHEMA domowf TO in_pg_maintain')
+  if grep { $_ eq 'pg_maintain' } @predefined;
 $session->value("CREATE FUNCTION room.instance() RETURNS text RETURN '"
 	  . $session->value(Domowf->start_sql('m')) . q{'});
 $session->value("GRANT SET ON PARAMETER $_ TO setter") foreach @superusers;
@@ -714,20 +721,6 @@ attempt('SERVER read tokens', 'SELECT umoptions FROM pg_user_mapping');
 attempt('SERVER new: ' . (split)[0], "CREATE SERVER mine FOREIGN DATA WRAPPER domowf OPTIONS ($_)")
   foreach @server_options;
 
-# ---- ... and of the process that is there while the worker is off
-
-$node->poll_query_until('postgres',
-	q{SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type LIKE 'domowf%'});
-foreach (split /\n/, $session->value(
-		q{SELECT pid, backend_type FROM pg_stat_activity WHERE backend_type LIKE 'domowf%'}))
-{
-	my ($pid, $type) = split /\|/;
-
-	# the superuser may, and would
-	attempt("SIGNAL $type", "SELECT CASE WHEN current_user <> '$superuser'"
-		  . " THEN pg_terminate_backend($pid) END");
-}
-
 $session->value('INSERT INTO room.attempt SELECT ordinality, a->>0, a->>1 FROM'
 	  . ' jsonb_array_elements(' . Domowf->literal(JSON::PP->new->encode(
 			[ map { [ $_->{sql}, $_->{done} ] } @attempts ]))
@@ -845,6 +838,41 @@ foreach my $role (sort keys %seen)
 		$seen{$role}, "$role sees rows");
 	$in->quit;
 }
+
+# ---- processes: a worker, and one that returns what is the shopkeeper's
+
+$session->value($_)
+  foreach 'CREATE FUNCTION room.hold(domowf.request) RETURNS void LANGUAGE plpgsql'
+  . q( AS 'BEGIN PERFORM pg_advisory_lock(1); END'),
+  'ALTER FUNCTION room.hold(domowf.request) OWNER TO shopkeeper',
+  'INSERT INTO domowf.workflow (name, model_id, version, message_name, on_settled)'
+  . q{ VALUES ('held', 'm', '1.0.0', 'Start it', 'room.hold(domowf.request)')},
+  'SELECT pg_advisory_lock(1)';
+my $held = $session->value(q{SELECT domowf_enqueue('held', run_at => now() + interval '1 day')});
+
+$session->configure('domowf.worker', 'on');
+$session->value("SELECT domowf_resolve($held, 'i')");
+$node->poll_query_until('postgres', <<'END') or die 'no processes';
+SELECT count(*) = 3 FROM pg_stat_activity WHERE backend_type IN ('domowf launcher', 'domowf worker')
+	OR backend_type = 'domowf returns' AND wait_event = 'advisory'
+END
+my %process = map { split /\|/ } split /\n/, $session->value(
+	q{SELECT backend_type, pid FROM pg_stat_activity WHERE backend_type LIKE 'domowf%'});
+
+foreach my $role (grep { $_ ne $superuser } @roles)
+{
+	my $in = Domowf->session($node, user => $role);
+
+	is( join(' ', map {
+			my $pid = $process{$_};
+			map { $in->run("SELECT $_($pid)")->{sqlstate} } qw(pg_cancel_backend pg_terminate_backend)
+		} sort keys %process),
+		join(' ', ('42501') x 6),
+		"$role: signals no process");
+	$in->quit;
+}
+$session->value('SELECT pg_advisory_unlock(1)');
+$session->configure('domowf.worker', 'off');
 
 # ---- restored by who is no superuser, into a database of his own
 
