@@ -2,12 +2,21 @@
 
 By default each call that succeeds also writes a row of domowf.log, which raw
 libcurl has no counterpart for; so rows come with it and with no log.
+
+Client, backend and server on one core is the steady measure, and comes first:
+what domowf adds to a call is work, and there is nothing else to see. The times
+are the backend's own, without psql, and of a round's COMMIT.
 """
 
 from clients import Backend
 from comparison import AtMost, Comparison
+from cores import ALL
+from table import Row
 
-SERIAL = """SELECT count(domowf_start({request}))
+# So far, of the statement.
+SECONDS = "extract(epoch FROM clock_timestamp() - statement_timestamp())"
+
+SERIAL = """SELECT count(domowf_start({request})), {seconds}
     FROM generate_series(1, {count})"""
 
 LOOP = """DO $$
@@ -16,9 +25,11 @@ BEGIN
     FOR i IN 1..{count} LOOP
         instance := domowf_start({request});
     END LOOP;
-END $$"""
+    PERFORM set_config('bench.seconds', ({seconds})::text, false);
+END $$;
+SELECT {count}, current_setting('bench.seconds')"""
 
-PARALLEL = """SELECT count(*) FROM domowf_start_all(
+PARALLEL = """SELECT count(*), {seconds} FROM domowf_start_all(
     (SELECT array_agg({request}) FROM generate_series(1, {count})), {parallel})
     WHERE sqlstate IS NULL"""
 
@@ -35,7 +46,8 @@ BEGIN
         EXCEPTION WHEN SQLSTATE '38404' OR SQLSTATE '38U01' THEN
         END;
     END LOOP;
-END $$"""
+END $$;
+SELECT {count}, 0"""
 
 LEAK_CALLS = 10000
 
@@ -44,29 +56,53 @@ LEAK_MAX_KB = 512
 
 
 class Calls(Comparison):
-    """The same requests by domowf and by raw libcurl."""
+    """The same requests by domowf and by raw libcurl. `cores`: how many
+    clients and server have."""
 
-    def __init__(self, name, url, sql, raw, target, log_calls=True):
+    slices = 10
+
+    def __init__(self, name, url, sql, raw, target, log_calls=True, cores=2):
         super().__init__(
-            name + ("" if log_calls else ", no log"), raw[1], target
+            "%s, %s" % (name, "with the log" if log_calls else "no log"),
+            raw[1],
+            target,
         )
         self.url = url
-        self.sql = sql
+        self.sql = sql.replace("{seconds}", SECONDS)
         self.mode, _, self.parallel = raw
         self.log_calls = log_calls
+        self.cores = cores
+
+    def measure(self, bench):
+        if self.cores > len(ALL):
+            return bench.leave_out(self.name, "takes two cores")
+        return super().measure(bench)
 
     def prepare(self, bench):
+        if self.cores == 1:
+            bench.cores.share_one()
+        else:
+            bench.cores.have_one_each()
+        bench.backend.run("TRUNCATE domowf.log")
         bench.backend.run("SET domowf.log_calls = %s" % self.log_calls)
 
+    def begin_round(self, bench):
+        bench.backend.run("BEGIN")
+
     def run_ours(self, bench):
-        seconds = bench.backend.time(
+        return bench.backend.time(
             self.url, self.sql, self.count, self.parallel
         )
-        bench.backend.run("TRUNCATE domowf.log")
-        return seconds
 
     def run_theirs(self, bench):
         return bench.raw.time(self.url, self.mode, self.count, self.parallel)
+
+    def end_round(self, bench):
+        return bench.backend.seconds("COMMIT")
+
+    def tidy(self, bench):
+        bench.backend.run("TRUNCATE domowf.log")
+        bench.cores.free()
 
 
 class CallTimes(AtMost, Calls):
@@ -95,35 +131,37 @@ class Leak:
         descriptors = backend.descriptors() - descriptors
         backend.close()
         flat = memory <= LEAK_MAX_KB and descriptors <= 0
-        return [
+        return Row(
             self.name,
             "%+d kB, %+d descriptors" % (memory, descriptors),
-            *("", "", ""),
-            "flat",
-            "yes" if flat else "no",
-        ]
+            goal="flat",
+            reached="yes" if flat else "no",
+        )
 
 
 def make_calls(nginx):
-    serial = "one after the other, connection kept, "
-    loop = "the same from PL/pgSQL, "
-    fresh = "a new TLS connection for each (time)"
-    many = "domowf_start_all, 8 in parallel, "
     kept = ("serial", 5000, 1)
-    new = ("fresh", 200, 1)
+    urls = (("HTTP", nginx.http), ("TLS", nginx.tls))
+    # with how many cores: what is to be reached without the log and with it
+    goals = {1: (0.75, 0.6), 2: (0.9, 0.8)}
+    rows = [
+        Calls(
+            "calls, %s, %s, %s" % (places, scheme, language),
+            *(url, sql, kept, goals[cores][log_calls], log_calls, cores),
+        )
+        for cores, places in ((1, "one core"), (2, "a core each"))
+        for scheme, url in urls
+        for language, sql in (("plain SQL", SERIAL), ("PL/pgSQL", LOOP))
+        for log_calls in (False, True)
+    ]
+    fresh = "a new TLS connection for each call (time)"
+    rows.append(CallTimes(fresh, nginx.fresh, SERIAL, ("fresh", 200, 1), 1.2))
+    many = "domowf_start_all, 8 in parallel, a core each, "
     multi = ("multi", 20000, 8)
-    rows = []
-    for name, url in (("HTTP", nginx.http), ("TLS", nginx.tls)):
-        rows += [
-            Calls(serial + name, url, SERIAL, kept, 0.9),
-            Calls(serial + name, url, SERIAL, kept, 0.9, log_calls=False),
-            Calls(loop + name, url, LOOP, kept, 0.9, log_calls=False),
-        ]
-    rows.append(CallTimes(fresh, nginx.fresh, SERIAL, new, 1.2))
-    for name, url in (("HTTP", nginx.http), ("TLS", nginx.tls)):
-        rows += [
-            Calls(many + name, url, PARALLEL, multi, 0.6),
-            Calls(many + name, url, PARALLEL, multi, 0.6, log_calls=False),
-        ]
+    rows += [
+        Calls(many + scheme, url, PARALLEL, multi, 0.75, log_calls)
+        for scheme, url in urls
+        for log_calls in (False, True)
+    ]
     rows.append(Leak())
     return rows

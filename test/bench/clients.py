@@ -43,9 +43,10 @@ class Failed(Exception):
 class Backend:
     """One session of psql. PGHOST and the like say where."""
 
-    def __init__(self, bundle, dbname="postgres"):
+    def __init__(self, bundle, dbname="postgres", port=None):
+        where = ["-d", dbname, *(["-p", str(port)] if port else [])]
         self.psql = subprocess.Popen(
-            ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", dbname],
+            ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", *where],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -74,6 +75,10 @@ class Backend:
         self.send(statement)
         return self.finish()
 
+    def run_last(self, statement):
+        self.run(statement)
+        self.close()
+
     def seconds(self, statement):
         """How long a statement takes."""
         start = time.monotonic()
@@ -81,7 +86,8 @@ class Backend:
         return time.monotonic() - start
 
     def time(self, base_url, statement, count, parallel=1):
-        """Seconds that `count` calls take."""
+        """Seconds that `count` calls take, as the statement says: it returns
+        how many have succeeded, and that."""
         for name, value in (
             ("{request}", REQUEST),
             ("{count}", str(count)),
@@ -89,12 +95,10 @@ class Backend:
         ):
             statement = statement.replace(name, value)
         self.run("SET domowf.base_url = '%s'" % base_url)
-        start = time.monotonic()
-        answer = self.run(statement)
-        seconds = time.monotonic() - start
-        if answer not in ("", str(count)):
-            raise Failed("%s of %d calls succeeded" % (answer, count))
-        return seconds
+        succeeded, seconds = self.run(statement).split("|")
+        if succeeded != str(count):
+            raise Failed("%s of %d calls succeeded" % (succeeded, count))
+        return float(seconds)
 
     def memory_kb(self, pid=None):
         """What a process, this one by default, has allocated, shared memory

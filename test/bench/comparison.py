@@ -2,24 +2,38 @@
 
 import statistics
 
+from table import MARK, Row
+
+# A yardstick that scatters more than that was not alone on the machine.
+MOST_SCATTER = 0.2
+
+
+def scatter(seconds):
+    return (max(seconds) - min(seconds)) / statistics.median(seconds)
+
 
 class Comparison:
     """A row of the table.
 
     `target` is the least rate, as a share of the yardstick's; None: the row is
     there to be read. A subclass says how each of the two does `count` of what
-    is measured.
+    is measured. A round is a number of such slices, A B B A, so short that what
+    else happens on the machine hits both, and counts by its sums.
     """
 
     # what takes long is not done more often than that
     most_rounds = 100
+    slices = 1
 
     def __init__(self, name, count, target):
         self.name = name
-        self.count = count
+        self.count = count // self.slices
         self.target = target
 
     def prepare(self, bench):
+        pass
+
+    def begin_round(self, bench):
         pass
 
     def run_ours(self, bench):
@@ -29,51 +43,67 @@ class Comparison:
     def run_theirs(self, bench):
         raise NotImplementedError
 
+    def end_round(self, bench):
+        """Returns seconds of what belongs to all slices of ours."""
+        return 0
+
     def tidy(self, bench):
         pass
 
     def measure(self, bench):
-        ours, theirs = [], []
-
-        def take_ours():
-            ours.append(self.run_ours(bench))
-
-        def take_theirs():
-            theirs.append(self.run_theirs(bench))
-
         self.prepare(bench)
-        for i in range(min(bench.rounds, self.most_rounds) + 1):
-            turns = [take_ours, take_theirs]
-            for turn in turns[:: -1 if i % 2 else 1]:
-                turn()
+        ours, theirs = self.run_rounds(bench)
+        if scatter(theirs) > MOST_SCATTER:
+            ours, theirs = self.run_rounds(bench)
         self.tidy(bench)
-        # the first round only warms up
-        return self.make_row(ours[1:], theirs[1:])
+        return self.make_row(ours, theirs)
+
+    def run_rounds(self, bench):
+        rounds = [
+            self.run_round(bench, i)
+            for i in range(min(bench.rounds, self.most_rounds) + 1)
+        ]
+        # the first one only warms up
+        return [list(seconds) for seconds in zip(*rounds[1:])]
+
+    def run_round(self, bench, number):
+        """Seconds of ours and of theirs."""
+        seconds = {self.run_ours: 0, self.run_theirs: 0}
+        self.begin_round(bench)
+        for i in range(number, number + self.slices):
+            for run in list(seconds)[:: -1 if i % 2 else 1]:
+                seconds[run] += run(bench)
+        seconds[self.run_ours] += self.end_round(bench)
+        return seconds.values()
 
     def make_row(self, ours, theirs):
         ratios = [self.ratio(a, b) for a, b in zip(ours, theirs)]
         median = statistics.median(ratios)
-        return [
+        count = self.count * self.slices
+        scattered = scatter(theirs)
+        return Row(
             self.name,
-            "{:,.0f}/s".format(self.count / statistics.median(ours)),
-            "{:,.0f}/s".format(self.count / statistics.median(theirs)),
+            "{:,.0f}/s".format(count / statistics.median(ours)),
+            "{:,.0f}/s".format(count / statistics.median(theirs)),
             self.show(median),
             self.show(min(ratios)) + " to " + self.show(max(ratios)),
+            "%.0f %%" % (100 * scattered)
+            + (MARK if scattered > MOST_SCATTER else ""),
             *self.judge(median),
-        ]
+        )
 
     def make_flat_row(self, ours, theirs):
         """The row of rates at the beginning and at the end of something."""
         first, last = (a / b for a, b in zip(ours, theirs))
         ratio = last / first
-        return [
+        return Row(
             self.name,
             "{:,.0f}/s to {:,.0f}/s".format(*ours),
             "{:,.0f}/s to {:,.0f}/s".format(*theirs),
             self.show(ratio),
-            "",
+            *("", ""),
             *self.judge(ratio),
-        ]
+        )
 
     def judge(self, ratio):
         if self.target is None:

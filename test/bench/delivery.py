@@ -3,7 +3,9 @@ a large queue against a small one, and what the worker takes."""
 
 from clients import Backend
 from comparison import Comparison
+from delivery_cost import DeliveryCost
 from queue_server import Queue
+from table import Row
 
 CONNECTIONS = 32
 
@@ -23,9 +25,10 @@ class Delivery(Comparison):
     to the last."""
 
     most_rounds = 5
+    slices = 5
 
     def __init__(self, name, url, target):
-        super().__init__("delivery, " + name, 10000, target)
+        super().__init__("delivery, " + name, 25000, target)
         self.url = url
 
     def prepare(self, bench):
@@ -111,25 +114,26 @@ class WorkerSize:
         # a leak of a few bytes a request would be more than that
         flat = sizes[1] - sizes[0] <= 512
         small = max(sizes) < self.most_kb
-        return [
+        return Row(
             self.name,
             "{:,} kB after {:,} requests, {:,} kB after {:,} more; "
             "{} descriptors".format(
                 sizes[0], self.few, sizes[1], self.many, descriptors
             ),
-            *("", "", ""),
-            "below 32 MB, flat; at most %d" % self.most_descriptors,
-            "yes"
+            goal="below 32 MB, flat; at most %d" % self.most_descriptors,
+            reached="yes"
             if flat and small and descriptors <= self.most_descriptors
             else "no",
-        ]
+        )
 
 
 def make_deliveries(nginx, full):
     backlog = (1000000, 10000000) if full else (100000, 1000000)
     return [
-        Delivery("HTTP, 32 in flight", nginx.http, 0.18),
-        Delivery("TLS, 32 in flight", nginx.tls, 0.24),
+        Delivery("HTTP, 32 in flight", nginx.http, 0.35),
+        Delivery("TLS, 32 in flight", nginx.tls, 0.5),
+        DeliveryCost("HTTP", nginx.http, CONNECTIONS),
+        DeliveryCost("TLS", nginx.tls, CONNECTIONS),
         Backlog(*backlog),
         WorkerSize(),
     ]

@@ -62,6 +62,7 @@ END $$""".replace("%%", "%")
 
 class Enqueue(Comparison):
     most_rounds = 5
+    slices = 4
 
     def __init__(self, name, count, target, one_statement, durable=True):
         super().__init__("enqueue, " + name, count, target)
@@ -104,6 +105,8 @@ class Flat(Enqueue):
     """The rate of the last tenth of many transactions in one backend, as a
     share of that of the first tenth. The yardstick's share is taken off: its
     table and indexes grow as well."""
+
+    slices = 1
 
     def __init__(self, count):
         super().__init__(

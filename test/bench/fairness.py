@@ -13,6 +13,7 @@ from clients import TOKEN, Failed
 from comparison import AtMost, Comparison
 from latency import PAUSE, SAMPLE, Peer, percentile
 from queue_server import DATA, wait_until
+from table import Row
 
 CONNECTIONS = 32
 LANES = 1000
@@ -206,7 +207,7 @@ class LatencyBeside(AtMost):
         self.pair.close()
         peer.stop()
         ratio = statistics.median(ours) / statistics.median(theirs)
-        return [
+        return Row(
             self.name,
             *(
                 "p50 %.2f ms, p99 %.2f ms"
@@ -214,10 +215,9 @@ class LatencyBeside(AtMost):
                 for x in (ours, theirs)
             ),
             self.show(ratio),
-            "",
-            self.bound + self.show(self.target) + " (p50)",
-            "yes" if self.is_reached(ratio) else "no",
-        ]
+            goal=self.bound + self.show(self.target) + " (p50)",
+            reached="yes" if self.is_reached(ratio) else "no",
+        )
 
 
 class Lanes(Comparison):

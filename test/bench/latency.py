@@ -22,6 +22,7 @@ import time
 from clients import BODY
 from nginx import INSTANCE, START
 from queue_server import wait_until
+from table import Row
 
 TRAFFIC_RATE = 200
 SAMPLES = 400
@@ -183,15 +184,14 @@ class Latency:
             percentile(since_after, 0.5) < self.most_p50
             and percentile(since_after, 0.99) < self.most_p99
         )
-        return [
+        return Row(
             self.name,
             "%s (with COMMIT itself %s)"
             % (show(since_after), show(since_before)),
             "a bare request %s; COMMIT %s" % (show(loopback), show(commit)),
-            *("", ""),
-            "p50 below 1 ms, p99 below 5 ms",
-            "yes" if reached else "no",
-        ]
+            goal="p50 below 1 ms, p99 below 5 ms",
+            reached="yes" if reached else "no",
+        )
 
 
 def make_latencies():

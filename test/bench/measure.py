@@ -18,13 +18,16 @@ sys.dont_write_bytecode = True
 
 from calls import make_calls
 from clients import Backend, Failed, Raw
+from comparison import MOST_SCATTER
+from cores import Cores
 from delivery import make_deliveries
 from enqueue import make_enqueues
 from fairness import make_fairness
+from idle import make_idles
 from latency import make_latencies
 from nginx import Nginx
 from queue_server import Queue
-from table import print_table
+from table import Row, print_table
 from trigger import make_triggers
 
 
@@ -37,7 +40,14 @@ class Bench:
         self.nginx = Nginx(self.directory)
         self.backend = Backend(self.nginx.bundle)
         self.raw = Raw(self.directory, self.nginx.bundle)
+        self.cores = Cores(self.nginx, self.raw, self.backend)
         self.queue = Queue(self.nginx.bundle)
+        # lines that follow the table
+        self.facts = []
+
+    def leave_out(self, name, reason):
+        """The row of what is not measured."""
+        return Row(name, "not measured: " + reason)
 
     def stop(self):
         self.queue.close()
@@ -78,6 +88,17 @@ def parse_arguments():
     return parser.parse_args()
 
 
+def measure_rows(bench, wanted):
+    """One after the other; what is done is told at once, for those who wait."""
+    rows = []
+    for measurement in wanted:
+        made = measurement.measure(bench)
+        for row in made if isinstance(made, list) else [made]:
+            rows.append(row)
+            print("  ".join(filter(None, row)), file=sys.stderr)
+    return rows
+
+
 def main():
     arguments = parse_arguments()
     load = os.getloadavg()[0]
@@ -89,16 +110,20 @@ def main():
         make_deliveries(bench.nginx, arguments.full),
         make_latencies(),
         make_fairness(arguments.full),
+        make_idles(),
     )
-    wanted = [
-        row for maker in makers for row in maker if arguments.only in row.name
-    ]
+    every = [row for maker in makers for row in maker]
+    wanted = [row for row in every if arguments.only in row.name]
     if not wanted:
         raise Failed("no row has %s in its name" % arguments.only)
-    rows = [row.measure(bench) for row in wanted]
-    print_table(
-        rows, describe_machine(bench.backend, load), arguments.markdown
-    )
+    rows = measure_rows(bench, wanted)
+    if len(wanted) < len(every):
+        bench.facts.append(
+            "Not measured: %d of %d rows, which have no %s in their names."
+            % (len(every) - len(wanted), len(every), arguments.only)
+        )
+    facts = [*bench.facts, describe_machine(bench.backend, load)]
+    print_table(rows, facts, arguments.markdown, MOST_SCATTER)
     bench.stop()
 
 

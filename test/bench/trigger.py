@@ -78,11 +78,13 @@ class Trigger(Comparison):
 
 
 class OneStatement(AtMost, Trigger):
+    slices = 3
+
     def __init__(self, count):
         super().__init__(
             "trigger, {:,} rows of one statement, a start each "
             "(time)".format(count),
-            *(count, 1.0),
+            *(self.slices * count, 1.0),
         )
 
     def run_ours(self, bench):
