@@ -16,7 +16,8 @@
 #   make model                  have spin look through the model of the delivery
 #   make matrix                 all tests on other builds of PostgreSQL (root)
 #   make deb, dist              Debian's package, PGXN's archive, in .build/
-#   make demo, bench, ha, torture   what test/demo/run, test/bench/run, ... say
+#   make demo, bench, ha, soak, torture   test/demo/run, test/bench/run, test/ha/run,
+#                               test/bench/soak/run, test/torture/run
 #
 # PG_CONFIG chooses the PostgreSQL, PG_VERSION=17 one of Debian's; WERROR=1 is
 # strict about warnings; VERBOSE=1 shows each test.  A new source file, test,
@@ -56,7 +57,7 @@ export PG_CONFIG
 # Targets of our own do without PGXS, so that they also work where pg_config is
 # yet to be installed, and PGXS has a `check` of its own, which only says no.
 OWN = bench check deb demo deps dist format format-check fuzz ha matrix model \
-	rules torture unit
+	rules soak torture unit
 
 ifneq ($(filter $(OWN),$(MAKECMDGOALS)),)
 
@@ -64,10 +65,11 @@ ifneq ($(filter $(OWN),$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 
 demo bench ha torture: ; @test/$@/run
+soak: ; @test/bench/$@/run
 # in python, which must be there for it to install what is missing
 format format-check: ; @command -v python3 >/dev/null || test/run/deps format; \
 	test/run/format $(if $(filter %-check,$@),--check)
-$(filter-out demo bench ha torture format format-check,$(OWN)): ; @test/run/$@
+$(filter-out demo bench ha soak torture format format-check,$(OWN)): ; @test/run/$@
 $(filter-out $(OWN),$(MAKECMDGOALS)): ; @$(MAKE) --no-print-directory $@
 
 else

@@ -53,10 +53,10 @@ SESSIONS = 4
 class Peer:
     """peer.py, running."""
 
-    def __init__(self):
+    def __init__(self, port=0):
         script = os.path.join(os.path.dirname(__file__), "peer.py")
         self.process = subprocess.Popen(
-            [sys.executable, script, INSTANCE],
+            [sys.executable, script, INSTANCE, str(port)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -66,17 +66,27 @@ class Peer:
 
     def arrivals(self):
         """By number, since the last time."""
+        return dict(self.all_arrivals())
+
+    def all_arrivals(self):
+        """(number, when) of each, since the last time."""
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        found = {}
+        return self.read_arrivals()
+
+    def read_arrivals(self):
+        found = []
         while (line := self.process.stdout.readline()) != "\n":
             number, when = line.split()
-            found[int(number)] = float(when)
+            found.append((int(number), float(when)))
         return found
 
     def stop(self):
+        """Returns what arrived since the last time."""
         self.process.stdin.close()
+        found = self.read_arrivals()
         self.process.wait()
+        return found
 
 
 class Traffic:

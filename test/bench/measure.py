@@ -26,6 +26,7 @@ from fairness import make_fairness
 from idle import make_idles
 from latency import make_latencies
 from nginx import Nginx
+from peers import make_peers
 from queue_server import Queue
 from table import Row, print_table
 from trigger import make_triggers
@@ -105,6 +106,7 @@ def main():
     bench = Bench(arguments.rounds)
     makers = (
         make_calls(bench.nginx),
+        make_peers(bench.nginx),
         make_enqueues(arguments.full),
         make_triggers(),
         make_deliveries(bench.nginx, arguments.full),

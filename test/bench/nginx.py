@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import time
+import urllib.request
 
 START = "/api/workflow/v1/instances/message"
 
@@ -35,6 +36,7 @@ SERVER = """
         listen 127.0.0.1:{port}{tls};
         keepalive_timeout {keep};
         location = {start} {{ return {answer}; }}
+        location = /count {{ stub_status; }}
         location / {{ return 404 '{not_found}'; }}
     }}
 """
@@ -122,6 +124,7 @@ class Nginx:
 
     def __init__(self, directory):
         self.directory = directory
+        self.asked = 0
         self.bundle = make_certificates(directory)
         self.ports = free_ports(5)
         self.http = "http://127.0.0.1:%d" % self.ports[0]
@@ -168,6 +171,13 @@ class Nginx:
                 time.sleep(0.05)
         with open(self.path("nginx.log")) as log:
             raise SystemExit("nginx did not start:\n" + log.read())
+
+    def requests(self):
+        """How many it has had, but for those by which this was asked."""
+        with urllib.request.urlopen(self.http + "/count") as answer:
+            count = int(answer.read().split(b"requests")[1].split()[2])
+        self.asked += 1
+        return count - self.asked
 
     def stop(self):
         self.process.terminate()
