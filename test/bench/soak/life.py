@@ -1,10 +1,11 @@
 """What goes on during a soak: a table with a trigger, those who insert into it,
 a Domo that can go away, and probes whose way is followed."""
 
+import math
 import os
 import subprocess
 
-from clients import Backend
+from clients import Backend, Failed
 from latency import Peer
 
 TABLE = (
@@ -77,14 +78,11 @@ class Life:
 
     def start(self, seconds):
         self.inserter = subprocess.Popen(
-            [*self.command, "-T", str(seconds)],
+            # it is stopped, and does not end by itself
+            [*self.command, "-T", str(2 * math.ceil(seconds))],
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
         )
         self.prober.send(PROBES)
-
-    def goes_on(self):
-        return self.inserter.poll() is None
 
     def arrivals(self):
         """(id, seconds) of each, since the last time."""
@@ -101,6 +99,8 @@ class Life:
         self.domo = Peer(self.port)
 
     def stop(self):
+        if self.inserter.poll() is not None:
+            raise Failed("those who insert have ended before their time")
         self.inserter.terminate()
         self.inserter.wait()
         self.queue.run("CREATE TABLE probed ()")

@@ -108,6 +108,7 @@ class Soak:
         self.samples = Samples(self.life, self.queue, 60 * RETENTION_MINUTES)
         # (what, from minute, to minute)
         self.spans = []
+        self.phase = "usual"
 
     def minute(self):
         return (time.time() - self.samples.start) / 60
@@ -119,30 +120,24 @@ class Soak:
             self.queue.run("SELECT domowf_pause('soak')")
         else:
             self.life.take_domo_away()
-        self.spans.append([what, self.minute(), self.minute()])
+        self.phase = what
+        self.spans.append([what, self.minute(), MINUTES])
 
-    def end(self, what):
-        if what == "pause":
+    def end(self):
+        if self.phase == "pause":
             self.queue.resume()
         else:
             self.life.bring_domo_back()
+        self.phase = "usual"
         self.spans[-1][2] = self.minute()
 
     def follow_events(self):
-        """Returns what goes on now."""
-        minute = self.minute()
         for number, (what, part) in enumerate(EVENTS):
             start = part * MINUTES
-            if minute >= start and len(self.spans) == number:
+            if self.minute() >= start and len(self.spans) == number:
                 self.begin(what)
-            if minute >= start + EVENT_MINUTES and self.phase() == what:
-                self.end(what)
-        return self.phase()
-
-    def phase(self):
-        if self.spans and self.spans[-1][1] == self.spans[-1][2]:
-            return self.spans[-1][0]
-        return "usual"
+            if self.minute() >= start + EVENT_MINUTES and self.phase == what:
+                self.end()
 
     # ---- from the beginning to the end
 
@@ -150,10 +145,10 @@ class Soak:
         self.life.start(60 * MINUTES)
         next_sample = time.time() + SECONDS_BETWEEN
         while self.minute() < MINUTES:
-            phase = self.follow_events()
+            self.follow_events()
             if time.time() >= next_sample:
                 next_sample += SECONDS_BETWEEN
-                self.tell(self.samples.take(phase))
+                self.tell(self.samples.take(self.phase))
             time.sleep(0.1)
         self.life.stop()
         return self.check()
