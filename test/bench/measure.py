@@ -25,6 +25,7 @@ from enqueue import make_enqueues
 from fairness import make_fairness
 from idle import make_idles
 from latency import make_latencies
+from long_log import make_long_logs
 from nginx import Nginx
 from peers import make_peers
 from queue_server import Queue
@@ -109,10 +110,11 @@ def main():
         make_peers(bench.nginx),
         make_enqueues(arguments.full),
         make_triggers(),
-        make_deliveries(bench.nginx, arguments.full),
+        make_deliveries(bench.nginx),
         make_latencies(),
         make_fairness(arguments.full),
         make_idles(),
+        make_long_logs(arguments.full),
     )
     every = [row for maker in makers for row in maker]
     wanted = [row for row in every if arguments.only in row.name]

@@ -113,10 +113,22 @@ class Queue:
     def length(self):
         return int(self.run("SELECT count(*) FROM domowf.queue"))
 
-    def deliver(self, count):
-        """Seconds that so many take, from the first settlement on. A few more
-        may be sent before it pauses."""
-        first = int(self.run("SELECT min(id) FROM domowf.queue"))
+    def next_id(self):
+        """The first of those that are enqueued from now on, but for gaps."""
+        return 1 + int(
+            self.run(
+                "SELECT greatest((SELECT max(id) FROM domowf.queue), "
+                "(SELECT max(id) FROM domowf.log), 0)"
+            )
+        )
+
+    def deliver(self, count, first=None):
+        """Seconds that so many take, from the first settlement on; `first`: the
+        first of their ids, by default of those that there are. A few more may
+        be sent before it pauses."""
+        if first is None:
+            first = self.run("SELECT min(id) FROM domowf.queue")
+        first = int(first)
         start = self.run("SELECT clock_timestamp()")
         self.resume()
         self.run(WAIT.format(last=first + count - 1))
