@@ -247,33 +247,26 @@ class LongLog:
     def measure(self, bench):
         queue = bench.queue
         self.prepare(bench)
-        rows = self.ask_all(queue)
-        rows.append(
-            self.compare(bench, CallsBeside, "calls with the log", 5000)
-        )
-        rows += self.measure_keys(bench)
+        yield from self.ask_all(queue)
+        yield self.compare(bench, CallsBeside, "calls with the log", 5000)
+        yield from self.measure_keys(bench)
         queue.run("TRUNCATE domowf.queue")
         queue.fill(self.queued)
         name = "delivery, {:,} queued and due, {}".format(
             self.queued, self.name
         )
-        rows.append(
-            BacklogBeside(
-                name + ", a snapshot held, against a new database",
-                *(self.queued // 10, 0.9, queue, self.small),
-            ).measure(bench)
-        )
+        yield BacklogBeside(
+            name + ", a snapshot held, against a new database",
+            *(self.queued // 10, 0.9, queue, self.small),
+        ).measure(bench)
         self.holder.run("COMMIT")
         queue.run("TRUNCATE domowf.queue")
-        rows.append(
-            Removal(
-                "delivery, %s, all but a day's being removed, against none"
-                % self.name,
-                queue,
-            ).measure(bench)
-        )
+        yield Removal(
+            "delivery, %s, all but a day's being removed, against none"
+            % self.name,
+            queue,
+        ).measure(bench)
         self.tidy(bench)
-        return rows
 
     def compare(self, bench, kind, what, count):
         name = "%s, %s, a snapshot held, against a new database"
@@ -308,7 +301,7 @@ class LongLog:
         queue = bench.queue
         keys = self.queued // 2
         for statement in FILL_KEYS:
-            queue.run(statement.format(count=keys))
+            queue.run(statement.replace("{count}", str(keys)))
         queue.run("ANALYZE domowf.queue")
         what = "{:,} queued, half behind as many order keys".format(
             self.queued
@@ -316,16 +309,14 @@ class LongLog:
         queue.resume()
         cpu = Watched([queue.worker()]).cpu
         queue.pause()
-        return [
-            Row(
-                "a worker with nothing due, %s, %s" % (what, self.name),
-                "%.1f ms of CPU a second" % (1000 * cpu),
-                goal="at most %.0f ms" % (1000 * MOST_IDLE_CPU),
-                reached="yes" if cpu <= MOST_IDLE_CPU else "no",
-            ),
-            self.compare(bench, EnqueueBeside, "enqueue, " + what, 20000),
-            self.compare(bench, DeliveryBeside, "delivery, " + what, 20000),
-        ]
+        yield Row(
+            "a worker with nothing due, %s, %s" % (what, self.name),
+            "%.1f ms of CPU a second" % (1000 * cpu),
+            goal="at most %.0f ms" % (1000 * MOST_IDLE_CPU),
+            reached="yes" if cpu <= MOST_IDLE_CPU else "no",
+        )
+        yield self.compare(bench, EnqueueBeside, "enqueue, " + what, 20000)
+        yield self.compare(bench, DeliveryBeside, "delivery, " + what, 20000)
 
     def tidy(self, bench):
         queue = bench.queue

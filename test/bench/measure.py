@@ -95,7 +95,7 @@ def measure_rows(bench, wanted):
     rows = []
     for measurement in wanted:
         made = measurement.measure(bench)
-        for row in made if isinstance(made, list) else [made]:
+        for row in [made] if isinstance(made, Row) else made:
             rows.append(row)
             print("  ".join(filter(None, row)), file=sys.stderr)
     return rows

@@ -235,10 +235,13 @@ class Soak:
             "Last third: minutes %.1f to %.1f."
             % tuple(second / 60 for second in (*first, *last)),
             *("", *Verdict(self.samples, first, last).table(), "", said),
+            "",
             "Not measured: the disk's own work, and what the server's other "
             "processes have in memory.",
+            "",
+            *("![%s](%s.svg)" % (title, file) for file, title, *_ in PLOTS),
         ]
-        with open(self.directory + "/soak.md", "w") as out:
+        with open(self.directory + "/README.md", "w") as out:
             out.write("\n".join(lines) + "\n")
         print("\n" + "\n".join(lines))
 
