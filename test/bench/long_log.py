@@ -5,6 +5,7 @@ nothing due. All with a log that is filled once.
 """
 
 import statistics
+import time
 
 from calls import SECONDS, SERIAL
 from clients import Backend
@@ -73,6 +74,9 @@ ASKED = {
 
 MOST_SECONDS = 0.05
 
+# What they cost has to do with what was counted, not with the log.
+GOALLESS = {"the metrics"}
+
 # Per second, of a worker with nothing due.
 MOST_IDLE_CPU = 0.01
 
@@ -122,12 +126,13 @@ class EnqueueBeside(BesideNew):
     slices = 4
 
     def run_in(self, bench, queue):
-        first = queue.next_id()
-        seconds = queue.session.seconds(
-            "SELECT count(%s) FROM generate_series(1, %d)"
+        start = time.monotonic()
+        first = queue.run(
+            "SELECT min(%s) FROM generate_series(1, %d)"
             % (ENQUEUE, self.count)
         )
-        queue.run("DELETE FROM domowf.queue WHERE id >= %d" % first)
+        seconds = time.monotonic() - start
+        queue.run("DELETE FROM domowf.queue WHERE id >= " + first)
         return seconds
 
 
@@ -136,8 +141,7 @@ class DeliveryBeside(BesideNew):
     due."""
 
     def run_in(self, bench, queue):
-        first = queue.next_id()
-        queue.fill(self.count)
+        first = queue.fill(self.count)
         return queue.deliver(self.count, first)
 
 
@@ -193,9 +197,9 @@ class Removal(Comparison):
         )
 
     def deliver(self):
-        first = self.queue.next_id()
-        self.queue.fill(self.count)
-        return self.queue.deliver(self.count, first)
+        return self.queue.deliver(
+            self.count, self.queue.fill(self.count)
+        )
 
     def run_ours(self, bench):
         before = self.oldest()
@@ -283,18 +287,20 @@ class LongLog:
         names = {"id": id, "instance": instance, "batch": batch}
         ours = ask(queue.session, names)
         theirs = ask(self.reader, names)
-        return [
-            Row(
+        for what in ASKED:
+            row = Row(
                 "%s, %s" % (what, self.name),
                 "%.1f ms, and %.1f ms by a role that asked for 1 in 1,000"
                 % (1000 * ours[what], 1000 * theirs[what]),
-                goal="below %.0f ms" % (1000 * MOST_SECONDS),
-                reached="yes"
-                if max(ours[what], theirs[what]) < MOST_SECONDS
-                else "no",
             )
-            for what in ASKED
-        ]
+            if what in GOALLESS:
+                yield row
+                continue
+            is_reached = max(ours[what], theirs[what]) < MOST_SECONDS
+            yield row._replace(
+                goal="below %.0f ms" % (1000 * MOST_SECONDS),
+                reached="yes" if is_reached else "no",
+            )
 
     def measure_keys(self, bench):
         """With half of what is queued behind as many order keys."""

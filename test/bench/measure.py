@@ -29,6 +29,7 @@ from long_log import make_long_logs
 from nginx import Nginx
 from peers import make_peers
 from queue_server import Queue
+from returns import make_returns
 from table import Row, print_table
 from trigger import make_triggers
 
@@ -111,6 +112,7 @@ def main():
         make_enqueues(arguments.full),
         make_triggers(),
         make_deliveries(bench.nginx),
+        make_returns(),
         make_latencies(),
         make_fairness(arguments.full),
         make_idles(),

@@ -105,22 +105,15 @@ class Queue:
         self.run("TRUNCATE domowf.queue, domowf.log")
 
     def fill(self, count):
-        self.run(
-            "SELECT count(%s) FROM generate_series(1, %d)" % (ENQUEUE, count)
+        """Returns the first of their ids."""
+        first = self.run(
+            "SELECT min(%s) FROM generate_series(1, %d)" % (ENQUEUE, count)
         )
         self.run("ANALYZE domowf.queue")
+        return int(first)
 
     def length(self):
         return int(self.run("SELECT count(*) FROM domowf.queue"))
-
-    def next_id(self):
-        """The first of those that are enqueued from now on, but for gaps."""
-        return 1 + int(
-            self.run(
-                "SELECT greatest((SELECT max(id) FROM domowf.queue), "
-                "(SELECT max(id) FROM domowf.log), 0)"
-            )
-        )
 
     def deliver(self, count, first=None):
         """Seconds that so many take, from the first settlement on; `first`: the

@@ -172,6 +172,7 @@ class Soak:
             if time.time() > deadline:
                 return "left, of requests and outcomes: " + left, False
             time.sleep(0.5)
+        self.life.take_domo_away()
         self.samples.take_arrivals()
         unseen = [
             number
