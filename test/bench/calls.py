@@ -40,6 +40,9 @@ PARALLEL = """SELECT count(*), {seconds} FROM domowf_start_all(
 GOALS_ON_ONE_CORE = (0.75, 0.6)
 GOALS = (0.9, 0.8)
 
+# What both sides together have of the core that they share.
+LEAST_OF_CORE = 0.9
+
 # Half of these fail: one in four is refused by Domo, one by the kernel.
 LEAK = """DO $$
 DECLARE
@@ -156,6 +159,14 @@ class CallsOnOneCore(Calls):
 
     def end_round(self, bench):
         return self.add(bench, "ours", bench.backend.pid, super().end_round)
+
+    def is_disturbed(self, ours, theirs):
+        """Also where somebody else had much of the core."""
+        used = sum(sum(rounds[1:]) for rounds in self.used.values())
+        return (
+            used < LEAST_OF_CORE * (sum(ours) + sum(theirs))
+            or super().is_disturbed(ours, theirs)
+        )
 
     def make_row(self, ours, theirs):
         row = super().make_row(ours, theirs)

@@ -28,8 +28,8 @@ EXPLANATION = (
 )
 
 EXPLANATION_OF_MARK = (
-    "(!): above %.0f %%, also when the row was measured again; other programs "
-    "used the machine, and the row says little."
+    "(!): scatter above %.0f %%, or others had much of the one core, also when "
+    "the row was measured again: the time says little, CPU more."
 )
 
 
