@@ -56,8 +56,7 @@ export PG_CONFIG
 
 # Targets of our own do without PGXS, so that they also work where pg_config is
 # yet to be installed, and PGXS has a `check` of its own, which only says no.
-OWN = bench check deb demo deps dist format format-check fuzz ha matrix model \
-	rules soak torture unit
+OWN = bench check deb demo deps dist format format-check fuzz ha matrix model rules soak torture unit
 
 ifneq ($(filter $(OWN),$(MAKECMDGOALS)),)
 
