@@ -213,7 +213,7 @@ read_members(Jsonb *jsonb, bool with_containers, DwfField *fields,
 	JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
 	JsonbIteratorToken token;
 	JsonbValue	value;
-	DwfField	member = {0};
+	DwfField	member = {.key = ""};
 
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{

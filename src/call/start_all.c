@@ -183,8 +183,8 @@ read_start(StartAll *all, int row, Jsonb *jsonb)
 	DwfRequest *request = &all->requests[all->count];
 	int			code = ERRCODE_INVALID_PARAMETER_VALUE;
 	DwfFault	fault = {0};
-	const DwfWorkflow *workflow;
-	JsonbValue	data;
+	const DwfWorkflow *workflow = NULL;
+	JsonbContainer *inputs = NULL;
 	const Way  *way = NULL;
 	const char *error = NULL;
 
@@ -193,9 +193,12 @@ read_start(StartAll *all, int row, Jsonb *jsonb)
 		code = 0;
 		if (request->workflow != NULL)
 		{
+			JsonbValue	data;
+
 			getKeyJsonValueFromContainer(&jsonb->root, "data", 4, &data);
-			code = dwf_workflow_resolve(request, data.val.binary.data,
-										GetUserId(), &workflow, &fault);
+			inputs = data.val.binary.data;
+			code = dwf_workflow_resolve(request, inputs, GetUserId(),
+										&workflow, &fault);
 		}
 	}
 	if (code != 0)
@@ -211,8 +214,8 @@ read_start(StartAll *all, int row, Jsonb *jsonb)
 		fail_row(&all->rows[row], unpack_sql_state(code), error);
 	else
 	{
-		if (request->workflow != NULL)
-			jsonb = dwf_workflow_request(workflow, data.val.binary.data);
+		if (workflow != NULL)
+			jsonb = dwf_workflow_request(workflow, inputs);
 		dwf_argument_keep(request);
 		all->jsonbs[all->count] = jsonb;
 		all->connections[all->count] = &way->connection;

@@ -50,6 +50,9 @@ static const KeyRule entry_rules[] = {
 	{"name", DWF_JSON_STRING, false},
 };
 
+/* What stands for a field that is not there. */
+static const DwfField absent = {.key = "",.text = ""};
+
 #define LENGTH(array) ((int) (sizeof(array) / sizeof((array)[0])))
 
 /* Domo's page, and READ_CONTENT as seen in clients (README.md). */
@@ -191,8 +194,8 @@ check_member(const char *what, const KeyRule *rules, int nrules,
 }
 
 /*
- * Matches fields to rules.  found[i] gets the field of rules[i], or NULL where
- * that is optional and not there.
+ * Matches fields to rules.  found[i] gets the field of rules[i], or &absent
+ * where that is optional and not there.
  */
 static bool
 match_fields(const char *what, const KeyRule *rules, int nrules,
@@ -200,7 +203,7 @@ match_fields(const char *what, const KeyRule *rules, int nrules,
 			 DwfFault *fault)
 {
 	for (int i = 0; i < nrules; i++)
-		found[i] = NULL;
+		found[i] = &absent;
 	for (int i = 0; i < count; i++)
 	{
 		if (!check_member(what, rules, nrules, fields[i].key, fields[i].type,
@@ -210,7 +213,7 @@ match_fields(const char *what, const KeyRule *rules, int nrules,
 	}
 	for (int i = 0; i < nrules; i++)
 	{
-		if (found[i] == NULL && rules[i].required)
+		if (found[i] == &absent && rules[i].required)
 			return set_fault(fault,
 							 "invalid %s: key \"%s\" is missing, expected %s",
 							 what, rules[i].key, with_article(rules[i].type));
@@ -272,7 +275,7 @@ read_start(const DwfField *fields, int count, DwfRequest *request,
 static bool
 read_server(const DwfField *field, DwfRequest *request, DwfFault *fault)
 {
-	if (field == NULL)
+	if (field == &absent)
 		return true;
 	request->server = field->text;
 	return check_text("server", request->server, fault);
@@ -309,7 +312,7 @@ read_id(const DwfField *fields, int count, DwfRequest *request,
 	const char *what = dwf_operation(request->operation)->invalid;
 	const DwfField *id = NULL;
 	const DwfField *instance_id = NULL;
-	const DwfField *server = NULL;
+	const DwfField *server = &absent;
 
 	for (int i = 0; i < count; i++)
 	{
@@ -337,7 +340,7 @@ read_id(const DwfField *fields, int count, DwfRequest *request,
 		return set_fault(fault, "invalid %s request: key \"%s\" is %s, "
 						 "expected a string", what, id->key,
 						 with_article(id->type));
-	if (server != NULL && server->type != DWF_JSON_STRING)
+	if (server != &absent && server->type != DWF_JSON_STRING)
 		return set_fault(fault, "invalid %s request: key \"server\" is %s, "
 						 "expected a string", what,
 						 with_article(server->type));

@@ -160,7 +160,7 @@ read_utf16(const char *escape, const char *end)
 bool
 dwf_json_is_whole(const char *string)
 {
-	return strchr(string, MARK) == NULL;
+	return strchr(string, (unsigned char) MARK) == NULL;
 }
 
 void

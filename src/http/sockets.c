@@ -82,16 +82,19 @@ dwf_sockets_note_port(DwfSockets *sockets, int local_port)
 {
 	for (int i = 0; i < sockets->count; i++)
 	{
-		struct sockaddr_storage address;
+		/* the port has the same place in both kinds of address */
+		union
+		{
+			struct sockaddr any;
+			struct sockaddr_in in;
+			struct sockaddr_storage room;
+		}			address = {0};
 		socklen_t	len = sizeof(address);
 
 		if (sockets->items[i].local_port != 0 ||
-			getsockname(sockets->items[i].fd, (struct sockaddr *) &address,
-						&len) != 0)
+			getsockname(sockets->items[i].fd, &address.any, &len) != 0)
 			continue;
-
-		/* the port has the same place in both kinds of address */
-		if (ntohs(((struct sockaddr_in *) &address)->sin_port) == local_port)
+		if (ntohs(address.in.sin_port) == local_port)
 			sockets->items[i].local_port = local_port;
 	}
 }

@@ -247,23 +247,23 @@ note_unknown(DwfInputFaults *faults, const DwfInputs *inputs,
 	JsonbIterator *it = JsonbIteratorInit(data);
 	JsonbIteratorToken token;
 	JsonbValue	value;
-	char	   *name = NULL;
 
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
+		char	   *name;
+
 		CHECK_FOR_INTERRUPTS();
-		if (token == WJB_KEY)
-			name = pnstrdup(value.val.string.val, value.val.string.len);
-		else if (token == WJB_VALUE)
+		if (token != WJB_KEY)
+			continue;
+		name = pnstrdup(value.val.string.val, value.val.string.len);
+		(void) JsonbIteratorNext(&it, &value, true);
+		if (dwf_input_find(inputs, name) == NULL)
 		{
-			if (dwf_input_find(inputs, name) == NULL)
-			{
-				faults->has_unknown = true;
-				if (begin_line(faults, name))
-					append_unknown(faults->lines, &value);
-			}
-			pfree(name);
+			faults->has_unknown = true;
+			if (begin_line(faults, name))
+				append_unknown(faults->lines, &value);
 		}
+		pfree(name);
 	}
 }
 

@@ -367,9 +367,12 @@ form(const DwfEncoder *encoder, DwfInputFaults *faults, int element,
 	const char *why;
 
 	if (!encoder->fits)
-		why = psprintf("its SQL type is %s", format_type_be(sql_type->oid));
-	else
-		why = dwf_sqltype_form(sql_type, as_integer, value, out);
+	{
+		note(encoder, faults, element, value,
+			 psprintf("its SQL type is %s", format_type_be(sql_type->oid)));
+		return false;
+	}
+	why = dwf_sqltype_form(sql_type, as_integer, value, out);
 	if (why == NULL && encoder->is_declared)
 	{
 		if (dwf_sqltype_holds_json(sql_type))

@@ -152,11 +152,12 @@ check_returns(ReturnSetInfo *result)
 	DwfObjectFault fault;
 	DwfReturnCounts counts;
 	const char *error;
+	bool		can_send = dwf_extension_can_send();
 
-	if (!dwf_extension_can_send() || !dwf_objects_are_right(&fault))
+	if (!can_send || !dwf_objects_are_right(&fault))
 	{
-		emit_check(result, "returns", false, dwf_extension_can_send() ?
-				   fault.message : dwf_extension_describe_skew());
+		emit_check(result, "returns", false, can_send ? fault.message :
+				   dwf_extension_describe_skew());
 		return;
 	}
 	if (!ConditionalLockRelationOid(dwf_table_oid("return_entry"),

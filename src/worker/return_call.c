@@ -29,7 +29,8 @@ static Oid	owner_of(Oid function);
 void
 dwf_return_call(const DwfReturn *entry, Oid owner)
 {
-	const char *signature = strchr(entry->target, ':') + 1;
+	const char *colon = strchr(entry->target, ':');
+	const char *signature;
 	Datum		row;
 	Oid			function;
 	DwfOwnerScope scope;
@@ -37,6 +38,12 @@ dwf_return_call(const DwfReturn *entry, Oid owner)
 
 	LOCAL_FCINFO(call, 1);
 
+	if (colon == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("what is to be called cannot be read: \"%s\"",
+						entry->target)));
+	signature = colon + 1;
 	dwf_owner_enter(&scope);
 	row = make_row(entry);
 	function = find_function(signature);

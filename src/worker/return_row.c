@@ -60,6 +60,7 @@ static bool compare(Writing *writing);
 static void update(Writing *writing);
 static uint64 run(Writing *writing, const char *sql, int nparams,
 				  bool read_only);
+static void raise_unreadable(const char *what);
 static List *list_texts(const Jsonb *jsonb, const char *member);
 static char *get_text(const Jsonb *jsonb, const char *member);
 
@@ -67,9 +68,11 @@ void
 dwf_return_row_write(const DwfReturn *entry, Oid owner)
 {
 	Writing		writing = {0};
-	Oid			table = atooid(get_text(entry->returns_to, "relation"));
+	const char *relation = get_text(entry->returns_to, "relation");
 
-	writing.rel = try_table_open(table, RowExclusiveLock);
+	if (relation == NULL)
+		raise_unreadable("relation");
+	writing.rel = try_table_open(atooid(relation), RowExclusiveLock);
 	if (writing.rel == NULL)
 		return;
 	if (writing.rel->rd_rel->relowner != owner)
@@ -175,6 +178,8 @@ find_attribute(const Writing *writing, AttrNumber number)
 {
 	TupleDesc	desc = RelationGetDescr(writing->rel);
 
+	if (number < 1)
+		raise_unreadable("key or columns");
 	if (number > desc->natts || TupleDescAttr(desc, number - 1)->attisdropped)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
@@ -291,6 +296,16 @@ run(Writing *writing, const char *sql, int nparams, bool read_only)
 	return SPI_processed;
 }
 
+/* What somebody has changed by hand must not be the end of a process. */
+static void
+raise_unreadable(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("what is to be written cannot be read: %s of returns_to",
+					what)));
+}
+
 /* The members of an array, a List of texts. */
 static List *
 list_texts(const Jsonb *jsonb, const char *member)
@@ -310,6 +325,8 @@ list_texts(const Jsonb *jsonb, const char *member)
 	{
 		if (token != WJB_ELEM)
 			continue;
+		if (value.type != jbvString && value.type != jbvNumeric)
+			raise_unreadable(member);
 		list = lappend(list, value.type == jbvString ?
 					   pnstrdup(value.val.string.val, value.val.string.len) :
 					   DatumGetCString(DirectFunctionCall1(numeric_out,

@@ -263,9 +263,11 @@ void
 dwf_sender_write_failed(DwfSender *sender, int64 owner, DwfSteady now)
 {
 	DwfSettlement settlement;
+	DwfAttempt *attempt = find_failed(sender, now);
 
 	dwf_settlement_begin(&settlement, owner, GetCurrentTimestamp());
-	settle(&settlement, find_failed(sender, now));
+	if (attempt != NULL)
+		settle(&settlement, attempt);
 	dwf_settlement_end(&settlement);
 }
 

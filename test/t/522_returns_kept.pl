@@ -230,6 +230,33 @@ $session->configure('domowf.returns', 'on');
 until_returned('... which is not waited for');
 is($session->value('SELECT state FROM public.orders WHERE id = 8'), 'done', '... either');
 
+# ---- what somebody has changed by hand is no process's end
+
+my %changed = (
+	'{}' => 'relation of returns_to',
+	'[]' => 'relation of returns_to',
+	q(returns_to || '{"key": [null]}') => 'key of returns_to',
+	q(returns_to || '{"fields": [{}]}') => 'fields of returns_to',
+	q(returns_to || '{"columns": [0]}') => 'key or columns of returns_to');
+my @changed = sort keys %changed;
+
+$session->configure('domowf.returns', 'off');
+ok(Domowf->until_taken_up($node), 'off again');
+foreach my $n (0 .. $#changed)
+{
+	$id = order(90 + $n, 'good');
+	$session->value("UPDATE domowf.return_entry SET returns_to = "
+		  . ($changed[$n] =~ /^\W/ ? "'$changed[$n]'" : $changed[$n]) . " WHERE request_id = $id");
+}
+order(99, 'good');
+$session->configure('domowf.returns', 'on');
+until_true('SELECT count(*) = ' . @changed . ' FROM domowf.returns WHERE error IS NOT NULL',
+	'what cannot be read says so');
+is( $session->value("SELECT string_agg(error, ', ' ORDER BY request_id) FROM domowf.returns"),
+	join(', ', map { "what is to be written cannot be read: $changed{$_}" } @changed), '... and what it is');
+until_true('SELECT count(*) = ' . @changed . ' FROM domowf.return_entry', '... others are written');
+$session->value("DELETE FROM domowf.return_entry; DELETE FROM public.orders WHERE id >= 90");
+
 # ---- what has changed, and no more
 
 $session->value('DELETE FROM public.wrote');
