@@ -102,33 +102,35 @@ is( $session->value(q{SELECT count(*) FROM domowf.log
 $session->value('RESET enable_seqscan; DROP INDEX domowf.mine, domowf.ours');
 $session->value("SELECT domowf_discard($id)");
 
-# what demands more is refused before anything is sent
+# what demands more is refused before anything is sent; each has words of its
+# own, since what was said is not said again for a minute
 my $sent = $domo->stats->{requests};
 foreach my $demand ('ADD wrong int DEFAULT 1', 'ADD wrong int NOT NULL',
-	q{ADD wrong text GENERATED ALWAYS AS ('x') STORED})
+	q{ADD made text GENERATED ALWAYS AS ('x') STORED})
 {
 	my $pid = worker();
 	$offset = Domowf->log_size($node);
 	$session->value('DELETE FROM domowf.log') if $demand =~ /NOT NULL/;
 	$session->value("ALTER TABLE domowf.log $demand");
+	my ($column) = $demand =~ /ADD (\w+)/;
 	my $words = $demand =~ /NOT NULL/ ? 'is NOT NULL' : 'has a default';
 	my $got = $session->run(Domowf->start_sql('model'));
 
 	is($got->{sqlstate}, '55000', "$demand: a call is refused");
-	is($got->{message}, qq(column "wrong" of table domowf.log $words),
+	is($got->{message}, qq(column "$column" of table domowf.log $words),
 		'... it says why');
 	$got = $session->run("SELECT domowf_start_all(ARRAY[jsonb_build_object("
 		  . "'messageName', 'm', 'version', '1', 'modelId', 'model',"
 		  . " 'data', '{}'::jsonb)])");
 	is($got->{sqlstate}, '55000', '... and so is domowf_start_all');
 	is($session->value($check),
-		qq(f|column "wrong" of table domowf.log $words),
+		qq(f|column "$column" of table domowf.log $words),
 		'... domowf_check says so');
-	$id = enqueue("for later, $words");
-	$node->wait_for_log(qr/\[$pid\] ERROR:  column "wrong" .* $words/, $offset);
+	$id = enqueue("for later, $column $words");
+	$node->wait_for_log(qr/\[$pid\] ERROR:  column "$column" .* $words/, $offset);
 	is($session->request($id), 'queued', '... the worker sends nothing');
 	is($domo->stats->{requests}, $sent, '... as Domo knows');
-	$session->value('ALTER TABLE domowf.log DROP wrong');
+	$session->value("ALTER TABLE domowf.log DROP $column");
 	is($session->outcome($id), 'done', '... but when it is gone');
 	$sent = $domo->stats->{requests};
 }
