@@ -13,11 +13,11 @@
 #   make fuzz [FUZZ_SECONDS=20] fuzz the parsers, each so long
 #   make format, format-check   lay the C out as pgindent does, or tell where not
 #   make rules                  house rules, one script each in test/ci/
+#   make static [STATIC=gcc]    analyzers of the C code, shellcheck, hardening
 #   make model                  have spin look through the model of the delivery
 #   make matrix                 all tests on other builds of PostgreSQL (root)
 #   make deb, dist              Debian's package, PGXN's archive, in .build/
-#   make demo, bench, ha, soak, torture   test/demo/run, test/bench/run, test/ha/run,
-#                               test/bench/soak/run, test/torture/run
+#   make demo, bench, ha, soak, torture     test/*/run, test/bench/soak/run
 #
 # PG_CONFIG chooses the PostgreSQL, PG_VERSION=17 one of Debian's; WERROR=1 is
 # strict about warnings; VERBOSE=1 shows each test.  A new source file, test,
@@ -56,7 +56,7 @@ export PG_CONFIG
 
 # Targets of our own do without PGXS, so that they also work where pg_config is
 # yet to be installed, and PGXS has a `check` of its own, which only says no.
-OWN = bench check deb demo deps dist format format-check fuzz ha matrix model rules soak torture unit
+OWN = bench check deb demo deps dist format format-check fuzz ha matrix model rules soak static torture unit
 
 ifneq ($(filter $(OWN),$(MAKECMDGOALS)),)
 
