@@ -116,6 +116,9 @@ static DwfStatement find_next = {
 /* What stands there where nobody could write down more. */
 #define ENDED	"'the process that was at it ended'"
 
+/* What is being tried for the first time has not failed yet. */
+#define HAS_FAILED	"(tries > 1 OR tries = 1 AND error <> " ENDED ")"
+
 /* $1 the target */
 static DwfStatement take = {
 	"UPDATE domowf.return_entry SET tries = tries + 1, "
@@ -178,11 +181,14 @@ static DwfStatement follow_clock = {
 	{InvalidOid}
 };
 
-/* $1 what is older is given up; it goes with its request */
+/*
+ * $1 what is older is given up; it goes with its request.  One that is tried for
+ * the first time so late is not: it may be under way.
+ */
 static DwfStatement give_up = {
 	"UPDATE domowf.return_entry SET due = 'infinity' "
 	"WHERE id IN (SELECT id FROM domowf.return_entry "
-	"WHERE due < 'infinity' AND tries > 0 AND since < $1 "
+	"WHERE due < 'infinity' AND " HAS_FAILED " AND since < $1 "
 	"FOR UPDATE SKIP LOCKED)",
 	{TIMESTAMPTZOID}
 };
@@ -204,10 +210,9 @@ static DwfStatement retry = {
 	{INT8OID, OIDOID}
 };
 
-/* $1 after how long one that nobody tries is late, milliseconds; what is being
- * tried for the first time has not failed yet */
-#define FAILED	"FILTER (WHERE tries > 1 OR tries = 1 AND error <> " ENDED ")"
+#define FAILED	"FILTER (WHERE " HAS_FAILED ")"
 
+/* $1 after how long one that nobody tries is late, milliseconds */
 static DwfStatement count_all = {
 	"SELECT count(*), count(*) " FAILED ", "
 	"coalesce((array_agg(error ORDER BY tried_at DESC) " FAILED ")[1], ''), "
