@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from clients import Failed
 from life import Life
 from nginx import BUNDLES
-from plot import Plot
+from plot import LogPlot, Plot
 from queue_server import Queue
 from samples import COLUMNS, Samples
 from verdict import Verdict
@@ -78,6 +78,8 @@ PLOTS = (
     ),
     ("wal", "WAL", "MB a second", 1024, {"wal_kb": "WAL"}),
 )
+
+LOGARITHMIC = ("latency",)
 
 LEFT = """SELECT
     (SELECT count(*) FROM domowf.queue WHERE state <> 'in_doubt'),
@@ -207,7 +209,8 @@ class Soak:
                 (name, self.points(column, divisor))
                 for column, name in columns.items()
             ]
-            Plot(title, unit, series, self.spans).write(
+            kind = LogPlot if file in LOGARITHMIC else Plot
+            kind(title, unit, series, self.spans).write(
                 "%s/%s.svg" % (self.directory, file)
             )
 

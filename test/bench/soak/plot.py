@@ -32,15 +32,23 @@ class Plot:
         self.last = max(
             [x for _, points in self.series for x, _ in points] or [1]
         )
-        most = max([y for _, points in self.series for _, y in points] or [1])
-        self.ticks = steps(max(most, 1e-6))
+        self.ticks = self.find_ticks(
+            [y for _, points in self.series for _, y in points] or [1]
+        )
+
+    def find_ticks(self, values):
+        return steps(max(*values, 1e-6))
+
+    def share(self, value):
+        """How far up it is, from 0 to 1."""
+        return value / self.ticks[-1]
 
     def x(self, minute):
         return LEFT + minute / self.last * (WIDTH - LEFT - RIGHT)
 
     def y(self, value):
         height = HEIGHT - TOP - BOTTOM
-        return HEIGHT - BOTTOM - value / self.ticks[-1] * height
+        return HEIGHT - BOTTOM - self.share(value) * height
 
     def text(self, x, y, text, anchor="start", colour="#24292f"):
         return (
@@ -115,3 +123,18 @@ class Plot:
             ):
                 out.write(part + "\n")
             out.write("</svg>\n")
+
+
+class LogPlot(Plot):
+    """For what is usually small and at times very large."""
+
+    def find_ticks(self, values):
+        values = [value for value in values if value > 0] or [1]
+        low, high = math.floor(math.log10(min(values))), math.ceil(
+            math.log10(max(values))
+        )
+        return [10.0**power for power in range(low, max(high, low + 1) + 1)]
+
+    def share(self, value):
+        low, high = (math.log10(self.ticks[i]) for i in (0, -1))
+        return (math.log10(max(value, self.ticks[0])) - low) / (high - low)
