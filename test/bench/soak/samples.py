@@ -113,7 +113,7 @@ class Samples:
         )
         self.before = now
         second = now[0] - self.start
-        ways = self.follow_probes(second)
+        ways = self.follow_probes()
         sizes = [int(x) for x in self.queue.run(SIZES).split("|")]
         row = [
             *(round(second, 1), phase),
@@ -153,19 +153,24 @@ class Samples:
                 continue
         return worker, descriptors, others, count
 
-    def follow_probes(self, second):
-        """p50 and p99 of each way, ms; '' where no probe came to its end."""
+    def follow_probes(self):
+        """p50 and p99 of each way, ms; '' where no probe came to its end. Each
+        counts for when it was committed."""
         found = {name: [] for name in self.ways}
-        for line in filter(None, self.queue.run(PROBES).split("\n")):
-            number, after, settled, returned = line.split("|")
-            arrived = self.arrived.get(int(number))
-            if arrived is not None:
-                found["arrival"].append(arrived - float(after))
-            found["settled"].append(float(settled) - float(after))
-            found["returned"].append(float(returned) - float(after))
+        lines = self.queue.run(PROBES).split("\n")
+        # what has been written back has arrived before
+        self.take_arrivals()
+        for line in filter(None, lines):
+            number, *times = line.split("|")
+            after, settled, returned = map(float, times)
+            ends = {"settled": settled, "returned": returned}
+            if int(number) in self.arrived:
+                ends["arrival"] = self.arrived[int(number)]
+            for name, end in ends.items():
+                found[name].append(end - after)
+                self.ways[name].append((after - self.start, end - after))
         figures = []
         for name, values in found.items():
-            self.ways[name] += [(second, value) for value in values]
             figures += [
                 round(1000 * percentile(values, part), 3) if values else ""
                 for part in (0.5, 0.99)
