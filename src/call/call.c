@@ -50,7 +50,9 @@ typedef struct Run
 	int			submitted;
 	DwfSettle	settle;
 	void	   *arg;
-	DwfReply	reply;			/* the one being settled */
+	int			settling;		/* which one is being settled; -1: none */
+	DwfReply	reply;			/* ... and its reply */
+	bool		is_explained;	/* its error tells what is in doubt */
 } Run;
 
 /* The indexes of the requests found in doubt when a run is interrupted. */
@@ -68,9 +70,12 @@ static WaitEventSet *socket_set;	/* for one kept connection ... */
 static uint64 socket_number;	/* ... of this number */
 
 static void open_engine(void);
+static void run_or_explain(Run *run);
 static void run_all(Run *run);
 static void submit_some(Run *run);
 static void settle_ended(Run *run);
+static void read_reply(Run *run, const DwfExchange *exchange);
+static void explain_failure(Run *run, ErrorData *error);
 static WaitEventSet *make_wait_set(int fd);
 static void prepare_socket_set(void);
 static WaitEventSet *choose_wait_set(void);
@@ -78,7 +83,7 @@ static bool wait_for_network(void);
 static void refuse_in_worker(void);
 static void take_interrupts(Run *run);
 static void explain_interruption(void *arg);
-static char *describe_doubt(Run *run);
+static char *describe_doubt(Doubt *doubt);
 static void visit_pending(const DwfExchange *exchange, void *arg);
 static char *list_doubt(Doubt *doubt);
 static int	compare_ints(const void *a, const void *b);
@@ -96,6 +101,7 @@ dwf_call_run(const DwfConnection *const *connections,
 		.max_parallel = Min(max_parallel, DWF_MAX_PARALLEL),
 		.settle = settle,
 		.arg = arg,
+		.settling = -1,
 	};
 
 	refuse_in_worker();
@@ -107,7 +113,7 @@ dwf_call_run(const DwfConnection *const *connections,
 
 	PG_TRY();
 	{
-		run_all(&run);
+		run_or_explain(&run);
 	}
 	PG_FINALLY();
 	{
@@ -188,6 +194,36 @@ prepare_socket_set(void)
 	socket_number = number;
 }
 
+/*
+ * Of several requests, one whose result there is no room for, on the disk or in
+ * memory, ends the statement while others are under way.  What these came to is
+ * told as well: what Domo has answered meanwhile by the warning of the rollback,
+ * what is in doubt by the error's detail.
+ */
+static void
+run_or_explain(Run *run)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		run_all(run);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		if (run->is_explained || run->count == 1)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		explain_failure(run, error);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+}
+
 /* The loop of a run, as the file header has it. */
 static void
 run_all(Run *run)
@@ -242,18 +278,55 @@ settle_ended(Run *run)
 
 	while ((exchange = dwf_http_harvest(engine)) != NULL)
 	{
-		const DwfRequest *request = exchange->owner;
-		const DwfOperationRow *row = dwf_operation(request->operation);
-
-		dwf_connection_read_reply(run->connections[request - run->requests],
-								  request->operation, exchange, &run->reply);
-		if (run->reply.outcome == DWF_DONE && row->done != NULL)
-			dwf_rollback_note(request->operation, row->makes_instance ?
-							  run->reply.instance.id : request->id);
-		run->settle(run->arg, request - run->requests, exchange, &run->reply);
+		read_reply(run, exchange);
+		run->settle(run->arg, run->settling, exchange, &run->reply);
 		dwf_domo_free_reply(&run->reply);
+		run->settling = -1;
 		dwf_http_release(engine, exchange);
 	}
+}
+
+/* What a reply says; of what Domo has done a rollback will warn. */
+static void
+read_reply(Run *run, const DwfExchange *exchange)
+{
+	const DwfRequest *request = exchange->owner;
+	const DwfOperationRow *row = dwf_operation(request->operation);
+
+	run->settling = (int) (request - run->requests);
+	dwf_connection_read_reply(run->connections[run->settling],
+							  request->operation, exchange, &run->reply);
+	if (run->reply.outcome == DWF_DONE && row->done != NULL)
+		dwf_rollback_note(request->operation, row->makes_instance ?
+						  run->reply.instance.id : request->id);
+}
+
+/*
+ * Adds to an error's detail what is in doubt of all that it leaves unsettled;
+ * of what has ended by now that is known.  In the error's memory context.
+ */
+static void
+explain_failure(Run *run, ErrorData *error)
+{
+	Doubt		doubt = {.run = run};
+	const DwfExchange *exchange;
+	char	   *text;
+
+	do
+	{
+		if (run->settling >= 0 && run->reply.outcome == DWF_IN_DOUBT)
+			doubt.indexes[doubt.count++] = run->settling;
+		dwf_domo_free_reply(&run->reply);
+		exchange = dwf_http_harvest(engine);
+		if (exchange != NULL)
+			read_reply(run, exchange);
+	} while (exchange != NULL);
+	dwf_http_each_pending(engine, visit_pending, &doubt);
+	if (doubt.count == 0)
+		return;
+	text = describe_doubt(&doubt);
+	error->detail = error->detail == NULL ? text :
+		psprintf("%s %s", error->detail, text);
 }
 
 /* The set for what there is to wait for. */
@@ -306,6 +379,7 @@ static void
 explain_interruption(void *arg)
 {
 	Run		   *run = arg;
+	Doubt		doubt = {.run = run};
 	int			code = geterrcode();
 	MemoryContext caller;
 	ErrorData  *error;
@@ -318,7 +392,9 @@ explain_interruption(void *arg)
 
 	/* an error is built where it must not be copied to */
 	caller = MemoryContextSwitchTo(CurTransactionContext);
-	detail = describe_doubt(run);
+	dwf_http_each_pending(engine, visit_pending, &doubt);
+	detail = describe_doubt(&doubt);
+	run->is_explained = true;
 	error = CopyErrorData();
 	MemoryContextSwitchTo(caller);
 	errdetail_internal("%s", detail);
@@ -329,18 +405,17 @@ explain_interruption(void *arg)
 
 /* What had been sent.  palloc'd. */
 static char *
-describe_doubt(Run *run)
+describe_doubt(Doubt *doubt)
 {
-	Doubt		doubt = {.run = run};
+	const Run  *run = doubt->run;
 
-	dwf_http_each_pending(engine, visit_pending, &doubt);
-	if (doubt.count == 0)
+	if (doubt->count == 0)
 		return pstrdup("No request that was still open had been sent to Domo.");
 	if (run->numbers == NULL)
 		return psprintf("The %s had been sent: it is in doubt whether Domo has executed it.",
 						dwf_report_subject(&run->requests[0]));
 	return psprintf("It is in doubt whether Domo has executed %d requests that had been sent: number %s.",
-					doubt.count, list_doubt(&doubt));
+					doubt->count, list_doubt(doubt));
 }
 
 static void
