@@ -21,6 +21,7 @@
 #include "postgres.h"
 
 #include "base/compat.h"
+#include "base/descriptors.h"
 #include "base/domowf.h"
 #include "base/returning.h"
 #include "base/shared.h"
@@ -119,6 +120,7 @@ dwf_call_run(const DwfConnection *const *connections,
 	{
 		dwf_domo_free_reply(&run.reply);
 		dwf_http_abort(engine);
+		dwf_descriptors_tell(dwf_http_descriptors(engine));
 	}
 	PG_END_TRY();
 }
@@ -268,6 +270,7 @@ submit_some(Run *run)
 							   dwf_report_subject(request))));
 		run->submitted++;
 	}
+	dwf_descriptors_tell(dwf_http_descriptors(engine));
 }
 
 /* Settles every exchange that has ended. */

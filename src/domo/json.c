@@ -15,6 +15,7 @@
  */
 #include "domo/json.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,10 +61,12 @@ parse_checked(const char *text, size_t len, const char **fault)
 	const char *end = NULL;
 
 	*fault = NULL;
+	errno = 0;
 	root = cJSON_ParseWithLengthOpts(text, len, &end, false);
 	if (root == NULL)
 	{
-		*fault = "not JSON";
+		/* cJSON does not tell; malloc() does */
+		*fault = errno == ENOMEM ? "out of memory" : "not JSON";
 		return NULL;
 	}
 

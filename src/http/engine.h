@@ -28,7 +28,7 @@ struct DwfEngine
 	uint32_t	last_pool;		/* its number */
 	uint64_t	submitted;		/* requests */
 	int			epoll_fd;
-	bool		is_blind;		/* the kernel refused to watch a socket */
+	bool		is_blind;		/* a socket may not be watched */
 	int			in_use;
 	int			kept;			/* sockets that idle pools may add to */
 	DwfSockets	sockets;

@@ -70,6 +70,8 @@ static int	start_resolving(void *resolver, void *reserved, void *engine);
 static bool prepare_handle(DwfEngine *engine, DwfSlot *slot);
 static void clear_slot(DwfEngine *engine, DwfSlot *slot);
 static void handle_event(DwfEngine *engine, const struct epoll_event *event);
+static void act(DwfEngine *engine, const DwfPool *pool, curl_socket_t fd,
+				int what);
 static int	look_for_events(DwfEngine *engine, struct epoll_event *events);
 static int64_t next_end(const DwfEngine *engine);
 static void end_transfers(DwfEngine *engine, bool all);
@@ -251,6 +253,14 @@ dwf_http_in_use(const DwfEngine *engine)
 }
 
 int
+dwf_http_descriptors(const DwfEngine *engine)
+{
+	int			sockets = engine->sockets.count;
+
+	return engine->in_use > sockets ? engine->in_use : sockets;
+}
+
+int
 dwf_http_fd(const DwfEngine *engine)
 {
 	return engine->epoll_fd;
@@ -311,7 +321,6 @@ handle_event(DwfEngine *engine, const struct epoll_event *event)
 	DwfPool    *pool = dwf_pool_of_event(engine, event);
 	DwfSocket  *socket = dwf_sockets_find(&engine->sockets, fd);
 	int			what = 0;
-	int			running;
 
 	if (pool == NULL)
 		return;
@@ -326,7 +335,17 @@ handle_event(DwfEngine *engine, const struct epoll_event *event)
 		what |= CURL_CSELECT_OUT;
 	if (event->events & (EPOLLERR | EPOLLHUP))
 		what |= CURL_CSELECT_ERR;
-	curl_multi_socket_action(pool->multi, fd, what, &running);
+	act(engine, pool, fd, what);
+}
+
+/* Lets libcurl go on; where it cannot, it may have lost sight of a socket. */
+static void
+act(DwfEngine *engine, const DwfPool *pool, curl_socket_t fd, int what)
+{
+	int			running;
+
+	if (curl_multi_socket_action(pool->multi, fd, what, &running) != CURLM_OK)
+		engine->is_blind = true;
 }
 
 /*
@@ -356,7 +375,6 @@ dwf_http_drive(DwfEngine *engine, bool readable)
 	int64_t		end = next_end(engine);
 	bool		is_late = end != 0 && dwf_transfer_now() >= end;
 	int			count = 0;
-	int			running;
 
 	enter_libcurl(engine);
 	if (readable || is_late)
@@ -371,8 +389,7 @@ dwf_http_drive(DwfEngine *engine, bool readable)
 			(pool->deadline > 0 && dwf_transfer_now() < pool->deadline))
 			continue;
 		pool->deadline = -1;
-		curl_multi_socket_action(pool->multi, CURL_SOCKET_TIMEOUT, 0,
-								 &running);
+		act(engine, pool, CURL_SOCKET_TIMEOUT, 0);
 	}
 	leave_libcurl(engine);
 	for (int i = 0; i < engine->npools; i++)

@@ -31,6 +31,9 @@ extern bool dwf_http_submit(DwfEngine *engine, const DwfHttpRequest *request);
 /* Slots in use: transfers under way or not yet released. */
 extern int	dwf_http_in_use(const DwfEngine *engine);
 
+/* How many sockets an engine has, or is about to have. */
+extern int	dwf_http_descriptors(const DwfEngine *engine);
+
 /* The descriptor that gets readable when dwf_http_drive() has work to do. */
 extern int	dwf_http_fd(const DwfEngine *engine);
 

@@ -46,6 +46,8 @@ typedef struct DwfSlot
 	size_t		header_bytes;
 	bool		header_complete;
 	bool		oversize;
+	bool		no_memory;		/* to keep the body */
+	int			no_socket;		/* errno of one that could not be made */
 
 	bool		stale;			/* the kept connection cannot be trusted */
 	int			restarts;		/* for that, and on kept connections ... */

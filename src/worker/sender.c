@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "base/compat.h"
+#include "base/descriptors.h"
 #include "base/domowf.h"
 #include "base/guc.h"
 #include "base/shared.h"
@@ -182,6 +183,7 @@ dwf_sender_harvest(DwfSender *sender, bool has_news)
 {
 	const DwfExchange *exchange;
 
+	dwf_descriptors_tell(dwf_http_descriptors(sender->engine));
 	dwf_http_drive(sender->engine, has_news);
 	while ((exchange = dwf_http_harvest(sender->engine)) != NULL)
 	{

@@ -25,6 +25,8 @@ use constant PLACES => 64;
 # Connections for everybody, and for superusers beside.
 use constant OPEN_TO_ALL => 8;
 
+Domowf->expect_in_log(qr/Too many open files/);
+
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 
 # all along, nobody of domowf's needs a temporary file or much memory
@@ -136,7 +138,7 @@ foreach my $name (sort keys %limits)
 {
 	my ($code, $sql) = @{ $limits{$name} };
 
-	next unless $session->value("SELECT count(*) FROM pg_settings WHERE name = '$name'");
+	next if $session->value("SELECT current_setting('$name', true) IS NULL") eq 't';
 	$session->value("ALTER ROLE alice SET $name = '100ms'");
 	my $alice = Domowf->session($node, user => 'alice');
 
@@ -173,27 +175,30 @@ $session->value('ALTER DATABASE postgres RESET default_transaction_isolation');
 
 # ---- temporary files: a result that has no room, of calls that were made
 
-my $many = q{SELECT count(*) FROM domowf_start_all((SELECT array_agg(jsonb_build_object(
-	'messageName', 'Start it', 'version', '1.0.0', 'modelId', 'model',
-	'data', jsonb_build_object('n', '%s'))) FROM generate_series(1, %d)), 8)};
+# Starts at once, as many; their n is $n.
+sub many_sql
+{
+	my ($columns, $n, $count, $parallel, $model) = @_;
+
+	return sprintf q{SELECT %s FROM domowf_start_all(array_fill('{"messageName": "Start it",
+		"version": "1.0.0", "modelId": "%s", "data": {"n": "%s"}}'::jsonb, ARRAY[%d]), %d)},
+	  $columns, $model // 'model', $n, $count, $parallel;
+}
+
 $alice = Domowf->session($node, user => 'alice');
-$got = $alice->run(sprintf $many, 'few', 20);
+$got = $alice->run(many_sql('count(*)', 'few', 20, 8));
 is($got->{out}, 20, 'temp_file_limit: a result that needs no file') or diag $got->{err};
-$got = $alice->run(sprintf $many, 'many', 2000);
+$domo->script('delay:50', count => 2000, contains => '"many"');
+$got = $alice->run(many_sql('count(*)', 'many', 2000, 8));
 is($got->{sqlstate}, '53400', '... and one that does');
 like($got->{message}, qr/temporary file size exceeds/, '... in words');
 my $started = $domo->executed(contains => '"many"');
-my ($named, $more) = (0, 0);
-foreach my $warning (@{ $got->{warnings} })
-{
-	$named += () = $warning->{message} =~ /instance \S+|started \S+/g;
-	$more += $1 if $warning->{message} =~ / and (\d+) more/;
-}
+my ($named) = map { $_->{message} =~ /calls: (.*)/s ? $1 : () } @{ $got->{warnings} };
+my $told = () = ($named // '') =~ /\bstarted \S/g;
+$told += $1 if ($named // '') =~ / and (\d+) more/;
 my ($doubtful) = $got->{detail} =~ /in doubt whether Domo has executed (\d+) requests/;
-note "$started started, $named named, $more more, ", $doubtful // 'none', ' in doubt';
-note $got->{err};
-cmp_ok($started, '>', 0, '... after so many starts');
-cmp_ok($named + $more + ($doubtful // 0), '>=', $started, '... of which each is told, as done or in doubt');
+cmp_ok($told, '>', 0, '... of those that were started the warning tells');
+is($told + ($doubtful // 0), $started, '... and of those that may have been the error');
 is(ask($alice)->{sqlstate}, '', '... and the session goes on');
 $alice->quit;
 
@@ -212,30 +217,41 @@ sub restart_with
 	return;
 }
 
-restart_with(90);
-$domo->script('gate:many', count => 100);
-ask($session) foreach 1 .. 200;
-$domo->wait_for(held => 20);
-ok(wait_for_error(), 'descriptors: what cannot be sent is said') or diag $session->value('SELECT last_error FROM domowf.worker');
+# What the worker has failed at last.
+sub until_worker_says
+{
+	my ($pattern, $name) = @_;
+
+	return ok(
+		$node->poll_query_until('postgres', "SELECT last_error ~ '$pattern' FROM domowf.worker"),
+		$name);
+}
+
+$session->value(q{DO $$ BEGIN FOR i IN 1 .. 100 LOOP EXECUTE format('CREATE TABLE t%s ()', i); END LOOP; END $$});
+restart_with(100);
+$domo->script('gate:many', count => undef, contains => '"n');
+ask($session) foreach 1 .. 100;
+until_worker_says('Too many open files', 'descriptors: what cannot be sent is said');
+cmp_ok($domo->stats->{held}, '>=', 20, '... but PostgreSQL\'s files leave room for some');
+$domo->clear_script;
 $domo->release('many');
 until_settled('... and all is sent, in the end');
 is($session->value('SELECT count(*) FROM domowf.queue'), 0, '... with nothing in doubt');
-diag $session->value('SELECT last_error, state FROM domowf.worker');
+is($session->value('SELECT count(*) FROM domowf.log WHERE attempts > 1'), 0, '... and no attempt used');
 bob_goes_on('then');
-$got = $session->run(q{SELECT sqlstate, min(error), count(*) FROM domowf_start_all((SELECT array_agg(jsonb_build_object(
-	'messageName', 'Start it', 'version', '1.0.0', 'modelId', 'scenario:delay:200',
-	'data', jsonb_build_object('n', 'call'))) FROM generate_series(1, 100)), 64) GROUP BY 1});
-diag $got->{out}, $got->{err};
 
-sub wait_for_error
-{
-	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
-	{
-		return 1 if $session->value('SELECT failed > 0 FROM domowf.worker') eq 't';
-		$session->value('SELECT pg_sleep(0.1)');
-	}
-	return 0;
-}
+# a session that has all its files open
+$session->value(join ';', map { "SELECT FROM t$_" } 1 .. 100);
+is($session->run(many_sql('count(*), count(sqlstate)', 'sixteen', 32, 16, 'scenario:delay:100'))->{out},
+	'32|0', '... and PostgreSQL\'s files leave room for calls');
+$session->value(join ';', map { "SELECT FROM t$_" } 1 .. 100);
+$got = $session->run(many_sql(q{count(*) FILTER (WHERE sqlstate IS NULL),
+	count(*) FILTER (WHERE sqlstate = '38U01' AND error ~ 'Too many open files'), count(*)},
+		'all', 100, 64, 'scenario:delay:100'));
+my ($done, $unsent, $all) = split /\|/, $got->{out};
+is($done + $unsent, $all, '... and where they do not it is told which were not sent') or diag $got->{out}, $got->{err};
+is($domo->executed(contains => '"all"'), $done, '... and which were');
+cmp_ok($unsent, '>', 0, '... both');
 
 # ---- no process at all
 
@@ -261,7 +277,7 @@ $ledger->read_marks($session->value('SELECT n, id, order_key FROM marks'));
 $ledger->read_rows($session->value(Ledger->rows_sql));
 $ledger->read_record(grep { ($_->{data}{n} // '') =~ /^n\d+$/ } $domo->record);
 is_deeply([ $ledger->broken ], [], 'nothing was lost, nothing was sent twice');
-unlike(slurp_file($node->logfile), qr/temporary file: path/, 'nobody has needed a temporary file');
+unlike(slurp_file($node->logfile), qr/domowf \w+ LOG:  temporary file/, 'nobody of domowf\'s has needed a temporary file');
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $session->quit;
 $node->stop;

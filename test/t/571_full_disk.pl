@@ -21,8 +21,8 @@ use Test::More;
 
 use constant PLACES => 4;
 
-# what the disk says
-Domowf->expect_in_log(qr/No space left on device/);
+# what the disk says, and what a panic is
+Domowf->expect_in_log(qr/No space left on device/, qr/terminated by signal 6: Aborted/);
 
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $scarce = Scarce->new;
@@ -158,6 +158,9 @@ like(slurp_file($node->logfile),
 $domo->release('wal', PLACES);
 $node->_update_pid(-1);
 is($node->start(fail_ok => 1), 0, '... and does not come up');
+my @crashes = slurp_file($node->logfile) =~ /terminated by signal 6: Aborted/g;
+my @panics = slurp_file($node->logfile) =~ /PANIC:  could not write to file "pg_wal/g;
+cmp_ok(scalar @crashes, '<=', scalar @panics, '... and crashes for nothing else');
 $scarce->set(wal_is_full => 0);
 $node->start;
 $session->quit;

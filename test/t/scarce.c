@@ -220,6 +220,7 @@ static bool
 is_refused(const void *caller)
 {
 	Who			who;
+	int64_t		every;
 	bool		any = false;
 
 	for (int i = 0; control != NULL && i < WHOS; i++)
@@ -227,11 +228,11 @@ is_refused(const void *caller)
 	if (!any)
 		return false;
 	who = find_who(caller);
-	if (who == WHOS || control->every[who] == 0 ||
-		(who == POSTGRES && !is_chosen()))
+	if (who == WHOS || (who == POSTGRES && !is_chosen()))
 		return false;
-	if (__atomic_add_fetch(&control->calls[who], 1, __ATOMIC_SEQ_CST) %
-		control->every[who] != 0)
+	every = __atomic_load_n(&control->every[who], __ATOMIC_SEQ_CST);
+	if (every == 0 ||
+		__atomic_add_fetch(&control->calls[who], 1, __ATOMIC_SEQ_CST) % every != 0)
 		return false;
 	if (__atomic_fetch_sub(&control->left[who], 1, __ATOMIC_SEQ_CST) <= 0)
 		return false;
