@@ -8,6 +8,7 @@
  */
 #include "http/sockets.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -28,6 +29,20 @@ dwf_sockets_find(DwfSockets *sockets, curl_socket_t fd)
 			return &sockets->items[i];
 	}
 	return NULL;
+}
+
+curl_socket_t
+dwf_sockets_open(void *no_socket, curlsocktype purpose,
+				 struct curl_sockaddr *address)
+{
+	int			fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
+							address->protocol);
+
+	(void) purpose;
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+				   errno == ENOMEM))
+		*(int *) no_socket = errno;
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
 int

@@ -36,6 +36,13 @@ typedef struct DwfSockets
 } DwfSockets;
 
 /*
+ * libcurl's callback that makes a socket.  libcurl tells nobody why there is none:
+ * what is not the network's fault is put into an int, as errno has it.
+ */
+extern curl_socket_t dwf_sockets_open(void *no_socket, curlsocktype purpose,
+									  struct curl_sockaddr *address);
+
+/*
  * libcurl's callbacks for a socket that it made (CURLOPT_SOCKOPTFUNCTION) and
  * for closing one (CURLOPT_CLOSESOCKETFUNCTION); `sockets` is a DwfSockets.
  */

@@ -10,13 +10,11 @@
 #include "http/keylog.h"
 #include "http/transfer.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 #include <time.h>
 
 /* Reply headers beyond this many bytes, all 1xx included, end an exchange. */
@@ -54,8 +52,6 @@ static bool set_headers(DwfSlot *slot, const char *const *headers);
 static bool set_proxy(DwfSlot *slot, const char *proxy);
 static bool set_ca_file(DwfSlot *slot, const char *ca_file);
 static bool is_kept(char **kept, const char *text);
-static curl_socket_t open_socket(void *slot, curlsocktype purpose,
-								 struct curl_sockaddr *address);
 static int	allow_request(void *slot, char *remote_ip, char *local_ip,
 						  int remote_port, int local_port);
 static CURLcode note_handshake(CURL *easy, void *ssl_ctx, void *slot);
@@ -108,8 +104,8 @@ dwf_transfer_prepare(DwfSlot *slot, DwfSockets *sockets)
 	curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
 	curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
 
-	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, slot);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, dwf_sockets_open);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &slot->no_socket);
 	curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, dwf_sockets_note_open);
 	curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, sockets);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, dwf_sockets_note_close);
@@ -269,24 +265,6 @@ dwf_transfer_close(DwfSlot *slot)
 	free(slot->kept_url);
 	free(slot->kept_proxy);
 	free(slot->kept_ca_file);
-}
-
-/*
- * libcurl's callback for a new socket.  It tells nobody why there is none, which
- * is of interest where it is not the network's fault.
- */
-static curl_socket_t
-open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-	DwfSlot    *slot = arg;
-	int			fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
-							address->protocol);
-
-	(void) purpose;
-	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-				   errno == ENOMEM))
-		slot->no_socket = errno;
-	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
 /*
