@@ -27,7 +27,7 @@ FILL_LOG = """INSERT INTO domowf.log
         '{{"id": "2052e10a-d142-4391-a731-2be1ab1c0188"}}', NULL, NULL,
         r.rolname, r.oid, t, t, t, (g / 100)::text::xid8, 'hold', 12
     FROM (SELECT g, now() - g * interval '20 days' / {count} AS t
-          FROM generate_series(1, {count}) g) s
+          FROM generate_series({count}, 1, -1) g) s
         JOIN pg_roles r ON r.rolname = CASE WHEN g % 1000 = 0
             THEN '{reader}' ELSE current_user END"""
 
