@@ -79,6 +79,37 @@ sub call
 	return ($right, $code);
 }
 
+# Twenty starts at once; whether each is told as it was.
+sub call_many
+{
+	my ($who) = @_;
+	my $n = 'many ' . ++$number;
+	my $got = $session->run(sprintf q{SELECT count(*) FILTER (WHERE sqlstate IS NULL),
+		count(*) FILTER (WHERE sqlstate = '38U02'), count(*) FROM domowf_start_all(array_fill(
+		'{"messageName": "Start it", "version": "1.0.0", "modelId": "model",
+		"data": {"n": "%s"}}'::jsonb, ARRAY[20]), 8)}, $n);
+	my $started = $domo->executed(contains => "\"$n\"");
+	my ($done, $doubtful, $all) = split /\|/, $got->{out} || '0|0|0';
+
+	if ($got->{sqlstate} eq '')
+	{
+		return 1 if $done <= $started && $done + $doubtful >= $started && $all == 20;
+	}
+	elsif ($got->{sqlstate} =~ /^53[02]00$/)
+	{
+		my ($list) = map { $_->{message} =~ /calls: (.*)/ ? $1 : () } @{ $got->{warnings} };
+
+		$done = () = ($list // '') =~ /\bstarted \S/g;
+		$doubtful = $got->{detail} =~ /executed (\d+) requests/ ? $1 : 0;
+
+		# what was a row in doubt is in the server's log alone
+		$doubtful += () = Domowf->log_since($node, 0) =~ /domowf: 38U02: .*many/g;
+		return 1 if $done <= $started && $done + $doubtful >= $started;
+	}
+	diag "$who: $n: started $started, told $done and $doubtful, $got->{out} $got->{err}";
+	return 0;
+}
+
 foreach my $who (qw(libcurl libcjson domowf postgres))
 {
 	my (%codes, $wrong, $before);
@@ -94,6 +125,7 @@ foreach my $who (qw(libcurl libcjson domowf postgres))
 			$codes{$code}++;
 			$wrong += !$right;
 		}
+		$wrong += !call_many($who) foreach 1 .. 5;
 		$scarce->fail($who => 0);
 		$before = size_of($session->pid) if $half == 1;
 	}
