@@ -33,6 +33,7 @@ my $node = Domowf->start_node(
 	conf => Domowf::RETRY_AT_ONCE . <<"END");
 domowf.poll_interval = '200ms'
 domowf.connect_timeout = '10min'
+backtrace_functions = 'FloatExceptionHandler'
 domowf.max_connections = @{[ PLACES ]}
 track_commit_timestamp = on
 END
