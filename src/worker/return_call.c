@@ -29,8 +29,7 @@ static Oid	owner_of(Oid function);
 void
 dwf_return_call(const DwfReturn *entry, Oid owner)
 {
-	const char *colon = strchr(entry->target, ':');
-	const char *signature;
+	const char *signature = entry->target + strcspn(entry->target, ":");
 	Datum		row;
 	Oid			function;
 	DwfOwnerScope scope;
@@ -38,12 +37,11 @@ dwf_return_call(const DwfReturn *entry, Oid owner)
 
 	LOCAL_FCINFO(call, 1);
 
-	if (colon == NULL)
+	if (*signature++ == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("what is to be called cannot be read: \"%s\"",
 						entry->target)));
-	signature = colon + 1;
 	dwf_owner_enter(&scope);
 	row = make_row(entry);
 	function = find_function(signature);
