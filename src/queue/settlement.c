@@ -50,8 +50,7 @@ static void note_gone(const DwfTable *queue, int64 id);
 static bool find_claimed(DwfSettlement *settlement, const DwfResult *result);
 static void count(DwfSettlement *settlement, const DwfResult *result,
 				  DwfVerdict verdict);
-static void settle_final(DwfSettlement *settlement, const DwfResult *result,
-						 bool is_read);
+static void settle_final(DwfSettlement *settlement, const DwfResult *result);
 static void settle_open(DwfSettlement *settlement, const DwfResult *result);
 static void give_back_key(const DwfTable *queue, int64 id);
 static void release_next(DwfSettlement *settlement);
@@ -108,7 +107,7 @@ dwf_settlement_write(DwfSettlement *settlement, const DwfResult *result)
 	{
 		case DWF_SETTLE_DONE:
 		case DWF_SETTLE_REJECTED:
-			settle_final(settlement, result, returns);
+			settle_final(settlement, result);
 			break;
 		case DWF_REQUEUE:
 		case DWF_HOLD:
@@ -237,11 +236,11 @@ count(DwfSettlement *settlement, const DwfResult *result, DwfVerdict verdict)
 }
 
 /*
- * Moves the request at hand to the log, at the latest when the settlement ends,
- * with others of its turn; at once where the row is to be read before that.
+ * Moves the request at hand to the log.  Not with others of its turn in one go:
+ * who follows the tables would hear of a row that goes before the one it becomes.
  */
 static void
-settle_final(DwfSettlement *settlement, const DwfResult *result, bool is_read)
+settle_final(DwfSettlement *settlement, const DwfResult *result)
 {
 	DwfTable   *queue = &settlement->queue;
 	DwfTable   *log = &settlement->log;
@@ -267,10 +266,7 @@ settle_final(DwfSettlement *settlement, const DwfResult *result, bool is_read)
 	dwf_table_set(log, LOG_SETTLED_AT, TimestampTzGetDatum(settlement->now));
 	if (result->verdict == DWF_SETTLE_DONE && !log->nulls[LOG_INSTANCE_ID])
 		dwf_tracked_add(queue, log->values[LOG_INSTANCE_ID], settlement->now);
-	if (is_read || dwf_table_may_refuse(log))
-		dwf_table_insert(log, true);
-	else
-		dwf_table_append(log);
+	dwf_table_insert(log, true);
 	dwf_table_delete(queue);
 
 	if (!queue->nulls[QUEUE_KEY] && result->verdict != DWF_SETTLE_DONE)

@@ -117,8 +117,8 @@ static const char find_orphans[] =
 #define REMOVE(which) \
 	"WITH o AS (" which "), " \
 	"d AS (DELETE FROM domowf.log USING o WHERE log.id = o.id " \
-	"RETURNING log.*) " \
-	DWF_SQL_GIVE_BACK_KEY
+	"RETURNING log.*), " \
+	"k AS (" DWF_SQL_GIVE_BACK_KEY ") SELECT FROM d"
 
 static DwfStatement remove_old = {REMOVE(OLD), {TIMESTAMPTZOID, INT4OID}};
 static DwfStatement find_old = {OLD, {TIMESTAMPTZOID, INT4OID}};
@@ -134,6 +134,7 @@ static bool run_apart(DwfStatement *statement, Datum *values,
 static void count_all(int first, const char *class, const char *outcome);
 static void note_expired(void);
 static void note_held(void);
+static void note_removed(void);
 static void note_return(uint64 row, int number, int64 id,
 						const char *state);
 static int	expire_each(TimestampTz now, int limit, int *changed);
@@ -519,6 +520,12 @@ find_left(int64 owner, int64 **ids)
  * One that somebody's trigger keeps from being removed keeps no other, but for
  * as many as are tried at a time.
  */
+static void
+note_removed(void)
+{
+	told = (int) SPI_processed;
+}
+
 int
 dwf_upkeep_remove_old(TimestampTz before, int limit)
 {
@@ -529,8 +536,8 @@ dwf_upkeep_remove_old(TimestampTz before, int limit)
 	bool		isnull;
 	char	   *why;
 
-	if (run_apart(&remove_old, values, NULL, &why))
-		return (int) SPI_processed;
+	if (run_apart(&remove_old, values, note_removed, &why))
+		return told;
 	dwf_statement_run(&find_old, values);
 	count = (int) SPI_processed;
 	ids = palloc(sizeof(Datum) * Max(count, 1));

@@ -373,9 +373,9 @@ is(as_role('watcher', 'SELECT domowf_pause()')->{sqlstate},
 	'42501', 'whoever may not pause cannot');
 
 # a turn that has begun before the pause, and claims after it
+my $offset = Domowf->log_size($node);
 Domowf->set_test_point($node, 'before-turn=wait');
 ok(Domowf->until_taken_up($node), 'a turn');
-my $offset = Domowf->log_size($node);
 $id = $session->enqueue('plain', 'before the pause');
 $node->wait_for_log(qr/"before-turn" waits/, $offset);
 $session->value('SELECT domowf_pause()');

@@ -188,14 +188,14 @@ until_returned('... and goes with the row of the log');
 $session->value('ALTER TABLE public.orders DROP CONSTRAINT sure');
 
 # what is tried so late is not given up while it is tried for the first time
-$session->value(q{ALTER TABLE public.orders ADD CONSTRAINT sure CHECK (id <> 90 OR state IS NULL) NOT VALID});
-my $failed = order(90, 'bad');
+$session->value(q{ALTER TABLE public.orders ADD CONSTRAINT sure CHECK (id <> 70 OR state IS NULL) NOT VALID});
+my $failed = order(70, 'bad');
 until_true("SELECT error ~ 'sure' FROM domowf.returns WHERE request_id = $failed", 'one fails');
 $session->configure('domowf.returns', 'off');
 ok(Domowf->until_taken_up($node), 'nothing is written back');
-$id = order(91, 'bad');
+$id = order(71, 'bad');
 my $holder = Domowf->session($node);
-$holder->value('BEGIN; SELECT id FROM public.orders WHERE id = 91 FOR UPDATE');
+$holder->value('BEGIN; SELECT id FROM public.orders WHERE id = 71 FOR UPDATE');
 $session->value("UPDATE domowf.return_entry SET since = since - interval '31 d' WHERE request_id = $id;"
 	  . "UPDATE domowf.log SET settled_at = settled_at - interval '31 d' WHERE id = $id");
 until_true("SELECT count(*) = 0 FROM domowf.log WHERE id = $id", '... until even the row of the log is gone');
@@ -205,7 +205,7 @@ until_true(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'dom
 $session->value("UPDATE domowf.return_entry SET since = since - interval '31 d' WHERE request_id = $failed");
 until_true("SELECT next_try IS NULL FROM domowf.returns WHERE request_id = $failed", '... the one that has failed is given up');
 $holder->value('COMMIT');
-until_true(q{SELECT state = 'rejected' FROM public.orders WHERE id = 91}, '... and the late one is written');
+until_true(q{SELECT state = 'rejected' FROM public.orders WHERE id = 71}, '... and the late one is written');
 $session->value("UPDATE domowf.log SET settled_at = settled_at - interval '31 d' WHERE id = $failed");
 until_returned('... so that nothing is left');
 $session->value('ALTER TABLE public.orders DROP CONSTRAINT sure; ALTER SYSTEM RESET domowf.return_timeout; SELECT pg_reload_conf()');

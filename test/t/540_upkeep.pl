@@ -142,6 +142,15 @@ until_true("SELECT ($old) = 0", 'all of them are removed');
 until_true(processes(0), '... and it has ended');
 is(value('SELECT count(*) > 0 FROM domowf.log'), 't', '... and none that is not old');
 
+# the worker is still at those by which it has seen that there are many
+$session->configure('domowf.log_retention', 0);
+fill_log();
+$session->configure('domowf.poll_interval', '1h');
+$session->configure('domowf.log_retention', '1d');
+until_true("SELECT pg_reload_conf() AND ($old) < @{[ OLD ]}", 'some are removed');
+until_true("SELECT ($old) = 0", '... and all of them, by one process');
+$session->configure('domowf.poll_interval', '100ms');
+
 # ---- code of somebody's on the log runs there as it does in the worker
 
 value(<<'END');
