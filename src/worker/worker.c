@@ -378,17 +378,17 @@ do_job(void *arg)
 	((Job *) arg)->work(((Job *) arg)->worker);
 }
 
-/* The writing of a turn: every fresh result, then claims. */
+/* Every fresh result, first, to be tried alone where the rest fails; then claims. */
 static void
 write_all(Worker *worker)
 {
 	DwfSteady	now = dwf_clock_now();
 
 	dwf_sender_reopen(worker->sender);
-	if (worker->read_state)
-		read_state(worker);
 	if (dwf_sender_has_fresh(worker->sender))
 		dwf_sender_write_fresh(worker->sender, worker->owner);
+	if (worker->read_state)
+		read_state(worker);
 	if (!worker->paused && !worker->drains && now >= worker->claim_again)
 		dwf_sender_claim(worker->sender, worker->owner, now);
 }

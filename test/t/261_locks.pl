@@ -236,6 +236,13 @@ foreach my $table (qw(queue log key state))
 
 	@ids = hang("table $table", 1);
 	$person->run("BEGIN; LOCK TABLE domowf.$table IN $lock MODE");
+	if ($table eq 'state')
+	{
+		# it wants to read that, too
+		$session->value('SELECT pg_reload_conf()');
+		ok($node->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND pid = $worker"),
+			'the worker waits for domowf.state');
+	}
 	$domo->release("table $table");
 	# what goes on does so while the lock is held, however busy the machine is
 	is( $session->value(sprintf q{SELECT state FROM domowf_wait(%d, '%s')},
