@@ -191,7 +191,7 @@ $node->safe_psql($db,
 	'SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
 works($db, 'CONNECTION LIMIT 0 is not for a worker');
 
-Domowf->set_test_point($node, 'look-interval=200');
+Domowf->set_test_point($node, 'look-interval=200,upkeep=60000000');
 foreach my $case (
 	[ 'ALLOW_CONNECTIONS false', 'ALLOW_CONNECTIONS true' ],
 	[ 'IS_TEMPLATE true', 'IS_TEMPLATE false' ])
