@@ -167,7 +167,7 @@ run_over_all(const char *sql, int ntypes, Oid *types, Datum *values)
  * goes by itself, and that one is held in doubt, never sent.  What cannot be held
  * either is passed by the next time, until all others had their turn.
  */
-int
+bool
 dwf_upkeep_expire(TimestampTz now, int limit)
 {
 	Datum		values[] = {TimestampTzGetDatum(now), Int32GetDatum(limit),
@@ -181,7 +181,7 @@ dwf_upkeep_expire(TimestampTz now, int limit)
 	else
 		found = expire_each(now, limit, &changed);
 	refused = found < limit ? 0 : refused + found - changed;
-	return changed;
+	return found == limit;
 }
 
 /* Each by itself; how many were found, and in `changed` how many ended. */
@@ -516,19 +516,20 @@ find_left(int64 owner, int64 **ids)
 	return count;
 }
 
-/*
- * One that somebody's trigger keeps from being removed keeps no other, but for
- * as many as are tried at a time.
- */
 static void
 note_removed(void)
 {
 	told = (int) SPI_processed;
 }
 
-int
+/*
+ * One that somebody's trigger keeps from being removed keeps no other, but for
+ * as many as are tried at a time.
+ */
+bool
 dwf_upkeep_remove_old(TimestampTz before, int limit)
 {
+	static DwfSteady tell = 0;
 	Datum		values[] = {TimestampTzGetDatum(before), Int32GetDatum(limit)};
 	int			removed = 0;
 	int			count;
@@ -537,7 +538,7 @@ dwf_upkeep_remove_old(TimestampTz before, int limit)
 	char	   *why;
 
 	if (run_apart(&remove_old, values, note_removed, &why))
-		return told;
+		return told == limit;
 	dwf_statement_run(&find_old, values);
 	count = (int) SPI_processed;
 	ids = palloc(sizeof(Datum) * Max(count, 1));
@@ -545,9 +546,9 @@ dwf_upkeep_remove_old(TimestampTz before, int limit)
 		ids[i] = Int64GetDatum(DatumGetInt64(dwf_statement_column(i, 1, &isnull)));
 	for (int i = 0; i < count; i++)
 		removed += run_apart(&remove_one, &ids[i], NULL, &why);
-	if (removed < count)
+	if (removed < count && dwf_clock_once_a_minute(&tell))
 		ereport(LOG,
 				(errmsg("domowf: %d old rows of domowf.log cannot be removed: %s",
 						count - removed, why)));
-	return removed;
+	return count == limit && removed > 0;
 }

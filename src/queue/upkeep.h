@@ -10,10 +10,10 @@
 
 /*
  * Settles up to `limit` requests whose time is over, or holds in doubt what the
- * log refuses.  Returns how many of them are no longer queued; `limit`: there may
- * be more.
+ * log refuses.  Returns whether there may be more; what can be neither is passed
+ * by, so that this ends.
  */
-extern int	dwf_upkeep_expire(TimestampTz now, int limit);
+extern bool dwf_upkeep_expire(TimestampTz now, int limit);
 
 /*
  * Puts right what dead workers left behind in `sending`, which is all that
@@ -24,9 +24,10 @@ extern int	dwf_upkeep_expire(TimestampTz now, int limit);
 extern bool dwf_upkeep_recover(int64 owner, TimestampTz now);
 
 /*
- * Removes up to `limit` old rows of the log, and their keys.  Returns how many;
- * what somebody keeps from being removed is one line in the server's log.
+ * Removes up to `limit` old rows of the log, and their keys.  Returns whether
+ * there may be more that can be removed; what somebody keeps from it is a line in
+ * the server's log, once a minute.
  */
-extern int	dwf_upkeep_remove_old(TimestampTz before, int limit);
+extern bool dwf_upkeep_remove_old(TimestampTz before, int limit);
 
 #endif							/* DWF_UPKEEP_H */

@@ -55,7 +55,7 @@ static bool remove_old(DwfCare *care);
 bool
 dwf_care_take(DwfCare *care, DwfSteady now)
 {
-	bool		more = dwf_upkeep_expire(GetCurrentTimestamp(), CARE_BATCH) == CARE_BATCH;
+	bool		more = dwf_upkeep_expire(GetCurrentTimestamp(), CARE_BATCH);
 
 	if (now >= care->next_count)
 		count_queue(care);
@@ -114,7 +114,7 @@ remove_old(DwfCare *care)
 	int64		retention = dwf_log_retention * USECS_PER_MINUTE;
 
 	if (dwf_upkeep_remove_old(GetCurrentTimestamp() - retention,
-							  REMOVED_AT_HAND) == REMOVED_AT_HAND)
+							  REMOVED_AT_HAND))
 	{
 		if (!dwf_upkeep_process_start())
 			return true;

@@ -156,21 +156,18 @@ count_queue(void)
 	return true;
 }
 
-/*
- * Whether there may be more.  A batch is less than whole where others are at some
- * of its rows, as the worker mostly is at those that made it start this process.
- */
+/* Whether there may be more. */
 static bool
 remove_old(void)
 {
 	int64		retention = dwf_log_retention * USECS_PER_MINUTE;
 	TimestampTz before = dwf_clock_wall(dwf_clock_now()) - retention;
-	int			removed;
+	bool		more;
 
 	pgstat_report_activity(STATE_RUNNING, "domowf: removes old rows of the log");
-	removed = dwf_upkeep_remove_old(before, REMOVAL_BATCH);
+	more = dwf_upkeep_remove_old(before, REMOVAL_BATCH);
 	DWF_TESTPOINT("upkeep-remove");
-	return removed >= REMOVAL_BATCH / 2;
+	return more;
 }
 
 static void

@@ -111,6 +111,12 @@ value(Domowf->start_sql('model'));
 is(value(q{SELECT xmin = batch::xid FROM domowf.log ORDER BY id DESC LIMIT 1}), 'f',
 	'... apart from it where an index may refuse one');
 value('DROP INDEX domowf.mine');
+value('CREATE INDEX mine ON domowf.log (request)');
+my $long = join '', map { sprintf '%08x', ($_ * 2654435761) % 2**32 } 1 .. 2000;
+$got = $session->run(Domowf->start_sql('model', qq({"n": "$long"})));
+is($got->{sqlstate}, '', 'a call whose row is too long for an index has succeeded');
+like($got->{warnings}[0]{message}, qr/is not in domowf.log: index row/, '... with a warning');
+value('DROP INDEX domowf.mine');
 
 # ---- an exclusion constraint
 

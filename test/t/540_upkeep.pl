@@ -128,7 +128,12 @@ sub fill_log
 }
 
 my $old = q{SELECT count(*) FROM domowf.log WHERE settled_at < now() - interval '1 day'};
-Domowf->set_test_point($node, 'upkeep-remove=wait');
+
+# none that was begun to count
+Domowf->set_test_point($node, 'upkeep=60000000');
+ok(Domowf->until_taken_up($node), 'the worker counts by itself');
+until_true(processes(0), '... and no process is left');
+Domowf->set_test_point($node, 'upkeep=60000000,upkeep-remove=wait');
 fill_log();
 $offset = Domowf->log_size($node);
 $session->configure('domowf.log_retention', '1d');
@@ -149,6 +154,29 @@ $session->configure('domowf.poll_interval', '1h');
 $session->configure('domowf.log_retention', '1d');
 until_true("SELECT pg_reload_conf() AND ($old) < @{[ OLD ]}", 'some are removed');
 until_true("SELECT ($old) = 0", '... and all of them, by one process');
+
+# ... though one is refused
+$session->configure('domowf.log_retention', 0);
+fill_log();
+value(<<'END');
+CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF OLD.id = current_setting('my.kept')::bigint THEN
+		RAISE 'kept' USING ERRCODE = 'check_violation';
+	END IF;
+	RETURN NULL;
+END $$;
+DO $$ BEGIN
+	EXECUTE format('ALTER FUNCTION keep() SET my.kept = %s',
+		(SELECT min(id) FROM domowf.log WHERE settled_at < now() - interval '1 day'));
+END $$;
+CREATE TRIGGER keep AFTER DELETE ON domowf.log FOR EACH ROW EXECUTE FUNCTION keep();
+ALTER TABLE domowf.log ENABLE ALWAYS TRIGGER keep;
+END
+$session->configure('domowf.log_retention', '1d');
+until_true("SELECT pg_reload_conf() AND ($old) < @{[ OLD ]}", 'some are removed beside one that is refused');
+until_true("SELECT ($old) < 1000", '... and more than a batch of them');
+value('DROP FUNCTION keep() CASCADE; DELETE FROM domowf.log WHERE settled_at < now() - interval \'1 day\'');
 $session->configure('domowf.poll_interval', '100ms');
 
 # ---- code of somebody's on the log runs there as it does in the worker

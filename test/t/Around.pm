@@ -19,6 +19,7 @@ package Around;
 use strict;
 use warnings;
 
+use Blows;
 use Chance qw(chance dice one_of);
 use Chaos;
 use Domowf;
@@ -77,6 +78,7 @@ sub new
 		undo => sub { $self->_undo },
 		after => sub { $self->_follow });
 	$self->{is} = $self->{chaos}{is};
+	$self->{blows} = Blows->new($self->{chaos});
 	return $self;
 }
 
@@ -405,27 +407,16 @@ my %disturbance = (
 		$chaos->value(
 			'SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
 	},
-	'kill worker' => sub {
-		my ($self, $chaos) = @_;
-		$chaos->catch_in_flight;
-		$chaos->kill_process($chaos->worker);
-	},
-	restart => sub {
-		my ($self, $chaos) = @_;
-		$chaos->catch_in_flight;
-		$chaos->restart('fast');
-	},
 	'restart again' => sub { $_[1]->restart('fast'); },
-	'immediate stop' => sub {
-		my ($self, $chaos) = @_;
-		$chaos->catch_in_flight;
-		$chaos->restart('immediate');
-	},
-	'close all' => sub {
-		my ($self, $chaos) = @_;
-		$chaos->catch_in_flight;
-		$self->{domo}->close_all;
-	});
+	(
+		map {
+			my $what = $_;
+
+			$what => sub { $_[0]{blows}->strike_untold($what) }
+		} 'kill worker',
+		'restart',
+		'immediate stop',
+		'close all'));
 
 # The names of those that there may be now: without a standby not all.
 sub names

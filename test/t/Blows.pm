@@ -130,6 +130,14 @@ sub strike
 	my ($self, $what) = @_;
 
 	$self->{chaos}->tell($what);
+	return $self->strike_untold($what);
+}
+
+# By whoever has told of it.
+sub strike_untold
+{
+	my ($self, $what) = @_;
+
 	$blow{$what}->($self, $self->{chaos});
 	return;
 }

@@ -18,7 +18,6 @@ use FindBin;
 use lib "$FindBin::RealBin/../t", "$FindBin::RealBin/../domo";
 
 use Around;
-use Blows;
 use Chance qw(chance one_of);
 use Domo;
 use Domowf;
@@ -26,7 +25,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
-my ($around, $blows);
+my $around;
 my @rounds = map { /^(\d+)-(\d+)$/ ? ($1 .. $2) : $_ } split /,/,
   $ENV{TORTURE_ROUNDS} // '1-20';
 my $last_with_standby = $rounds[ $#rounds * 2 / 3 ];
@@ -36,12 +35,10 @@ $around = Around->new(
 	rounds => scalar @rounds,
 	conf => "domowf.return_timeout = '10min'\nmax_worker_processes = 20\n",
 	disturb => sub {
-		return $blows->strike($blows->choose) if chance(55);
+		return $around->{blows}->strike($around->{blows}->choose) if chance(55);
 		return $around->strike(one_of($around->names));
 	});
 my $chaos = $around->{chaos};
-
-$blows = Blows->new($chaos);
 
 # ---- returns and functions
 
