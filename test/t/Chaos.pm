@@ -89,8 +89,10 @@ VALUES ('hold', 'model', '1.0.0', 'Start it', 'hold', NULL, 'both'),
 CREATE SEQUENCE place;
 CREATE TABLE marks (n text, tx int, id bigint, order_key text,
 	place bigint DEFAULT nextval('place'));
+-- a return writes these rows anew
 CREATE TABLE orders (n text, tx int, key text, order_key text,
-	place bigint DEFAULT nextval('place'));
+	place bigint DEFAULT nextval('place'),
+	asked_in xid DEFAULT pg_current_xact_id()::xid);
 CREATE TRIGGER start AFTER INSERT ON orders FOR EACH ROW
 	EXECUTE FUNCTION domowf_trigger('hold', 'n', '@key=key',
 		'@order_key=order_key');
@@ -558,7 +560,7 @@ SELECT n, id, order_key, place,
 	extract(epoch FROM pg_xact_commit_timestamp(xmin)) FROM marks
 UNION ALL
 SELECT n, NULL, order_key, place,
-	extract(epoch FROM pg_xact_commit_timestamp(xmin)) FROM orders
+	extract(epoch FROM pg_xact_commit_timestamp(asked_in)) FROM orders
 END
 	{
 		my ($n, $id, $order_key, $place, $time) = split /\|/, $line, -1;
