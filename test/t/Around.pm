@@ -43,7 +43,8 @@ wal_receiver_timeout = 0
 wal_retrieve_retry_interval = '100ms'
 END
 
-# new(domo =>, rounds =>, conf => more settings, disturb => instead of its own)
+# new(domo =>, rounds =>, conf => more settings, disturb => instead of its own,
+# at_rest => as of Chaos.pm)
 sub new
 {
 	my ($class, %option) = @_;
@@ -76,7 +77,11 @@ sub new
 		before => sub { $self->_set_back },
 		disturb => $disturb,
 		undo => sub { $self->_undo },
-		after => sub { $self->_follow });
+		after => sub { $self->_follow },
+		at_rest => sub {
+			$option{at_rest}->() if $option{at_rest};
+			$self->_check;
+		});
 	$self->{is} = $self->{chaos}{is};
 	$self->{blows} = Blows->new($self->{chaos});
 	return $self;
@@ -550,6 +555,17 @@ sub _clean_up
 	return;
 }
 
+# When nothing is to be sent, and nobody has switched anything off.
+sub _check
+{
+	my ($self) = @_;
+
+	is( $self->{chaos}->value(q{SELECT string_agg(check_name || ': ' || detail, ', ')
+		FROM domowf_check() WHERE NOT ok AND check_name <> 'worker'}),
+		'', 'domowf_check() finds nothing wrong');
+	return;
+}
+
 # Whether all of it keeps the promise.  Ends the server.
 sub end
 {
@@ -562,9 +578,6 @@ sub end
 	{
 		ok($self->_compare($table), "... and domowf.$table is what was told of, to the end");
 	}
-	is( $chaos->value(q{SELECT string_agg(check_name || ': ' || detail, ', ')
-		FROM domowf_check() WHERE NOT ok AND check_name <> 'worker'}),
-		'', 'domowf_check() finds nothing wrong');
 	$chaos->judge;
 	note join ', ', map { "$met->{$_} $_" } sort keys %$met;
 	cmp_ok($met->{changes}, '>', 0, 'owners have changed something');

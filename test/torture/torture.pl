@@ -34,6 +34,7 @@ $around = Around->new(
 	domo => $domo,
 	rounds => scalar @rounds,
 	conf => "domowf.return_timeout = '10min'\nmax_worker_processes = 20\n",
+	at_rest => \&judge_returns,
 	disturb => sub {
 		return $around->{blows}->strike($around->{blows}->choose) if chance(55);
 		return $around->strike(one_of($around->names));
@@ -96,7 +97,6 @@ END
 
 # ---- the course of events
 
-$chaos->{at_rest} = \&judge_returns;
 $around->begin;
 foreach my $round (@rounds)
 {
