@@ -14,26 +14,26 @@ EQUAL_TABLE = (
         INCLUDING INDEXES INCLUDING STORAGE)""",
 )
 
-COLUMNS = """id, state, waiting, operation, workflow, request, on_doubt,
-    max_attempts, attempts, failures, claim, requested_by, requested_by_oid,
-    batch, enqueued_at, run_at, due"""
+# Whatever has a value in a request that has just been enqueued.
+INSERT = """INSERT INTO plain (id, state, waiting, operation, workflow, request,
+        on_doubt, max_attempts, attempts, failures, claim, source, lane,
+        requested_by, requested_by_oid, batch, enqueued_at, run_at, due)
+    SELECT nextval('plain_id'), 'queued', false, 'start', 'w', {request},
+        'hold', 12, 0, 0, 0, {source}, 1, current_user, 10,
+        pg_current_xact_id(), clock_timestamp(), clock_timestamp(),
+        clock_timestamp()"""
 
-VALUES = """nextval('plain_id'), 'queued', false, 'start', 'w',
-    '%s'::jsonb, 'hold', 12, 0, 0, 0, current_user, 10,
-    pg_current_xact_id(), clock_timestamp(), clock_timestamp(),
-    clock_timestamp()""" % BODY
+PLAIN = INSERT.format(request="'%s'::jsonb" % BODY, source="NULL")
 
 # The same way of calling each.
 STATEMENT = {
     "ours": "SELECT count(%s) FROM generate_series(1, {count})" % ENQUEUE,
-    "theirs": """INSERT INTO plain (%s)
-        SELECT %s FROM generate_series(1, {count})"""
-    % (COLUMNS, VALUES),
+    "theirs": PLAIN + " FROM generate_series(1, {count})",
 }
 
 ROW = {
     "ours": "PERFORM %s;" % ENQUEUE,
-    "theirs": "INSERT INTO plain (%s) VALUES (%s);" % (COLUMNS, VALUES),
+    "theirs": PLAIN + ";",
 }
 
 TRANSACTIONS = """DO $$ BEGIN

@@ -45,6 +45,8 @@ class Bench:
         self.raw = Raw(self.directory, self.nginx.bundle)
         self.cores = Cores(self.nginx, self.raw, self.backend)
         self.queue = Queue(self.nginx.bundle)
+        # see calls.py
+        self.has_used_memory = False
         # lines that follow the table
         self.facts = []
 

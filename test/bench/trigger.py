@@ -6,7 +6,7 @@ indexes and sequence of where they go (enqueue.py).
 """
 
 from comparison import AtMost, Comparison
-from enqueue import EQUAL_TABLE, TENTHS
+from enqueue import EQUAL_TABLE, INSERT, TENTHS
 
 TABLE = """CREATE TABLE bench_{whose} (id bigint PRIMARY KEY, customer text,
     total numeric(10,2), placed timestamptz)"""
@@ -22,21 +22,19 @@ REGISTER = (
 COPY = (
     """CREATE FUNCTION bench_copy() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        INSERT INTO plain (id, state, waiting, operation, workflow, request,
-            on_doubt, max_attempts, attempts, failures, claim, source,
-            requested_by, requested_by_oid, batch, enqueued_at, run_at, due)
-        VALUES (nextval('plain_id'), 'queued', false, 'start', 'w',
-            jsonb_build_object('messageName', 'Start AddTwoNumbers',
+        {insert};
+        RETURN NULL;
+    END $$""".format(
+        insert=INSERT.format(
+            request="""jsonb_build_object('messageName', 'Start AddTwoNumbers',
                 'version', '1.1.0',
                 'modelId', 'a8afdc89-9491-4ee4-b7c3-b9e9b86c0138',
                 'data', jsonb_build_object('id', NEW.id,
                     'customer', NEW.customer, 'total', NEW.total,
-                    'placed', NEW.placed)),
-            'hold', 12, 0, 0, 0, 'public.bench_theirs', current_user, 10,
-            pg_current_xact_id(), clock_timestamp(), clock_timestamp(),
-            clock_timestamp());
-        RETURN NULL;
-    END $$""",
+                    'placed', NEW.placed))""",
+            source="'public.bench_theirs'",
+        )
+    ),
     """CREATE TRIGGER copy AFTER INSERT ON bench_theirs FOR EACH ROW
         EXECUTE FUNCTION bench_copy()""",
 )
