@@ -75,6 +75,7 @@ typedef struct Walk
 	List	   *steps;			/* of Step, all that there were so far */
 	bool		is_written;		/* its rows are, below SQL */
 	bool		fires;			/* triggers, when they are */
+	bool		differs;		/* triggers or rules that do not always fire */
 	Oid			rule;			/* one that would change what is written */
 	Oid			deferred;		/* a trigger that would fire when all is over */
 	Oid			foreign;		/* a foreign key that nobody would see to */
@@ -185,6 +186,7 @@ dwf_hung_find_fault(Oid class, Oid oid, const char *name, Oid owner,
 		go_on(&walk, step);
 	}
 	hung->fires = walk.fires;
+	hung->differs = walk.differs;
 	return false;
 }
 
@@ -331,6 +333,9 @@ take_trigger(Walk *walk, const Step *from, Form_pg_trigger trigger)
 	if (from == NULL && walk->is_written && trigger->tgisinternal &&
 		OidIsValid(trigger->tgconstrrelid))
 		walk->foreign = trigger->tgconstraint;
+	if (from == NULL)
+		walk->differs |= trigger->tgenabled != TRIGGER_FIRES_ALWAYS &&
+			trigger->tgenabled != TRIGGER_DISABLED;
 	if (trigger->tgenabled != TRIGGER_FIRES_ALWAYS &&
 		trigger->tgenabled != TRIGGER_FIRES_ON_REPLICA)
 		return false;
@@ -361,6 +366,9 @@ take_rule(Walk *walk, const Step *from, Form_pg_rewrite rule)
 	/* '1' is SELECT: a view itself */
 	if (rule->ev_type == '1')
 		return true;
+	if (from == NULL)
+		walk->differs |= rule->ev_enabled != RULE_FIRES_ALWAYS &&
+			rule->ev_enabled != RULE_DISABLED;
 	if (rule->ev_enabled != RULE_FIRES_ALWAYS &&
 		rule->ev_enabled != RULE_FIRES_ON_REPLICA)
 		return false;

@@ -10,6 +10,8 @@ typedef struct DwfHung
 {
 	bool		fires;			/* triggers, for rows written below SQL */
 	bool		runs;			/* functions that are not PostgreSQL's */
+	bool		differs;		/* triggers or rules that go by the
+								 * session_replication_role */
 } DwfHung;
 
 /*

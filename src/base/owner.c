@@ -13,20 +13,59 @@
 #include "base/owner.h"
 
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 
 static void become_owner_of(DwfOwnerScope *scope, const char *table);
-static void fix_settings(DwfOwnerScope *scope);
+static void enter(DwfOwnerScope *scope);
+static Oid	lock(const char *table);
+static void fix_settings(DwfOwnerScope *scope, bool sets_role);
 
 void
 dwf_owner_enter(DwfOwnerScope *scope)
+{
+	enter(scope);
+	fix_settings(scope, true);
+}
+
+void
+dwf_owner_enter_to_read(DwfOwnerScope *scope)
+{
+	enter(scope);
+	fix_settings(scope, false);
+}
+
+void
+dwf_owner_enter_to_write(DwfOwnerScope *scope, const char *table)
+{
+	Oid			oid;
+
+	enter(scope);
+	/* whoever hangs something there has to wait from now on */
+	do
+	{
+		oid = lock(table);
+	} while (dwf_object_require(table, NULL) != oid);
+	fix_settings(scope, dwf_object_hung(table)->differs);
+}
+
+static void
+enter(DwfOwnerScope *scope)
 {
 	/* what others committed meanwhile applies to what follows */
 	AcceptInvalidationMessages();
 	dwf_objects_require();
 	dwf_owner_become(scope);
-	fix_settings(scope);
+}
+
+static Oid
+lock(const char *table)
+{
+	Oid			oid = dwf_object_require(table, NULL);
+
+	LockRelationOid(oid, RowExclusiveLock);
+	return oid;
 }
 
 void
@@ -35,7 +74,7 @@ dwf_owner_enter_registry(DwfOwnerScope *scope)
 	AcceptInvalidationMessages();
 	dwf_owner_stay_registry();
 	become_owner_of(scope, "workflow");
-	fix_settings(scope);
+	fix_settings(scope, true);
 }
 
 void
@@ -76,12 +115,14 @@ become_owner_of(DwfOwnerScope *scope, const char *table)
 }
 
 static void
-fix_settings(DwfOwnerScope *scope)
+fix_settings(DwfOwnerScope *scope, bool sets_role)
 {
 	scope->guc_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp",
 							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
 							 true, 0, false);
+	if (!sets_role)
+		return;
 	(void) set_config_option("session_replication_role", "replica",
 							 PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE,
 							 true, 0, false);

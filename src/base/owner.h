@@ -21,6 +21,20 @@ typedef struct DwfOwnerScope
  */
 extern void dwf_owner_enter(DwfOwnerScope *scope);
 
+/*
+ * The same for what only reads.  Triggers and rules are none of its business, so
+ * the replication role stays as it is: to set it throws away all plans of the
+ * session, ours and the user's.
+ */
+extern void dwf_owner_enter_to_read(DwfOwnerScope *scope);
+
+/*
+ * The same for what writes into this table, and no other.  The table is locked
+ * as by an INSERT, so that what hangs on it stays; the replication role is set
+ * where something hangs on it that goes by it.
+ */
+extern void dwf_owner_enter_to_write(DwfOwnerScope *scope, const char *table);
+
 /* The same for what needs the registry only, as its owner. */
 extern void dwf_owner_enter_registry(DwfOwnerScope *scope);
 

@@ -7,26 +7,59 @@
 #include "base/owner.h"
 #include "base/statement.h"
 
+#include "utils/guc.h"
+
+static SPIPlanPtr prepare(DwfStatement *statement, int count);
+static int	begin_planning(void);
+
 void
 dwf_statement_run(DwfStatement *statement, Datum *values)
 {
 	int			count = 0;
+	int			planning = 0;
 
 	while (OidIsValid(statement->types[count]))
 		count++;
+	if (statement->plan == NULL || !SPI_plan_is_valid(statement->plan))
+		planning = begin_planning();
 	if (statement->plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare(statement->sql, count,
-									   statement->types);
-
-		if (plan == NULL)
-			elog(ERROR, "could not prepare \"%s\"", statement->sql);
-		SPI_keepplan(plan);
-		statement->plan = plan;
-	}
+		statement->plan = prepare(statement, count);
 	if (SPI_execute_plan(statement->plan, values, NULL, false, 0) < 0)
 		elog(ERROR, "could not execute \"%s\"", statement->sql);
+	if (planning > 0)
+		AtEOXact_GUC(false, planning);
 	dwf_owner_stay();
+}
+
+/*
+ * With one plan for all values: to plan one of these takes longer than to run it,
+ * and no value asks for another way.
+ */
+static SPIPlanPtr
+prepare(DwfStatement *statement, int count)
+{
+	SPIPlanPtr	plan = SPI_prepare_cursor(statement->sql, count,
+										  statement->types,
+										  CURSOR_OPT_GENERIC_PLAN);
+
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\"", statement->sql);
+	SPI_keepplan(plan);
+	return plan;
+}
+
+/*
+ * A plan outlives the state of the tables that it was made for, which may have
+ * been empty: whatever has an index goes by it.
+ */
+static int
+begin_planning(void)
+{
+	int			level = NewGUCNestLevel();
+
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return level;
 }
 
 Datum

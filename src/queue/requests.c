@@ -309,7 +309,7 @@ look_at_request(int64 id, Datum *row, bool *is_own)
 	bool		is_settled;
 	HeapTuple	tuple;
 
-	dwf_owner_enter(&scope);
+	dwf_owner_enter_to_read(&scope);
 	SPI_connect();
 	is_first = !dwf_extension_is_since("1.1");
 	if (plans[is_first] == NULL)
@@ -356,7 +356,7 @@ is_finished(int64 id)
 	bool		isnull;
 
 	dwf_extension_require_update();
-	dwf_owner_enter(&scope);
+	dwf_owner_enter_to_read(&scope);
 	SPI_connect();
 	if (plan == NULL)
 	{

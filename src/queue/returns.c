@@ -38,6 +38,8 @@
 
 PG_FUNCTION_INFO_V1(domowf_retry_return);
 
+#define TABLE		"return_entry"
+
 /* Rows that are removed, or marked, at a time. */
 #define BATCH		"1000"
 
@@ -48,7 +50,12 @@ PG_FUNCTION_INFO_V1(domowf_retry_return);
 	"'model_version', o.model_version, 'created_on', o.created_on, " \
 	"'settled_at', o.settled_at, 'finished_at', o.finished_at"
 
-/* $1 the request, $2 its state, $3 whether that is what has changed */
+/*
+ * The OFFSET keeps the planner from looking for the greatest of all that the
+ * target has, which is a way through everything that waits.
+ *
+ * $1 the request, $2 its state, $3 whether that is what has changed
+ */
 static DwfStatement note = {
 	"WITH o AS (SELECT id, workflow, state, NULL::text AS instance_id, "
 	"NULL::text AS instance_status, error, NULL::text AS model_version, "
@@ -74,9 +81,10 @@ static DwfStatement note = {
 	"tries) "
 	"SELECT nextval('domowf.return_id'), $1, t.target, $2, t.returns_to, "
 	"t.outcome, o.depth, o.requested_by, o.requested_by_oid, "
-	"clock_timestamp(), coalesce((SELECT max(b.due) "
+	"clock_timestamp(), coalesce((SELECT max(due) FROM (SELECT b.due "
 	"FROM domowf.return_entry b WHERE b.request_id = $1 "
-	"AND b.target = t.target AND b.due < 'infinity'), clock_timestamp()), 0 "
+	"AND b.target = t.target AND b.due < 'infinity' OFFSET 0) b), "
+	"clock_timestamp()), 0 "
 	"FROM o, t",
 	{INT8OID, TEXTOID, BOOLOID}
 };
@@ -328,7 +336,7 @@ note_outcome(int64 id, const char *state, bool is_changed)
 	BoolGetDatum(is_changed)};
 	DwfOwnerScope scope;
 
-	dwf_owner_enter(&scope);
+	dwf_owner_enter_to_write(&scope, TABLE);
 	SPI_connect();
 	dwf_statement_run(&note, values);
 	if (SPI_processed > 0)
@@ -348,7 +356,7 @@ dwf_return_take(Oid owner, char **last, DwfReturn *entry)
 	uint64		count;
 	bool		found = false;
 
-	dwf_owner_enter(&scope);
+	dwf_owner_enter_to_write(&scope, TABLE);
 	SPI_connect();
 	dwf_statement_run(&find_next, values);
 	targets = SPI_tuptable;
@@ -403,7 +411,7 @@ dwf_return_remove(const DwfReturn *entry)
 	Datum		values[] = {Int64GetDatum(entry->id)};
 	DwfOwnerScope scope;
 
-	dwf_owner_enter(&scope);
+	dwf_owner_enter_to_write(&scope, TABLE);
 	SPI_connect();
 	dwf_statement_run(&remove_done, values);
 	if (SPI_processed != 1)
@@ -420,7 +428,7 @@ dwf_return_fail(const DwfReturn *entry, const char *why)
 	Datum		values[] = {Int64GetDatum(entry->id), CStringGetTextDatum(why)};
 	DwfOwnerScope scope;
 
-	dwf_owner_enter(&scope);
+	dwf_owner_enter_to_write(&scope, TABLE);
 	SPI_connect();
 	dwf_statement_run(&fail, values);
 	SPI_finish();
@@ -437,7 +445,7 @@ dwf_return_find_owners(Oid *owners, int limit, TimestampTz *next)
 	int			count = 0;
 
 	*next = DT_NOEND;
-	dwf_owner_enter(&scope);
+	dwf_owner_enter_to_write(&scope, TABLE);
 	SPI_connect();
 	dwf_statement_run(&find_targets, NULL);
 	targets = SPI_tuptable;
@@ -494,7 +502,7 @@ dwf_return_look_after(void)
 											 dwf_log_retention * USECS_PER_MINUTE);
 	DwfOwnerScope scope;
 
-	dwf_owner_enter(&scope);
+	dwf_owner_enter_to_write(&scope, TABLE);
 	SPI_connect();
 	dwf_statement_run(&follow_clock, NULL);
 	if (dwf_log_retention > 0)
@@ -514,7 +522,7 @@ dwf_return_count(DwfReturnCounts *counts)
 	DwfOwnerScope scope;
 	bool		isnull;
 
-	dwf_owner_enter(&scope);
+	dwf_owner_enter_to_read(&scope);
 	SPI_connect();
 	dwf_statement_run(&count_all, &late);
 	counts->waiting = DatumGetInt64(dwf_statement_column(0, 1, &isnull));
@@ -541,7 +549,7 @@ domowf_retry_return(PG_FUNCTION_ARGS)
 	dwf_extension_require_update();
 	values[0] = PG_GETARG_DATUM(0);
 	values[1] = ObjectIdGetDatum(GetUserId());
-	dwf_owner_enter(&scope);
+	dwf_owner_enter_to_write(&scope, TABLE);
 	SPI_connect();
 	dwf_statement_run(&retry, values);
 	done = SPI_processed > 0;

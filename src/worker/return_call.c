@@ -42,7 +42,7 @@ dwf_return_call(const DwfReturn *entry, Oid owner)
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("what is to be called cannot be read: \"%s\"",
 						entry->target)));
-	dwf_owner_enter(&scope);
+	dwf_owner_enter_to_read(&scope);
 	row = make_row(entry);
 	function = find_function(signature);
 	dwf_owner_leave(&scope);
