@@ -13,10 +13,14 @@
 #include <time.h>
 
 #include "common/int.h"
+#include "miscadmin.h"
 #include "utils/timestamp.h"
 
 /* What is less is no step: two readings are never made at once. */
 #define MIN_STEP	USECS_PER_SEC
+
+/* What lies between the beats of one process and of the next, usec. */
+#define BETWEEN_PROCESSES	INT64CONST(77777)
 
 static int64 noted;				/* wall less steady */
 static bool is_noted = false;
@@ -73,6 +77,14 @@ dwf_clock_take_step(void)
 		return step;
 	is_noted = true;
 	return 0;
+}
+
+DwfSteady
+dwf_clock_next_beat(DwfSteady now, int interval)
+{
+	int64		usec = (int64) interval * 1000;
+
+	return now + usec - (now + MyProcPid * BETWEEN_PROCESSES) % usec;
 }
 
 bool

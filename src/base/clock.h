@@ -37,6 +37,13 @@ extern TimestampTz dwf_clock_shown(DwfSteady steady);
 extern int64 dwf_clock_take_step(void);
 
 /*
+ * The next of the points in time that lie so many milliseconds apart, later than
+ * `now`.  They are the same for all that a process does at that interval, so
+ * that it wakes once for all of it, and others than those of other processes.
+ */
+extern DwfSteady dwf_clock_next_beat(DwfSteady now, int interval);
+
+/*
  * Whether a minute has passed since it last said so, for what is not to be said
  * at each turn.  `*again` is the caller's, static, 0 at first.
  */

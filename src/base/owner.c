@@ -19,6 +19,7 @@
 
 static void become_owner_of(DwfOwnerScope *scope, const char *table);
 static void enter(DwfOwnerScope *scope);
+static void enter_registry(DwfOwnerScope *scope);
 static Oid	lock(const char *table);
 static void fix_settings(DwfOwnerScope *scope, bool sets_role);
 
@@ -71,10 +72,23 @@ lock(const char *table)
 void
 dwf_owner_enter_registry(DwfOwnerScope *scope)
 {
+	enter_registry(scope);
+	fix_settings(scope, true);
+}
+
+void
+dwf_owner_enter_registry_to_read(DwfOwnerScope *scope)
+{
+	enter_registry(scope);
+	fix_settings(scope, false);
+}
+
+static void
+enter_registry(DwfOwnerScope *scope)
+{
 	AcceptInvalidationMessages();
 	dwf_owner_stay_registry();
 	become_owner_of(scope, "workflow");
-	fix_settings(scope, true);
 }
 
 void

@@ -37,6 +37,7 @@ extern void dwf_owner_enter_to_write(DwfOwnerScope *scope, const char *table);
 
 /* The same for what needs the registry only, as its owner. */
 extern void dwf_owner_enter_registry(DwfOwnerScope *scope);
+extern void dwf_owner_enter_registry_to_read(DwfOwnerScope *scope);
 
 /*
  * Raises that again, where a statement since has waited for a lock and found

@@ -27,6 +27,8 @@ struct DwfEngine
 	int			npools;
 	uint32_t	last_pool;		/* its number */
 	uint64_t	submitted;		/* requests */
+	uint64_t	rest_submitted; /* the same, when ... */
+	int64_t		rest_since;		/* ... dwf_http_rest() saw it first */
 	int			epoll_fd;
 	bool		is_blind;		/* a socket may not be watched */
 	int			in_use;

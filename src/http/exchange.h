@@ -11,6 +11,13 @@
 #include <stdint.h>
 
 /*
+ * How long an idle connection is used again, seconds.  Load balancers close idle
+ * ones after 60 s and more; a request that crosses such a close on the wire is
+ * in doubt, so we close first.
+ */
+#define DWF_HTTP_KEPT_SECONDS	50
+
+/*
  * How far an exchange came, which is the evidence for what may be said about
  * it.  An exchange only ever moves downwards in this list.
  */

@@ -52,6 +52,9 @@
 #include "http/transfer.h"
 
 #include <errno.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -68,6 +71,7 @@ static void leave_libcurl(DwfEngine *engine);
 static bool is_resolving(const DwfEngine *engine);
 static int	start_resolving(void *resolver, void *reserved, void *engine);
 static bool prepare_handle(DwfEngine *engine, DwfSlot *slot);
+static void free_unused(DwfEngine *engine);
 static void clear_slot(DwfEngine *engine, DwfSlot *slot);
 static void handle_event(DwfEngine *engine, const struct epoll_event *event);
 static void act(DwfEngine *engine, const DwfPool *pool, curl_socket_t fd,
@@ -166,11 +170,7 @@ dwf_http_destroy(DwfEngine *engine)
 	if (engine == NULL)
 		return;
 	dwf_http_abort(engine);
-	block_signals(engine);
-	for (int i = 0; i < engine->touched; i++)
-		dwf_transfer_close(&engine->slots[i]);
-	dwf_pool_close_all(engine);
-	leave_libcurl(engine);
+	free_unused(engine);
 	if (engine->epoll_fd >= 0)
 		close(engine->epoll_fd);
 	free(engine->sockets.items);
@@ -517,6 +517,40 @@ void
 dwf_http_trim(DwfEngine *engine)
 {
 	dwf_sockets_trim(&engine->sockets);
+}
+
+void
+dwf_http_rest(DwfEngine *engine, int few, int64_t microseconds)
+{
+	int64_t		now = dwf_transfer_now();
+
+	if (engine->in_use > 0 || engine->submitted != engine->rest_submitted)
+	{
+		engine->rest_submitted = engine->submitted;
+		engine->rest_since = now;
+	}
+	if (engine->in_use > 0 || engine->sockets.count <= few ||
+		now - engine->rest_since < microseconds)
+		return;
+	free_unused(engine);
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+}
+
+/* Handles and connections, of an engine that has nothing in use. */
+static void
+free_unused(DwfEngine *engine)
+{
+	block_signals(engine);
+	for (int i = 0; i < engine->touched; i++)
+	{
+		dwf_transfer_close(&engine->slots[i]);
+		memset(&engine->slots[i], 0, sizeof(DwfSlot));
+	}
+	engine->touched = 0;
+	dwf_pool_close_all(engine);
+	leave_libcurl(engine);
 }
 
 void

@@ -23,12 +23,6 @@
 /* What came in time may be read for so long when it is over, microseconds. */
 #define READ_TIME	1000000
 
-/*
- * Seconds for which an idle connection is used again.  Load balancers close
- * idle ones after 60 s and more; a request that crosses such a close on the
- * wire is in doubt, so we close first.
- */
-#define MAX_IDLE_SECONDS	50L
 
 /* Where a reply header goes. */
 typedef struct HeaderRule
@@ -98,7 +92,7 @@ dwf_transfer_prepare(DwfSlot *slot, DwfSockets *sockets)
 	curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
 	curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, MAX_IDLE_SECONDS);
+	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long) DWF_HTTP_KEPT_SECONDS);
 
 	/* left at their defaults these make libcurl parse all CAs each time */
 	curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);

@@ -248,7 +248,7 @@ read_settled(Datum *values, char *nulls)
 {
 	DwfOwnerScope scope;
 
-	dwf_owner_enter(&scope);
+	dwf_owner_enter_to_read(&scope);
 	SPI_connect();
 	if (SPI_execute_with_args(find_settled, 2, param_types, values, NULL, true,
 							  1) != SPI_OK_SELECT)

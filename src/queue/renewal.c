@@ -108,7 +108,7 @@ read_asked(Asked *asked, Oid caller)
 	DwfOwnerScope scope;
 	bool		found;
 
-	dwf_owner_enter(&scope);
+	dwf_owner_enter_to_read(&scope);
 	SPI_connect();
 	if (SPI_execute_with_args(find_asked, lengthof(types), types, values, NULL,
 							  true, 1) != SPI_OK_SELECT)

@@ -25,6 +25,7 @@
 #include "base/statement.h"
 #include "call/argument.h"
 #include "queue/returns.h"
+#include "queue/return_sql.h"
 #include "registry/workflow.h"
 
 #include "catalog/pg_type.h"
@@ -37,8 +38,6 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(domowf_retry_return);
-
-#define TABLE		"return_entry"
 
 /* Rows that are removed, or marked, at a time. */
 #define BATCH		"1000"
@@ -89,58 +88,13 @@ static DwfStatement note = {
 	{INT8OID, TEXTOID, BOOLOID}
 };
 
-/* All targets, each once, however many entries they have. */
-#define TARGETS \
-	"WITH RECURSIVE t AS ((SELECT target FROM domowf.return_entry " \
-	"ORDER BY target LIMIT 1) UNION ALL SELECT (SELECT e.target " \
-	"FROM domowf.return_entry e WHERE e.target > t.target " \
-	"ORDER BY e.target LIMIT 1) FROM t WHERE t.target IS NOT NULL), " \
-	"s AS MATERIALIZED (SELECT target, (SELECT e.due " \
-	"FROM domowf.return_entry e WHERE e.target = t.target " \
-	"ORDER BY e.due, e.id LIMIT 1) AS due, " \
-	"CASE WHEN target LIKE 'table:%' THEN (SELECT c.relowner " \
-	"FROM pg_class c WHERE c.oid = substr(target, 7)::oid) " \
-	"ELSE (SELECT p.proowner FROM pg_proc p " \
-	"WHERE p.oid = to_regprocedure(substr(target, 10))) END AS owner " \
-	"FROM t WHERE target IS NOT NULL) "
-
 static DwfStatement find_targets = {
-	TARGETS "SELECT target, due, owner FROM s WHERE due < 'infinity'",
+	DWF_RETURN_TARGETS "SELECT target, due, owner FROM s WHERE due < 'infinity'",
 	{InvalidOid}
 };
 
-/* $1 the owner, $2 the target before */
-static DwfStatement find_next = {
-	TARGETS "SELECT target FROM s WHERE owner = $1 "
-	"AND due <= clock_timestamp() ORDER BY target <= $2, target",
-	{OIDOID, TEXTOID}
-};
-
-/* from a second to 15 minutes, twice as long each time */
-#define BACKOFF \
-	"clock_timestamp() + least(interval '15 min', " \
-	"interval '1 s' * power(2, least(tries, 20))) "
-
-/* What stands there where nobody could write down more. */
-#define ENDED	"'the process that was at it ended'"
-
 /* What is being tried for the first time has not failed yet. */
-#define HAS_FAILED	"(tries > 1 OR tries = 1 AND error <> " ENDED ")"
-
-/* $1 the target */
-static DwfStatement take = {
-	"UPDATE domowf.return_entry SET tries = tries + 1, "
-	"tried_at = clock_timestamp(), due = " BACKOFF ", "
-	"error = coalesce(error, " ENDED ") "
-	"WHERE id = (SELECT e.id FROM domowf.return_entry e "
-	"WHERE e.target = $1 AND e.due <= clock_timestamp() "
-	"AND NOT EXISTS (SELECT FROM domowf.return_entry b "
-	"WHERE b.request_id = e.request_id AND b.target = e.target "
-	"AND b.id < e.id AND b.due < 'infinity') "
-	"ORDER BY e.due, e.id LIMIT 1 FOR UPDATE SKIP LOCKED) "
-	"RETURNING id, request_id, target, returns_to, outcome, depth",
-	{TEXTOID}
-};
+#define HAS_FAILED	"(tries > 1 OR tries = 1 AND error <> " DWF_RETURN_ENDED ")"
 
 /* what was given up before is not to come behind it */
 static DwfStatement remove_done = {
@@ -173,7 +127,7 @@ static DwfStatement remove_of_table = {
 
 static DwfStatement fail_of_function = {
 	"UPDATE domowf.return_entry SET tries = tries + 1, "
-	"tried_at = clock_timestamp(), due = " BACKOFF ", "
+	"tried_at = clock_timestamp(), due = " DWF_RETURN_BACKOFF ", "
 	"error = 'function ' || substr(target, 10) || ' does not exist' "
 	"WHERE id IN (SELECT id FROM domowf.return_entry WHERE target = $1 "
 	"AND due <= clock_timestamp() LIMIT " BATCH " FOR UPDATE SKIP LOCKED)",
@@ -270,8 +224,6 @@ static const struct
 };
 
 static void note_outcome(int64 id, const char *state, bool is_changed);
-static void copy_taken(MemoryContext context, DwfReturn *entry);
-static Jsonb *copy_jsonb(Datum value);
 static void see_to_orphans(const char *target);
 static int	add_owner(Oid *owners, int count, int limit, Oid owner);
 
@@ -336,7 +288,7 @@ note_outcome(int64 id, const char *state, bool is_changed)
 	BoolGetDatum(is_changed)};
 	DwfOwnerScope scope;
 
-	dwf_owner_enter_to_write(&scope, TABLE);
+	dwf_owner_enter_to_write(&scope, DWF_RETURN_TABLE);
 	SPI_connect();
 	dwf_statement_run(&note, values);
 	if (SPI_processed > 0)
@@ -345,73 +297,13 @@ note_outcome(int64 id, const char *state, bool is_changed)
 	dwf_owner_leave(&scope);
 }
 
-bool
-dwf_return_take(Oid owner, char **last, DwfReturn *entry)
-{
-	MemoryContext context = CurrentMemoryContext;
-	Datum		values[] = {ObjectIdGetDatum(owner),
-	CStringGetTextDatum(*last == NULL ? "" : *last)};
-	DwfOwnerScope scope;
-	SPITupleTable *targets;
-	uint64		count;
-	bool		found = false;
-
-	dwf_owner_enter_to_write(&scope, TABLE);
-	SPI_connect();
-	dwf_statement_run(&find_next, values);
-	targets = SPI_tuptable;
-	count = SPI_processed;
-	for (uint64 i = 0; i < count && !found; i++)
-	{
-		bool		isnull;
-
-		values[0] = SPI_getbinval(targets->vals[i], targets->tupdesc, 1,
-								  &isnull);
-		dwf_statement_run(&take, values);
-		found = SPI_processed > 0;
-	}
-	if (found)
-	{
-		copy_taken(context, entry);
-		*last = MemoryContextStrdup(context, entry->target);
-	}
-	SPI_finish();
-	dwf_owner_leave(&scope);
-	return found;
-}
-
-/* Copies what was taken last. */
-static void
-copy_taken(MemoryContext context, DwfReturn *entry)
-{
-	MemoryContext old = MemoryContextSwitchTo(context);
-	bool		isnull;
-	Datum		value;
-
-	entry->id = DatumGetInt64(dwf_statement_column(0, 1, &isnull));
-	entry->request = DatumGetInt64(dwf_statement_column(0, 2, &isnull));
-	entry->target = TextDatumGetCString(dwf_statement_column(0, 3, &isnull));
-	value = dwf_statement_column(0, 4, &isnull);
-	entry->returns_to = isnull ? NULL : copy_jsonb(value);
-	entry->outcome = copy_jsonb(dwf_statement_column(0, 5, &isnull));
-	value = dwf_statement_column(0, 6, &isnull);
-	entry->depth = isnull ? 0 : DatumGetInt32(value);
-	MemoryContextSwitchTo(old);
-}
-
-static Jsonb *
-copy_jsonb(Datum value)
-{
-	return DatumGetJsonbPCopy(value);
-}
-
 void
 dwf_return_remove(const DwfReturn *entry)
 {
 	Datum		values[] = {Int64GetDatum(entry->id)};
 	DwfOwnerScope scope;
 
-	dwf_owner_enter_to_write(&scope, TABLE);
+	dwf_owner_enter_to_write(&scope, DWF_RETURN_TABLE);
 	SPI_connect();
 	dwf_statement_run(&remove_done, values);
 	if (SPI_processed != 1)
@@ -428,7 +320,7 @@ dwf_return_fail(const DwfReturn *entry, const char *why)
 	Datum		values[] = {Int64GetDatum(entry->id), CStringGetTextDatum(why)};
 	DwfOwnerScope scope;
 
-	dwf_owner_enter_to_write(&scope, TABLE);
+	dwf_owner_enter_to_write(&scope, DWF_RETURN_TABLE);
 	SPI_connect();
 	dwf_statement_run(&fail, values);
 	SPI_finish();
@@ -445,7 +337,7 @@ dwf_return_find_owners(Oid *owners, int limit, TimestampTz *next)
 	int			count = 0;
 
 	*next = DT_NOEND;
-	dwf_owner_enter_to_write(&scope, TABLE);
+	dwf_owner_enter_to_read(&scope);
 	SPI_connect();
 	dwf_statement_run(&find_targets, NULL);
 	targets = SPI_tuptable;
@@ -476,9 +368,12 @@ static void
 see_to_orphans(const char *target)
 {
 	Datum		values[] = {CStringGetTextDatum(target)};
+	DwfOwnerScope scope;
 
+	dwf_owner_enter_to_write(&scope, DWF_RETURN_TABLE);
 	dwf_statement_run(strncmp(target, "table:", 6) == 0 ? &remove_of_table :
 					  &fail_of_function, values);
+	dwf_owner_leave(&scope);
 }
 
 /* Each once. */
@@ -502,7 +397,7 @@ dwf_return_look_after(void)
 											 dwf_log_retention * USECS_PER_MINUTE);
 	DwfOwnerScope scope;
 
-	dwf_owner_enter_to_write(&scope, TABLE);
+	dwf_owner_enter_to_write(&scope, DWF_RETURN_TABLE);
 	SPI_connect();
 	dwf_statement_run(&follow_clock, NULL);
 	if (dwf_log_retention > 0)
@@ -549,7 +444,7 @@ domowf_retry_return(PG_FUNCTION_ARGS)
 	dwf_extension_require_update();
 	values[0] = PG_GETARG_DATUM(0);
 	values[1] = ObjectIdGetDatum(GetUserId());
-	dwf_owner_enter_to_write(&scope, TABLE);
+	dwf_owner_enter_to_write(&scope, DWF_RETURN_TABLE);
 	SPI_connect();
 	dwf_statement_run(&retry, values);
 	done = SPI_processed > 0;

@@ -47,13 +47,12 @@ typedef struct DwfReturn
 } DwfReturn;
 
 /*
- * For a process that serves an owner: takes what is due next of his tables and
- * functions, of these in turn, behind the one that *last names (changed here,
- * palloc'd; NULL: the first).  It is due again later, since whatever happens
+ * For a process that serves one owner: takes what is due next of his tables and
+ * functions, of these in turn.  It is due again later, since whatever happens
  * meanwhile, the death of the server included, counts as a try.  False: nothing
- * is due.  palloc'd in the current context.
+ * is due.  palloc'd in the current context.  In return_take.c.
  */
-extern bool dwf_return_take(Oid owner, char **last, DwfReturn *entry);
+extern bool dwf_return_take(Oid owner, DwfReturn *entry);
 
 /* Removes one that is done; raises 40001 where it is no longer there. */
 extern void dwf_return_remove(const DwfReturn *entry);

@@ -78,7 +78,7 @@ list_earlier(void)
 	Datum		names;
 	char	   *list = NULL;
 
-	dwf_owner_enter(&scope);
+	dwf_owner_enter_to_read(&scope);
 	SPI_connect();
 	if (SPI_execute("SELECT string_agg(CASE WHEN n <= "
 					CppAsString2(MAX_NAMED)

@@ -135,7 +135,7 @@ workflow_exists(Datum name)
 	DwfOwnerScope scope;
 	bool		found;
 
-	dwf_owner_enter_registry(&scope);
+	dwf_owner_enter_registry_to_read(&scope);
 	SPI_connect();
 	if (plan == NULL)
 	{

@@ -241,7 +241,7 @@ load(const char *name)
 	DwfOwnerScope scope;
 
 	entry->lease.context = context;
-	dwf_owner_enter_registry(&scope);
+	dwf_owner_enter_registry_to_read(&scope);
 	SPI_connect();
 	read_rows(name);
 	if (SPI_processed > 0)

@@ -82,9 +82,8 @@ static Oid	owner;
 
 static void become(Oid database);
 static void end_process(void);
-static char *keep(const char *last);
 static void take_interrupts(void);
-static bool take(char **last, DwfReturn *entry);
+static bool take(DwfReturn *entry);
 static bool do_entry(const DwfReturn *entry, char **error);
 static void do_in_transaction(const DwfReturn *entry);
 static void run_owners_code(const DwfReturn *entry);
@@ -99,7 +98,6 @@ void
 domowf_returns_main(Datum arg)
 {
 	MemoryContext turn;
-	char	   *last = NULL;
 	DwfSteady	until;
 
 	memcpy(&owner, MyBgworkerEntry->bgw_extra, sizeof(owner));
@@ -114,10 +112,9 @@ domowf_returns_main(Datum arg)
 
 		MemoryContextSwitchTo(turn);
 		take_interrupts();
-		if (!dwf_returns || dwf_clock_now() >= until || !take(&last, &entry))
+		if (!dwf_returns || dwf_clock_now() >= until || !take(&entry))
 			proc_exit(0);
 		dwf_returner_note_done();
-		last = keep(last);
 		if (!do_entry(&entry, &error))
 			write_failure(&entry, error);
 		MemoryContextReset(turn);
@@ -138,18 +135,6 @@ become(Oid database)
 	if (!dwf_worker_settings_connect_as(database, owner))
 		proc_exit(0);			/* the role is gone */
 	last_timeout = RegisterTimeout(USER_TIMEOUT, end_process);
-}
-
-/* In place of the one that was kept before. */
-static char *
-keep(const char *last)
-{
-	static char *kept = NULL;
-	char	   *copy = MemoryContextStrdup(TopMemoryContext, last);
-
-	if (kept != NULL)
-		pfree(kept);
-	return kept = copy;
 }
 
 /* Signal handler: somebody's code does not end.  As die(). */
@@ -177,7 +162,7 @@ take_interrupts(void)
 
 /* False: nothing is due any more, or nothing can be looked at. */
 static bool
-take(char **last, DwfReturn *entry)
+take(DwfReturn *entry)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool found = false;
@@ -190,7 +175,7 @@ take(char **last, DwfReturn *entry)
 		if (dwf_extension_find() != NULL && dwf_extension_can_send())
 		{
 			MemoryContextSwitchTo(context);
-			found = dwf_return_take(owner, last, entry);
+			found = dwf_return_take(owner, entry);
 		}
 		PopActiveSnapshot();
 		/* a try that a crash forgets is one more */

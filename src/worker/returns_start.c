@@ -71,8 +71,8 @@ dwf_return_see_to(DwfWriting *writing, bool rests)
 	}
 	again = dwf_clock_now() + LOOK_SHARE * (dwf_clock_now() - now);
 	if (found.looks_after)
-		next_care = TimestampTzPlusMilliseconds(now, dwf_poll_interval);
-	next = TimestampTzPlusMilliseconds(now, dwf_poll_interval);
+		next_care = dwf_clock_next_beat(now, dwf_poll_interval);
+	next = dwf_clock_next_beat(now, dwf_poll_interval);
 	if (found.next != DT_NOEND)
 		next = Min(next, dwf_clock_steady(found.next));
 	for (int i = 0; i < found.count; i++)

@@ -123,6 +123,12 @@ extern void dwf_sender_harvest(DwfSender *sender, bool has_news);
  */
 extern bool dwf_sender_wait(DwfSender *sender, long timeout);
 
+/*
+ * To be called at each poll: gives back what a burst has left, once nothing was
+ * sent for as long as its connections could be used again.
+ */
+extern void dwf_sender_rest(DwfSender *sender);
+
 /* When the engine wants to be driven though nothing comes: as of http.h. */
 extern long dwf_sender_timeout_ms(const DwfSender *sender);
 

@@ -5,11 +5,18 @@
 #include "postgres.h"
 
 #include "base/compat.h"
+#include "base/testpoint.h"
 #include "worker/sender.h"
 #include "worker/sender_state.h"
 
 #include "pgstat.h"
 #include "storage/latch.h"
+
+/*
+ * As many connections as there are by default are kept ready by a worker that
+ * rests, with the CA certificates that they share.
+ */
+#define KEPT_SOCKETS	8
 
 static void tell_activity(const DwfSender *sender);
 
@@ -48,6 +55,14 @@ tell_activity(const DwfSender *sender)
 	else
 		strlcpy(activity, "domowf: waits for requests", sizeof(activity));
 	pgstat_report_activity(STATE_IDLE, activity);
+}
+
+void
+dwf_sender_rest(DwfSender *sender)
+{
+	dwf_http_rest(sender->engine, DWF_TESTNUMBER("rest-sockets", KEPT_SOCKETS),
+				  USECS_PER_SEC * DWF_TESTNUMBER("rest-seconds",
+												 DWF_HTTP_KEPT_SECONDS));
 }
 
 long

@@ -301,7 +301,7 @@ look(DwfSender *sender, DwfSteady now)
 	TimestampTz due;
 	int			kept = 0;
 
-	look_at = TimestampTzPlusMilliseconds(now, dwf_poll_interval);
+	look_at = dwf_clock_next_beat(now, dwf_poll_interval);
 	for (int i = 0; i < nways; i++)
 		ways[i].is_found = false;
 	dwf_table_open(&tracked, "tracked", TRACKED_COLUMNS, false);

@@ -434,7 +434,7 @@ look_after(Worker *worker)
 	look_at_order_keys(worker, now);
 	if (now < worker->next_care)
 		return;
-	worker->next_care = TimestampTzPlusMilliseconds(now, dwf_poll_interval);
+	worker->next_care = dwf_clock_next_beat(now, dwf_poll_interval);
 	dwf_extension_look_again();
 	if (!worker->has_free_ids)
 		(void) in_transaction(DWF_TASK_IDS, free_ids, worker);
@@ -442,6 +442,7 @@ look_after(Worker *worker)
 	dwf_care_fold(&worker->care, &worker->writing, now);
 	dwf_sender_try_again(worker->sender);
 	dwf_sender_look_again(worker->sender, false);
+	dwf_sender_rest(worker->sender);
 	worker->read_state = true;
 }
 

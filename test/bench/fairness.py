@@ -124,6 +124,10 @@ class RateBeside(Comparison):
         self.kind = kind
         self.queued = queued
 
+    def shrink(self):
+        super().shrink()
+        self.queued //= 100
+
     def prepare(self, bench):
         bench.queue.configure(bench.nginx.http, CONNECTIONS)
         self.pair = Pair(bench, bench.nginx.http, self.kind)

@@ -18,7 +18,7 @@ sys.dont_write_bytecode = True
 
 from calls import make_calls
 from clients import Backend, Failed, Raw
-from comparison import MOST_SCATTER
+from comparison import MOST_SCATTER, Comparison
 from cores import Cores
 from delivery import make_deliveries
 from enqueue import make_enqueues
@@ -90,6 +90,7 @@ def parse_arguments():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", default="", metavar="TEXT")
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--try", action="store_true", dest="is_trial")
     return parser.parse_args()
 
 
@@ -124,11 +125,20 @@ def main():
     wanted = [row for row in every if arguments.only in row.name]
     if not wanted:
         raise Failed("no row has %s in its name" % arguments.only)
+    if arguments.is_trial:
+        bench.rounds = 1
+        wanted = [row for row in wanted if isinstance(row, Comparison)]
+        for row in wanted:
+            row.shrink()
     rows = measure_rows(bench, wanted)
     if len(wanted) < len(every):
         bench.facts.append(
-            "Not measured: %d of %d rows, which have no %s in their names."
-            % (len(every) - len(wanted), len(every), arguments.only)
+            "Not measured: %d of %d rows%s."
+            % (
+                *(len(every) - len(wanted), len(every)),
+                "" if arguments.is_trial else
+                ", which have no %s in their names" % arguments.only,
+            )
         )
     facts = [*bench.facts, describe_machine(bench.backend, load)]
     print_table(rows, facts, arguments.markdown, MOST_SCATTER)

@@ -1,0 +1,37 @@
+/*
+ * return_sql.h
+ *	  What the statements on domowf.return_entry have in common; for returns.c and
+ *	  return_take.c alone.
+ */
+#ifndef DWF_RETURN_SQL_H
+#define DWF_RETURN_SQL_H
+
+#define DWF_RETURN_TABLE	"return_entry"
+
+/* Whose a target is; NULL: it is gone. */
+#define DWF_RETURN_OWNER_OF(target) \
+	"CASE WHEN " target " LIKE 'table:%' THEN (SELECT c.relowner " \
+	"FROM pg_class c WHERE c.oid = substr(" target ", 7)::oid) " \
+	"ELSE (SELECT p.proowner FROM pg_proc p " \
+	"WHERE p.oid = to_regprocedure(substr(" target ", 10))) END"
+
+/* All targets, each once, however many entries they have. */
+#define DWF_RETURN_TARGETS \
+	"WITH RECURSIVE t AS ((SELECT target FROM domowf.return_entry " \
+	"ORDER BY target LIMIT 1) UNION ALL SELECT (SELECT e.target " \
+	"FROM domowf.return_entry e WHERE e.target > t.target " \
+	"ORDER BY e.target LIMIT 1) FROM t WHERE t.target IS NOT NULL), " \
+	"s AS MATERIALIZED (SELECT target, (SELECT e.due " \
+	"FROM domowf.return_entry e WHERE e.target = t.target " \
+	"ORDER BY e.due, e.id LIMIT 1) AS due, " DWF_RETURN_OWNER_OF("target") " AS owner " \
+	"FROM t WHERE target IS NOT NULL) "
+
+/* from a second to 15 minutes, twice as long each time */
+#define DWF_RETURN_BACKOFF \
+	"clock_timestamp() + least(interval '15 min', " \
+	"interval '1 s' * power(2, least(tries, 20))) "
+
+/* What stands there where nobody could write down more. */
+#define DWF_RETURN_ENDED	"'the process that was at it ended'"
+
+#endif							/* DWF_RETURN_SQL_H */

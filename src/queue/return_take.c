@@ -1,0 +1,181 @@
+/*
+ * return_take.c
+ *	  Which outcome is written back next.
+ *
+ * A process that serves an owner knows his targets, and how far it has come in
+ * each, so that to take the next entry it reads no others: not those of the
+ * targets in between, and not what it has done before, which stays in the index
+ * while somebody holds an old snapshot.  What was committed late, or became due
+ * earlier than was known, is behind that; so all of it is looked at again, at
+ * most a part of the time, and whenever nothing is found.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "base/owner.h"
+#include "base/statement.h"
+#include "queue/returns.h"
+#include "queue/return_sql.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* To look at everything takes one part in so many of the time at most. */
+#define LOOK_SHARE	20
+
+/* And is not done more often than that, milliseconds. */
+#define LOOK_INTERVAL	100
+
+/* $1 the owner */
+static DwfStatement find_due = {
+	DWF_RETURN_TARGETS "SELECT target FROM s WHERE owner = $1 "
+	"AND due <= clock_timestamp() ORDER BY target COLLATE \"C\"",
+	{OIDOID}
+};
+
+/* $1 the target, $2 whose it has to be, from $3 to $4 it is due */
+static DwfStatement take = {
+	"WITH n AS (SELECT e.id, e.due FROM domowf.return_entry e "
+	"WHERE e.target = $1 AND e.due BETWEEN $3 AND $4 "
+	"AND $2 = (SELECT " DWF_RETURN_OWNER_OF("$1") ") "
+	"AND NOT EXISTS (SELECT FROM domowf.return_entry b "
+	"WHERE b.request_id = e.request_id AND b.target = e.target "
+	"AND b.id < e.id AND b.due < 'infinity') "
+	"ORDER BY e.due, e.id LIMIT 1 FOR UPDATE SKIP LOCKED) "
+	"UPDATE domowf.return_entry r SET tries = tries + 1, "
+	"tried_at = clock_timestamp(), due = " DWF_RETURN_BACKOFF ", "
+	"error = coalesce(error, " DWF_RETURN_ENDED ") "
+	"FROM n WHERE r.id = n.id "
+	"RETURNING r.id, request_id, target, returns_to, outcome, depth, n.due",
+	{TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+/* A table or function that something is due of. */
+typedef struct Target
+{
+	Datum		name;			/* text */
+	TimestampTz from;			/* when the entry was due that was taken last */
+} Target;
+
+/* Of the owner that this process serves, in the order of their names. */
+static MemoryContext known = NULL;
+static Target *targets = NULL;
+static int	ntargets = 0;
+static int	turn = 0;			/* whose it is */
+static DwfSteady next_look = 0;
+
+static void look(Oid owner);
+static bool take_in_turn(Oid owner, DwfReturn *entry, MemoryContext context);
+static bool take_from(Target *target, Oid owner);
+static void copy_taken(DwfReturn *entry, MemoryContext context);
+
+bool
+dwf_return_take(Oid owner, DwfReturn *entry)
+{
+	MemoryContext context = CurrentMemoryContext;
+	DwfSteady	start = dwf_clock_now();
+	bool		looks = start >= next_look;
+	bool		found;
+	DwfOwnerScope scope;
+
+	dwf_owner_enter_to_write(&scope, DWF_RETURN_TABLE);
+	SPI_connect();
+	if (looks)
+		look(owner);
+	found = take_in_turn(owner, entry, context);
+	if (!found && !looks)
+	{
+		looks = true;
+		look(owner);
+		found = take_in_turn(owner, entry, context);
+	}
+	SPI_finish();
+	dwf_owner_leave(&scope);
+	if (looks)
+		next_look = start + Max(LOOK_SHARE * (dwf_clock_now() - start),
+								LOOK_INTERVAL * INT64CONST(1000));
+	return found;
+}
+
+/* At all targets, from their first entries on; the one in turn stays so. */
+static void
+look(Oid owner)
+{
+	Datum		value = ObjectIdGetDatum(owner);
+	char	   *last = ntargets == 0 ? NULL :
+	TextDatumGetCString(targets[turn % ntargets].name);
+	MemoryContext old;
+
+	ntargets = 0;
+	dwf_statement_run(&find_due, &value);
+	if (known == NULL)
+		known = AllocSetContextCreate(TopMemoryContext, "domowf targets",
+									  ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(known);
+	old = MemoryContextSwitchTo(known);
+	targets = palloc(sizeof(Target) * Max(SPI_processed, 1));
+	turn = 0;
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		char	   *name = SPI_getvalue(SPI_tuptable->vals[i],
+										SPI_tuptable->tupdesc, 1);
+
+		if (last != NULL && strcmp(name, last) < 0)
+			turn = i + 1;
+		targets[i].name = CStringGetTextDatum(name);
+		targets[i].from = DT_NOBEGIN;
+		ntargets++;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* From each target in turn, behind the one that was taken from last. */
+static bool
+take_in_turn(Oid owner, DwfReturn *entry, MemoryContext context)
+{
+	for (int i = 0; i < ntargets; i++)
+	{
+		if (!take_from(&targets[turn++ % ntargets], owner))
+			continue;
+		copy_taken(entry, context);
+		return true;
+	}
+	return false;
+}
+
+static bool
+take_from(Target *target, Oid owner)
+{
+	Datum		values[] = {target->name, ObjectIdGetDatum(owner),
+		TimestampTzGetDatum(target->from),
+	TimestampTzGetDatum(GetCurrentTimestamp())};
+	bool		isnull;
+
+	dwf_statement_run(&take, values);
+	if (SPI_processed == 0)
+		return false;
+	target->from = DatumGetTimestampTz(dwf_statement_column(0, 7, &isnull));
+	return true;
+}
+
+/* Copies what was taken last. */
+static void
+copy_taken(DwfReturn *entry, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	bool		isnull;
+	Datum		value;
+
+	entry->id = DatumGetInt64(dwf_statement_column(0, 1, &isnull));
+	entry->request = DatumGetInt64(dwf_statement_column(0, 2, &isnull));
+	entry->target = TextDatumGetCString(dwf_statement_column(0, 3, &isnull));
+	value = dwf_statement_column(0, 4, &isnull);
+	entry->returns_to = isnull ? NULL : DatumGetJsonbPCopy(value);
+	entry->outcome = DatumGetJsonbPCopy(dwf_statement_column(0, 5, &isnull));
+	value = dwf_statement_column(0, 6, &isnull);
+	entry->depth = isnull ? 0 : DatumGetInt32(value);
+	MemoryContextSwitchTo(old);
+}
