@@ -151,7 +151,7 @@ take_from(Target *target, Oid owner)
 {
 	Datum		values[] = {target->name, ObjectIdGetDatum(owner),
 		TimestampTzGetDatum(target->from),
-	TimestampTzGetDatum(GetCurrentTimestamp())};
+	TimestampTzGetDatum(dwf_clock_wall(dwf_clock_now()))};
 	bool		isnull;
 
 	dwf_statement_run(&take, values);
