@@ -23,6 +23,7 @@
 #include "base/domowf.h"
 #include "base/guc.h"
 #include "base/testpoint.h"
+#include "http/token.h"
 #include "http/url.h"
 
 #include "utils/guc.h"
@@ -399,7 +400,7 @@ check_token(char **newval, void **extra, GucSource source)
 		GUC_check_errhint("Use domowf.token_file, or SET in the session.");
 		return false;
 	}
-	if (!dwf_guc_is_token(*newval))
+	if (!dwf_token_is_one(*newval, strlen(*newval)))
 	{
 		GUC_check_errmsg("invalid value for parameter \"domowf.token\"");
 		GUC_check_errdetail("A token consists of visible ASCII characters, without white space.");
@@ -424,19 +425,6 @@ check_token(char **newval, void **extra, GucSource source)
 	dwf_guc_free(*newval);
 	*newval = empty;
 	*extra = secret;
-	return true;
-}
-
-bool
-dwf_guc_is_token(const char *text)
-{
-	if (*text == '\0')
-		return false;
-	for (; *text != '\0'; text++)
-	{
-		if (*text <= 0x20 || *text >= 0x7F)
-			return false;
-	}
 	return true;
 }
 

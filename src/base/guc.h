@@ -58,9 +58,6 @@ extern const char *dwf_guc_token(void);
  */
 extern bool dwf_guc_token_is_configured(void);
 
-/* Whether a text can be a token: not empty, visible ASCII only. */
-extern bool dwf_guc_is_token(const char *text);
-
 /*
  * Raises 22023 where a value is none for the setting domowf.`name`.  A token is
  * not quoted.

@@ -72,6 +72,7 @@ static uint64 socket_number;	/* ... of this number */
 
 static void open_engine(void);
 static void run_or_explain(Run *run);
+static bool is_outcome(const Run *run);
 static void run_all(Run *run);
 static void submit_some(Run *run);
 static void settle_ended(Run *run);
@@ -197,10 +198,11 @@ prepare_socket_set(void)
 }
 
 /*
- * Of several requests, one whose result there is no room for, on the disk or in
- * memory, ends the statement while others are under way.  What these came to is
- * told as well: what Domo has answered meanwhile by the warning of the rollback,
- * what is in doubt by the error's detail.
+ * An error ends the statement while requests are under way: of several, one has
+ * a result that there is no room for, on the disk or in memory; or it is none of
+ * ours, such as a signal's.  What they came to is told as well: what Domo has
+ * answered meanwhile by the warning of the rollback, what is in doubt by the
+ * error's detail.
  */
 static void
 run_or_explain(Run *run)
@@ -215,7 +217,7 @@ run_or_explain(Run *run)
 	{
 		ErrorData  *error;
 
-		if (run->is_explained || run->count == 1)
+		if (run->is_explained || is_outcome(run))
 			PG_RE_THROW();
 		MemoryContextSwitchTo(caller);
 		error = CopyErrorData();
@@ -224,6 +226,17 @@ run_or_explain(Run *run)
 		ReThrowError(error);
 	}
 	PG_END_TRY();
+}
+
+/* Whether the error at hand is what a request by itself has come to. */
+static bool
+is_outcome(const Run *run)
+{
+	int			code = geterrcode();
+
+	if (ERRCODE_TO_CATEGORY(code) != ERRCODE_EXTERNAL_ROUTINE_EXCEPTION)
+		return false;
+	return run->numbers == NULL && run->settling >= 0;
 }
 
 /* The loop of a run, as the file header has it. */

@@ -7,8 +7,8 @@
  */
 #include "postgres.h"
 
-#include "base/guc.h"
 #include "call/token_file.h"
+#include "http/token.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -206,17 +206,12 @@ check_token_text(char *text, size_t len, const char *server)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s is larger than %d bytes", name_of(server),
 						MAX_TOKEN_FILE)));
-	if (len > 0 && text[len - 1] == '\n')
-		len--;
-	if (len > 0 && text[len - 1] == '\r')
-		len--;
-	text[len] = '\0';
+	len = dwf_token_cut(text, len);
 	if (len == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s is empty", name_of(server))));
-	if (strlen(text) != len || strpbrk(text, "\r\n") != NULL ||
-		!dwf_guc_is_token(text))
+	if (!dwf_token_is_one(text, len))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s does not hold a token", name_of(server)),

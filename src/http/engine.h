@@ -19,6 +19,7 @@ typedef struct DwfPool
 	int			in_use;			/* slots */
 	uint64_t	used_at;		/* the engine's count of requests then */
 	int64_t		deadline;		/* microseconds, monotonic; -1: none; 0: now */
+	bool		is_broken;		/* not to be used again; see http.c, act() */
 } DwfPool;
 
 struct DwfEngine
@@ -30,7 +31,6 @@ struct DwfEngine
 	uint64_t	rest_submitted; /* the same, when ... */
 	int64_t		rest_since;		/* ... dwf_http_rest() saw it first */
 	int			epoll_fd;
-	bool		is_blind;		/* a socket may not be watched */
 	int			in_use;
 	int			kept;			/* sockets that idle pools may add to */
 	DwfSockets	sockets;

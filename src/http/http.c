@@ -73,12 +73,14 @@ static int	start_resolving(void *resolver, void *reserved, void *engine);
 static bool prepare_handle(DwfEngine *engine, DwfSlot *slot);
 static void free_unused(DwfEngine *engine);
 static void clear_slot(DwfEngine *engine, DwfSlot *slot);
+static void detach_slot(DwfEngine *engine, DwfSlot *slot);
 static void handle_event(DwfEngine *engine, const struct epoll_event *event);
-static void act(DwfEngine *engine, const DwfPool *pool, curl_socket_t fd,
-				int what);
+static void act(DwfPool *pool, curl_socket_t fd, int what);
 static int	look_for_events(DwfEngine *engine, struct epoll_event *events);
 static int64_t next_end(const DwfEngine *engine);
-static void end_transfers(DwfEngine *engine, bool all);
+static void end_late_transfers(DwfEngine *engine);
+static void give_up_pool(DwfEngine *engine, DwfPool *pool);
+static void end_transfer(DwfEngine *engine, DwfSlot *slot, CURLcode code);
 static void mark_finished(DwfEngine *engine, const DwfPool *pool);
 static bool restart_slot(DwfEngine *engine, DwfSlot *slot);
 
@@ -230,6 +232,18 @@ clear_slot(DwfEngine *engine, DwfSlot *slot)
 {
 	size_t		kept = offsetof(DwfSlot, sockets);
 
+	detach_slot(engine, slot);
+	free(slot->url);
+	free(slot->body);
+	free(slot->reply);
+	memset((char *) slot + kept, 0, sizeof(*slot) - kept);
+	engine->in_use--;
+}
+
+/* Takes a transfer out of its pool, where it is in one. */
+static void
+detach_slot(DwfEngine *engine, DwfSlot *slot)
+{
 	if (slot->attached)
 	{
 		enter_libcurl(engine);
@@ -239,11 +253,7 @@ clear_slot(DwfEngine *engine, DwfSlot *slot)
 	}
 	if (slot->pool != NULL)
 		slot->pool->in_use--;
-	free(slot->url);
-	free(slot->body);
-	free(slot->reply);
-	memset((char *) slot + kept, 0, sizeof(*slot) - kept);
-	engine->in_use--;
+	slot->pool = NULL;
 }
 
 int
@@ -335,17 +345,22 @@ handle_event(DwfEngine *engine, const struct epoll_event *event)
 		what |= CURL_CSELECT_OUT;
 	if (event->events & (EPOLLERR | EPOLLHUP))
 		what |= CURL_CSELECT_ERR;
-	act(engine, pool, fd, what);
+	act(pool, fd, what);
 }
 
-/* Lets libcurl go on; where it cannot, it may have lost sight of a socket. */
+/*
+ * Lets libcurl go on, until it fails, for want of memory: it may have lost sight
+ * of a socket then, and divides by zero (seen in 7.88) when it comes again to one
+ * for which it could note no transfer.
+ */
 static void
-act(DwfEngine *engine, const DwfPool *pool, curl_socket_t fd, int what)
+act(DwfPool *pool, curl_socket_t fd, int what)
 {
 	int			running;
 
-	if (curl_multi_socket_action(pool->multi, fd, what, &running) != CURLM_OK)
-		engine->is_blind = true;
+	if (!pool->is_broken &&
+		curl_multi_socket_action(pool->multi, fd, what, &running) != CURLM_OK)
+		pool->is_broken = true;
 }
 
 /*
@@ -389,23 +404,23 @@ dwf_http_drive(DwfEngine *engine, bool readable)
 			(pool->deadline > 0 && dwf_transfer_now() < pool->deadline))
 			continue;
 		pool->deadline = -1;
-		act(engine, pool, CURL_SOCKET_TIMEOUT, 0);
+		act(pool, CURL_SOCKET_TIMEOUT, 0);
 	}
 	leave_libcurl(engine);
 	for (int i = 0; i < engine->npools; i++)
 		mark_finished(engine, engine->pools[i]);
-	if (is_late || engine->is_blind)
-		end_transfers(engine, engine->is_blind);
-	engine->is_blind = false;
+	if (is_late)
+		end_late_transfers(engine);
+	for (int i = engine->npools - 1; i >= 0; i--)
+	{
+		if (engine->pools[i]->is_broken)
+			give_up_pool(engine, engine->pools[i]);
+	}
 }
 
-/*
- * Ends the transfers whose time is over and that have nothing more to read; or
- * all of them, where one of the sockets is not watched, so that we would wait
- * for it for ever.  Each keeps the phase that it came to.
- */
+/* Ends those whose time is over and that have nothing more to read. */
 static void
-end_transfers(DwfEngine *engine, bool all)
+end_late_transfers(DwfEngine *engine)
 {
 	int64_t		now = dwf_transfer_now();
 
@@ -414,18 +429,43 @@ end_transfers(DwfEngine *engine, bool all)
 		DwfSlot    *slot = &engine->slots[i];
 
 		if (!slot->busy || slot->done ||
-			(!all && !dwf_transfer_is_over(slot, now, slot->pool->deadline == 0)))
+			!dwf_transfer_is_over(slot, now, slot->pool->deadline == 0))
 			continue;
-		if (!all)
-			dwf_transfer_note_timeout(slot);
-		dwf_transfer_fill_exchange(slot, all ? CURLE_OUT_OF_MEMORY :
-								   CURLE_OPERATION_TIMEDOUT, true);
-		slot->done = true;
-		slot->attached = false;
-		enter_libcurl(engine);
-		curl_multi_remove_handle(slot->pool->multi, slot->easy);
-		leave_libcurl(engine);
+		dwf_transfer_note_timeout(slot);
+		end_transfer(engine, slot, CURLE_OPERATION_TIMEDOUT);
 	}
+}
+
+/*
+ * Ends a pool that is broken, and what it had under way: one of its sockets may
+ * not be watched, so that we would wait for it for ever.
+ */
+static void
+give_up_pool(DwfEngine *engine, DwfPool *pool)
+{
+	for (int i = 0; i < engine->touched; i++)
+	{
+		DwfSlot    *slot = &engine->slots[i];
+
+		if (slot->pool != pool)
+			continue;
+		if (slot->done)
+			detach_slot(engine, slot);
+		else
+			end_transfer(engine, slot, CURLE_OUT_OF_MEMORY);
+	}
+	enter_libcurl(engine);
+	dwf_pool_close(engine, pool);
+	leave_libcurl(engine);
+}
+
+/* Ends one that libcurl has not finished.  It keeps the phase that it came to. */
+static void
+end_transfer(DwfEngine *engine, DwfSlot *slot, CURLcode code)
+{
+	dwf_transfer_fill_exchange(slot, code, true);
+	slot->done = true;
+	detach_slot(engine, slot);
 }
 
 /*

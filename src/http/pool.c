@@ -18,7 +18,6 @@
 
 static DwfPool *make_pool(struct DwfEngine *engine, uint64_t key);
 static void make_room(struct DwfEngine *engine);
-static void close_pool(struct DwfEngine *engine, int i);
 static bool watch(DwfPool *pool, int fd, uint32_t events, bool is_in_set);
 static int	watch_socket(CURL *easy, curl_socket_t fd, int what, void *pool,
 						 void *known);
@@ -103,15 +102,17 @@ make_room(struct DwfEngine *engine)
 		}
 		if (oldest == -1)
 			return;
-		close_pool(engine, oldest);
+		dwf_pool_close(engine, engine->pools[oldest]);
 	}
 }
 
-static void
-close_pool(struct DwfEngine *engine, int i)
+void
+dwf_pool_close(struct DwfEngine *engine, DwfPool *pool)
 {
-	DwfPool    *pool = engine->pools[i];
+	int			i = 0;
 
+	while (engine->pools[i] != pool)
+		i++;
 	engine->pools[i] = engine->pools[--engine->npools];
 	curl_multi_cleanup(pool->multi);
 	free(pool);
@@ -121,7 +122,7 @@ void
 dwf_pool_close_all(struct DwfEngine *engine)
 {
 	while (engine->npools > 0)
-		close_pool(engine, engine->npools - 1);
+		dwf_pool_close(engine, engine->pools[engine->npools - 1]);
 	free(engine->pools);
 	engine->pools = NULL;
 }
@@ -178,7 +179,7 @@ watch(DwfPool *pool, int fd, uint32_t events, bool is_in_set)
 	/* one to be removed may be closed: then the kernel has taken it out */
 	if (epoll_ctl(pool->engine->epoll_fd, op, fd, &event) == 0 || events == 0)
 		return true;
-	pool->engine->is_blind = true;
+	pool->is_broken = true;
 	return false;
 }
 

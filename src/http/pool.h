@@ -38,6 +38,9 @@ extern void dwf_pool_unwatch(struct DwfEngine *engine, DwfSocket *socket);
  */
 extern bool dwf_pool_keeps(const DwfSocket *socket);
 
+/* Ends a pool that nobody uses, and its connections. */
+extern void dwf_pool_close(struct DwfEngine *engine, DwfPool *pool);
+
 /* Ends all pools and their connections. */
 extern void dwf_pool_close_all(struct DwfEngine *engine);
 

@@ -16,6 +16,7 @@
 
 #include "base/compat.h"
 #include "base/guc.h"
+#include "http/token.h"
 #include "registry/server.h"
 
 #include "access/genam.h"
@@ -132,7 +133,8 @@ fill_mapping(DwfServer *server, Oid role, DwfFault *fault)
 					  "Use a token, or give the server to a superuser.",
 					  "option \"token_file\" of a mapping for server \"%s\" cannot be used, because the server's owner is no superuser",
 					  server->name);
-	if (*server->token_file == '\0' && !dwf_guc_is_token(server->token))
+	if (*server->token_file == '\0' &&
+		!dwf_token_is_one(server->token, strlen(server->token)))
 		return refuse(fault, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 					  "Set its option \"token_file\" or \"token\".",
 					  "the mapping of \"%s\" for server \"%s\" has no token",

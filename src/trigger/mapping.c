@@ -8,11 +8,9 @@
  *	'@key=column', '@order_key=column'	and with := as well
  *	'column<-field'				written back, see way_back.c
  *
- * An argument is split at its first = or <-, and names are taken as they stand:
- * case and blanks count.  OLD. and NEW. are known in either case and go before
- * a column whose name begins so.  A literal is the value itself where the
- * input is declared as a type whose values are strings, or not declared; else
- * it is read as JSON, numbers digit for digit.
+ * How an argument is taken apart, assignment.c says.  A literal is the value
+ * itself where the input is declared as a type whose values are strings, or not
+ * declared; else it is read as JSON, numbers digit for digit.
  *
  * It must not know how a trigger is fired, nor keep anything (trigger.c does).
  */
@@ -52,24 +50,16 @@ typedef struct Reading
 	const char *hint;			/* NULL: what an argument looks like */
 } Reading;
 
-/* An argument, taken apart. */
-typedef struct Assignment
-{
-	char	   *target;			/* an input, or @key, @order_key */
-	bool		is_literal;
-	const char *source;			/* a literal, or a column */
-} Assignment;
-
-static void split(const char *argument, Assignment *assignment);
 static void read_argument(Reading *reading, const char *argument);
-static void read_way_back(Reading *reading);
-static void read_key(Reading *reading, const Assignment *assignment);
-static void read_input(Reading *reading, const Assignment *assignment);
+static void read_way_back(Reading *reading, const DwfAssignment *assignment);
+static void read_key(Reading *reading, char *name,
+					 const DwfAssignment *assignment);
+static void read_input(Reading *reading, const char *name,
+					   const DwfAssignment *assignment);
 static void add_all_columns(Reading *reading);
 static void set_column(Reading *reading, DwfMappingItem *item,
 					   const DwfInput *declared, const char *column);
-static const char *skip_row_name(Reading *reading, const char *column,
-								 DwfMappingRow *row);
+static void check_row(const Reading *reading, DwfAssignmentRow row);
 static void set_constant(Reading *reading, DwfMappingItem *item,
 						 const DwfInput *declared, const char *literal);
 static bool read_literal(const DwfInput *declared, const char *literal,
@@ -136,52 +126,31 @@ dwf_mapping_read(const TriggerData *data, const DwfWorkflow *workflow)
 static void
 read_argument(Reading *reading, const char *argument)
 {
-	Assignment	assignment;
+	DwfAssignment assignment = dwf_assignment_read(argument);
+	char	   *target = pnstrdup(assignment.target, assignment.target_len);
 
 	reading->argument = argument;
-	if (dwf_way_back_find_arrow(argument) != NULL)
-	{
-		read_way_back(reading);
-		return;
-	}
-	split(argument, &assignment);
-	if (*assignment.target == '@')
-		read_key(reading, &assignment);
+	if (assignment.kind == DWF_ASSIGN_BACK)
+		read_way_back(reading, &assignment);
+	else if (*target == '@')
+		read_key(reading, target, &assignment);
 	else
-		read_input(reading, &assignment);
+		read_input(reading, target, &assignment);
 }
 
 /* Refuses, as all that is wrong with an argument. */
 static void
-read_way_back(Reading *reading)
+read_way_back(Reading *reading, const DwfAssignment *assignment)
 {
 	DwfMapping *mapping = reading->mapping;
 	const char *why;
 	const char *detail;
 
 	mapping->way_back = dwf_way_back_add(mapping->way_back, reading->data,
-										 mapping->source_oid,
-										 reading->argument, &why, &detail,
-										 &reading->hint);
+										 mapping->source_oid, assignment,
+										 &why, &detail, &reading->hint);
 	if (mapping->way_back == NULL)
 		refuse(reading, why, detail);
-}
-
-/* Without a = the column has the name of the input. */
-static void
-split(const char *argument, Assignment *assignment)
-{
-	const char *equals = strchr(argument, '=');
-	const char *end = equals;
-
-	assignment->is_literal = equals != NULL && equals > argument &&
-		equals[-1] == ':';
-	if (equals == NULL)
-		end = argument + strlen(argument);
-	else if (assignment->is_literal)
-		end--;
-	assignment->target = pnstrdup(argument, end - argument);
-	assignment->source = equals == NULL ? assignment->target : equals + 1;
 }
 
 /*
@@ -189,23 +158,22 @@ split(const char *argument, Assignment *assignment)
  * word: a key that is given twice, or of a statement's many rows.
  */
 static void
-read_key(Reading *reading, const Assignment *assignment)
+read_key(Reading *reading, char *name, const DwfAssignment *assignment)
 {
 	DwfMapping *mapping = reading->mapping;
-	bool		is_key = strcmp(assignment->target, "@key") == 0;
+	bool		is_key = strcmp(name, "@key") == 0;
 	DwfMappingItem **item = is_key ? &mapping->key : &mapping->order_key;
-	DwfInput	text = {assignment->target, DWF_INPUT_TEXT};
+	DwfInput	text = {name, DWF_INPUT_TEXT};
 
-	if (!is_key && strcmp(assignment->target, "@order_key") != 0)
+	if (!is_key && strcmp(name, "@order_key") != 0)
 		refuse(reading, "it is neither @key nor @order_key", NULL);
-	if (assignment->source == assignment->target)
+	if (assignment->kind == DWF_ASSIGN_NAME)
 		refuse(reading, "it names no column", columns_of(reading));
 	if (*item != NULL)
-		refuse(reading, psprintf("%s is given twice", assignment->target),
-			   NULL);
+		refuse(reading, psprintf("%s is given twice", name), NULL);
 	*item = palloc0(sizeof(DwfMappingItem));
-	(*item)->name = assignment->target;
-	if (assignment->is_literal)
+	(*item)->name = name;
+	if (assignment->kind == DWF_ASSIGN_LITERAL)
 		set_constant(reading, *item, &text, assignment->source);
 	else if (is_for_rows(reading))
 		set_column(reading, *item, &text, assignment->source);
@@ -218,30 +186,28 @@ read_key(Reading *reading, const Assignment *assignment)
  * and names those that it has.
  */
 static void
-read_input(Reading *reading, const Assignment *assignment)
+read_input(Reading *reading, const char *name, const DwfAssignment *assignment)
 {
 	DwfMapping *mapping = reading->mapping;
 	const DwfInput *declared = dwf_input_find(&reading->workflow->inputs,
-											  assignment->target);
+											  name);
 	DwfMappingItem *item;
 
-	if (*assignment->target == '\0')
+	if (*name == '\0')
 		refuse(reading, "it names no input", NULL);
-	if (find_item(mapping, assignment->target) != NULL)
-		refuse(reading, psprintf("input \"%s\" is given twice",
-								 assignment->target), NULL);
+	if (find_item(mapping, name) != NULL)
+		refuse(reading, psprintf("input \"%s\" is given twice", name), NULL);
 	if (declared == NULL && reading->workflow->inputs.count > 0)
 	{
 		char		inputs[512];
 
 		dwf_input_list(&reading->workflow->inputs, inputs, sizeof(inputs));
 		refuse(reading, psprintf("workflow \"%s\" has no input \"%s\"",
-								 reading->workflow->name, assignment->target),
-			   inputs);
+								 reading->workflow->name, name), inputs);
 	}
 	item = &mapping->items[mapping->nitems++];
-	item->name = assignment->target;
-	if (assignment->is_literal)
+	item->name = name;
+	if (assignment->kind == DWF_ASSIGN_LITERAL)
 		set_constant(reading, item, declared, assignment->source);
 	else
 		set_column(reading, item, declared, assignment->source);
@@ -289,7 +255,8 @@ set_column(Reading *reading, DwfMappingItem *item, const DwfInput *declared,
 	if (column == NULL)
 		column = item->name;
 	else
-		column = skip_row_name(reading, column, &item->row);
+		column = dwf_assignment_skip_row(column, &item->row);
+	check_row(reading, item->row);
 	if (*column == '\0')
 		refuse(reading, "it names no column", columns_of(reading));
 	item->attnum = find_column(desc, column);
@@ -308,27 +275,18 @@ set_column(Reading *reading, DwfMappingItem *item, const DwfInput *declared,
 									   declared, !is_for_row);
 }
 
-/* Takes OLD. or NEW. off a column, which must be a row that there can be. */
-static const char *
-skip_row_name(Reading *reading, const char *column, DwfMappingRow *row)
+/* There must be such a row. */
+static void
+check_row(const Reading *reading, DwfAssignmentRow row)
 {
 	int			type = reading->data->tg_trigger->tgtype;
 
-	if (pg_strncasecmp(column, "new.", 4) == 0)
-	{
-		*row = DWF_ROW_NEW;
-		if (!TRIGGER_FOR_INSERT(type) && !TRIGGER_FOR_UPDATE(type))
-			refuse(reading, "a DELETE has no NEW row", NULL);
-	}
-	else if (pg_strncasecmp(column, "old.", 4) == 0)
-	{
-		*row = DWF_ROW_OLD;
-		if (!TRIGGER_FOR_DELETE(type) && !TRIGGER_FOR_UPDATE(type))
-			refuse(reading, "an INSERT has no OLD row", NULL);
-	}
-	else
-		return column;
-	return column + 4;
+	if (row == DWF_ROW_NEW && !TRIGGER_FOR_INSERT(type) &&
+		!TRIGGER_FOR_UPDATE(type))
+		refuse(reading, "a DELETE has no NEW row", NULL);
+	if (row == DWF_ROW_OLD && !TRIGGER_FOR_DELETE(type) &&
+		!TRIGGER_FOR_UPDATE(type))
+		refuse(reading, "an INSERT has no OLD row", NULL);
 }
 
 /* Sets a constant, which must be what is declared. */

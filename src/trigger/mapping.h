@@ -7,25 +7,18 @@
 #define DWF_MAPPING_H
 
 #include "registry/workflow.h"
+#include "trigger/assignment.h"
 #include "trigger/encode.h"
 #include "trigger/way_back.h"
 
 #include "commands/trigger.h"
-
-/* The row of an event that a value is taken from. */
-typedef enum DwfMappingRow
-{
-	DWF_ROW_CURRENT,			/* NEW; the OLD one of a DELETE */
-	DWF_ROW_NEW,
-	DWF_ROW_OLD
-} DwfMappingRow;
 
 /* Where the value of an input comes from: a column, or a constant. */
 typedef struct DwfMappingItem
 {
 	const char *name;			/* of the input; @key, @order_key */
 	int			attnum;			/* 0: a constant */
-	DwfMappingRow row;
+	DwfAssignmentRow row;
 	DwfEncoder *encoder;		/* of the column */
 	JsonbValue	constant;
 	uint64		constant_len;	/* of its text in JSON */

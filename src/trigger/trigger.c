@@ -49,8 +49,8 @@ static void push_item(DwfEncoding *encoding, const TriggerData *data,
 					  const DwfMappingItem *item);
 static void push_rows(DwfEncoding *encoding, const TriggerData *data,
 					  const DwfMappingItem *item);
-static TupleTableSlot *slot_of(const TriggerData *data, DwfMappingRow row);
-static Tuplestorestate *rows_of(const TriggerData *data, DwfMappingRow row);
+static TupleTableSlot *slot_of(const TriggerData *data, DwfAssignmentRow row);
+static Tuplestorestate *rows_of(const TriggerData *data, DwfAssignmentRow row);
 static bool has_rows(const TriggerData *data);
 static TupleTableSlot *begin_rows(const TriggerData *data,
 								  Tuplestorestate *rows);
@@ -268,7 +268,7 @@ push_rows(DwfEncoding *encoding, const TriggerData *data,
 
 /* The row of an event; NULL where it has none, as an INSERT has no old one. */
 static TupleTableSlot *
-slot_of(const TriggerData *data, DwfMappingRow row)
+slot_of(const TriggerData *data, DwfAssignmentRow row)
 {
 	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
 		return row == DWF_ROW_OLD ? NULL : data->tg_trigslot;
@@ -279,7 +279,7 @@ slot_of(const TriggerData *data, DwfMappingRow row)
 
 /* The same for a statement: its transition table, which has to be there. */
 static Tuplestorestate *
-rows_of(const TriggerData *data, DwfMappingRow row)
+rows_of(const TriggerData *data, DwfAssignmentRow row)
 {
 	bool		is_old = row == DWF_ROW_OLD ||
 	(row == DWF_ROW_CURRENT && TRIGGER_FIRED_BY_DELETE(data->tg_event));

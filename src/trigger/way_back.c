@@ -33,8 +33,6 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#define ARROW	"<-"
-
 /* A column of the primary key. */
 typedef struct KeyColumn
 {
@@ -81,24 +79,13 @@ static void push_word(DwfJsonbState *state, JsonbIteratorToken token,
 static void push_number(DwfJsonbState *state, JsonbIteratorToken token,
 						int64 number);
 
-/* An argument is what the first of the two makes it: an arrow, or a =. */
-const char *
-dwf_way_back_find_arrow(const char *argument)
-{
-	const char *arrow = strstr(argument, ARROW);
-	const char *equals = strchr(argument, '=');
-
-	return equals != NULL && arrow != NULL && equals < arrow ? NULL : arrow;
-}
-
 DwfWayBack *
 dwf_way_back_add(DwfWayBack *way_back, const TriggerData *data, Oid table,
-				 const char *argument, const char **why, const char **detail,
-				 const char **hint)
+				 const DwfAssignment *assignment, const char **why,
+				 const char **detail, const char **hint)
 {
-	const char *arrow = dwf_way_back_find_arrow(argument);
-	char	   *column = pnstrdup(argument, arrow - argument);
-	const char *field = pstrdup(arrow + strlen(ARROW));
+	char	   *column = pnstrdup(assignment->target, assignment->target_len);
+	const char *field = pstrdup(assignment->source);
 
 	*why = *detail = *hint = NULL;
 	dwf_extension_require_update();

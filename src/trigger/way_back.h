@@ -5,25 +5,25 @@
 #ifndef DWF_WAY_BACK_H
 #define DWF_WAY_BACK_H
 
+#include "trigger/assignment.h"
+
 #include "commands/trigger.h"
 #include "utils/jsonb.h"
 
 /* The columns of a trigger that get something, and its table's primary key. */
 typedef struct DwfWayBack DwfWayBack;
 
-/* The arrow of an argument; NULL: it is of another kind. */
-extern const char *dwf_way_back_find_arrow(const char *argument);
-
 /*
- * Works out one more argument, split at its arrow.  `way_back` is what those
+ * Works out one more argument of this kind.  `way_back` is what those
  * before made, or NULL; `table` is the one that the trigger was made on.
  * Returns NULL, with in *why, *detail and *hint what cannot work, as phrases
  * and sentences; *detail and *hint may be NULL.
  */
 extern DwfWayBack *dwf_way_back_add(DwfWayBack *way_back,
 									const TriggerData *data, Oid table,
-									const char *argument, const char **why,
-									const char **detail, const char **hint);
+									const DwfAssignment *assignment,
+									const char **why, const char **detail,
+									const char **hint);
 
 /*
  * Where what comes of the row at hand is written back, as domowf.queue keeps it:

@@ -240,6 +240,7 @@ write_temp_conf()
 # on that of a stopped one, with more settings, each a line of postgresql.conf.
 # It is durable, as servers are, and listens on a socket in $RUN only.  PGHOST,
 # PGPORT, PGUSER and PGDATABASE then lead there; its log is $RUN/NAME.log.
+# SERVER, where set, is a program that becomes the server.
 start_cluster()
 {
 	local dir=$RUN/$1
@@ -256,7 +257,7 @@ start_cluster()
 	printf '%s\n' "${@:2}" >>"$dir/postgresql.conf"
 	PGPORT=$(sed -n '/^port = / { s///p; q; }' "$dir/postgresql.conf")
 	export PGPORT
-	as_user pg_ctl -D "$dir" -l "$dir.log" -w -s start || {
+	as_user pg_ctl -D "$dir" -l "$dir.log" -w -s ${SERVER:+-p "$SERVER"} start || {
 		tail -n 20 "$dir.log"
 		die "The server $1 did not start."
 	}

@@ -227,6 +227,19 @@ foreach my $phase (@phases)
 	check_next($name);
 }
 
+# ---- an error that is nobody's of domowf ends a call no more silently
+
+foreach my $phase (grep { $_->{sent} } @phases)
+{
+	my $name = "error, $phase->{name}";
+
+	enter_phase($phase);
+	my $began = time;
+	kill FPE => $session->pid;
+	check_end($name, $phase, $session->wait, '22P01', $began);
+	check_next($name);
+}
+
 # ---- other signals do not end it, and do not harm the thread that resolves
 
 enter_phase($phases[0]);
