@@ -52,9 +52,6 @@
 #include "http/transfer.h"
 
 #include <errno.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -559,7 +556,7 @@ dwf_http_trim(DwfEngine *engine)
 	dwf_sockets_trim(&engine->sockets);
 }
 
-void
+bool
 dwf_http_rest(DwfEngine *engine, int few, int64_t microseconds)
 {
 	int64_t		now = dwf_transfer_now();
@@ -571,11 +568,9 @@ dwf_http_rest(DwfEngine *engine, int few, int64_t microseconds)
 	}
 	if (engine->in_use > 0 || engine->sockets.count <= few ||
 		now - engine->rest_since < microseconds)
-		return;
+		return false;
 	free_unused(engine);
-#ifdef __GLIBC__
-	malloc_trim(0);
-#endif
+	return true;
 }
 
 /* Handles and connections, of an engine that has nothing in use. */

@@ -91,10 +91,10 @@ extern void dwf_http_trim(DwfEngine *engine);
 /*
  * To be called now and then.  Where more than `few` sockets are open, and nothing
  * was in use, nor has begun, in calls over `microseconds`: gives connections,
- * handles and what they had allocated back.  A next request has all of it made
- * anew, the store of CA certificates, too.
+ * handles and what they had allocated back, and returns true.  A next request has
+ * all of it made anew, the store of CA certificates, too.
  */
-extern void dwf_http_rest(DwfEngine *engine, int few, int64_t microseconds);
+extern bool dwf_http_rest(DwfEngine *engine, int few, int64_t microseconds);
 
 /* Gives up all that is in use, and closes its connections. */
 extern void dwf_http_abort(DwfEngine *engine);

@@ -4,6 +4,10 @@
  */
 #include "postgres.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "base/compat.h"
 #include "base/testpoint.h"
 #include "worker/sender.h"
@@ -60,9 +64,16 @@ tell_activity(const DwfSender *sender)
 void
 dwf_sender_rest(DwfSender *sender)
 {
-	dwf_http_rest(sender->engine, DWF_TESTNUMBER("rest-sockets", KEPT_SOCKETS),
-				  USECS_PER_SEC * DWF_TESTNUMBER("rest-seconds",
-												 DWF_HTTP_KEPT_SECONDS));
+	int64		usec = USECS_PER_SEC * DWF_TESTNUMBER("rest-seconds",
+													  DWF_HTTP_KEPT_SECONDS);
+
+	if (!dwf_http_rest(sender->engine,
+					   DWF_TESTNUMBER("rest-sockets", KEPT_SOCKETS), usec))
+		return;
+#ifdef __GLIBC__
+	/* free() keeps what lies below something that is still in use */
+	malloc_trim(0);
+#endif
 }
 
 long
