@@ -272,16 +272,6 @@ dwf_counter_find_refuser(Relation rel)
 	return NULL;
 }
 
-void
-dwf_counter_add_one(const DwfCount *count)
-{
-	DwfCounter	counter;
-
-	dwf_counter_begin(&counter);
-	dwf_counter_add(&counter, count);
-	dwf_counter_end(&counter);
-}
-
 /* A row with what is not nothing. */
 static void
 write_row(DwfTable *table, const DwfCounted *item)

@@ -53,9 +53,6 @@ extern void dwf_counter_add(DwfCounter *counter, const DwfCount *count);
  */
 extern void dwf_counter_end(DwfCounter *counter);
 
-/* All three for one alone. */
-extern void dwf_counter_add_one(const DwfCount *count);
-
 /*
  * What of somebody's, on the table, which is open, may refuse a row: an index, a
  * constraint or a trigger.  Palloc'd; NULL: nothing.
