@@ -147,6 +147,13 @@ static const FieldsCase fields_cases[] = {
 		{OTHER("status", DWF_JSON_NULL), OTHER("is_test_run", DWF_JSON_BOOLEAN),
 			OTHER("response", DWF_JSON_OBJECT), OTHER("n", DWF_JSON_NUMBER),
 	OTHER("a", DWF_JSON_ARRAY), STRING("id", "i")}},
+	{"a cancel by server", DWF_CANCEL,
+	{STRING("id", "i"), STRING("server", "eu")}},
+	{"a cancel by a server that is null", DWF_CANCEL,
+	{STRING("id", "i"), OTHER("server", DWF_JSON_NULL)}},
+	{"a cancel by a server by number", DWF_CANCEL,
+		{STRING("id", "i"), OTHER("server", DWF_JSON_NUMBER)},
+	"invalid cancel request: key \"server\" is a number, expected a string"},
 	{"a cancel without an id", DWF_CANCEL, {STRING("ID", "i")},
 	"invalid cancel request: key \"id\" is missing, expected a string in "
 	"\"id\" or \"instanceId\""},
