@@ -20,7 +20,8 @@ dwf_statement_run(DwfStatement *statement, Datum *values)
 
 	while (OidIsValid(statement->types[count]))
 		count++;
-	if (statement->plan == NULL || !SPI_plan_is_valid(statement->plan))
+	if (statement->one_plan &&
+		(statement->plan == NULL || !SPI_plan_is_valid(statement->plan)))
 		planning = begin_planning();
 	if (statement->plan == NULL)
 		statement->plan = prepare(statement, count);
@@ -31,16 +32,13 @@ dwf_statement_run(DwfStatement *statement, Datum *values)
 	dwf_owner_stay();
 }
 
-/*
- * With one plan for all values: to plan one of these takes longer than to run it,
- * and no value asks for another way.
- */
 static SPIPlanPtr
 prepare(DwfStatement *statement, int count)
 {
 	SPIPlanPtr	plan = SPI_prepare_cursor(statement->sql, count,
 										  statement->types,
-										  CURSOR_OPT_GENERIC_PLAN);
+										  statement->one_plan ?
+										  CURSOR_OPT_GENERIC_PLAN : 0);
 
 	if (plan == NULL)
 		elog(ERROR, "could not prepare \"%s\"", statement->sql);

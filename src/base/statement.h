@@ -10,11 +10,18 @@
 
 #include "executor/spi.h"
 
-/* A statement and its parameters' types, ended by InvalidOid.  Static. */
+/*
+ * A statement and its parameters' types, ended by InvalidOid.  Static.  With
+ * `one_plan` it has one for all values, which goes by indexes: where to plan it
+ * takes longer than to run it, and its values and how many rows there are ask
+ * for no other way.  That is not for what takes as many rows as a parameter says:
+ * the planner would think of many, and read all of a table to find them.
+ */
 typedef struct DwfStatement
 {
 	const char *sql;
 	Oid			types[8];
+	bool		one_plan;
 	SPIPlanPtr	plan;			/* NULL: not run yet */
 } DwfStatement;
 

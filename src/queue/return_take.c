@@ -33,7 +33,8 @@
 static DwfStatement find_due = {
 	DWF_RETURN_TARGETS "SELECT target FROM s WHERE owner = $1 "
 	"AND due <= clock_timestamp() ORDER BY target COLLATE \"C\"",
-	{OIDOID}
+	{OIDOID},
+	.one_plan = true
 };
 
 /* $1 the target, $2 whose it has to be, from $3 to $4 it is due */
@@ -50,7 +51,8 @@ static DwfStatement take = {
 	"error = coalesce(error, " DWF_RETURN_ENDED ") "
 	"FROM n WHERE r.id = n.id "
 	"RETURNING r.id, request_id, target, returns_to, outcome, depth, n.due",
-	{TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	{TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
+	.one_plan = true
 };
 
 /* A table or function that something is due of. */

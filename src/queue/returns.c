@@ -85,12 +85,14 @@ static DwfStatement note = {
 	"AND b.target = t.target AND b.due < 'infinity' OFFSET 0) b), "
 	"clock_timestamp()), 0 "
 	"FROM o, t",
-	{INT8OID, TEXTOID, BOOLOID}
+	{INT8OID, TEXTOID, BOOLOID},
+	.one_plan = true
 };
 
 static DwfStatement find_targets = {
 	DWF_RETURN_TARGETS "SELECT target, due, owner FROM s WHERE due < 'infinity'",
-	{InvalidOid}
+	{InvalidOid},
+	.one_plan = true
 };
 
 /* What is being tried for the first time has not failed yet. */
@@ -106,7 +108,8 @@ static DwfStatement remove_done = {
 	"u AS (UPDATE domowf.return_entry e SET due = clock_timestamp() FROM d "
 	"WHERE e.request_id = d.request_id AND e.target = d.target AND e.id > $1 "
 	"AND e.tries = 0 AND e.due > clock_timestamp()) SELECT FROM d",
-	{INT8OID}
+	{INT8OID},
+	.one_plan = true
 };
 
 static DwfStatement fail = {
@@ -115,7 +118,8 @@ static DwfStatement fail = {
 	"UPDATE domowf.return_entry e SET due = f.due FROM f "
 	"WHERE e.request_id = f.request_id AND e.target = f.target "
 	"AND e.id > $1 AND e.due < f.due",
-	{INT8OID, TEXTOID}
+	{INT8OID, TEXTOID},
+	.one_plan = true
 };
 
 static DwfStatement remove_of_table = {
@@ -169,7 +173,8 @@ static DwfStatement retry = {
 	"UPDATE domowf.return_entry SET due = clock_timestamp(), "
 	"since = clock_timestamp() WHERE request_id = $1 "
 	"AND domowf.may_see($2, requested_by_oid)",
-	{INT8OID, OIDOID}
+	{INT8OID, OIDOID},
+	.one_plan = true
 };
 
 #define FAILED	"FILTER (WHERE " HAS_FAILED ")"
