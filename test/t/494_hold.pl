@@ -221,8 +221,24 @@ sub make_copy
 	$option{prepare}->($copy) if $option{prepare};
 	$copy->start;
 	$copy->promote if $option{promote};
-	$copy->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()');
+	until_served($copy);
 	return $copy;
+}
+
+# With hot_standby = off nobody is let in for a moment after pg_ctl has come back.
+sub until_served
+{
+	my ($at) = @_;
+
+	return $at->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()');
+}
+
+sub promote
+{
+	my ($at) = @_;
+
+	$at->promote;
+	return until_served($at);
 }
 
 sub is_held
@@ -276,7 +292,7 @@ $copy->stop('immediate');
 $copy->append_conf('postgresql.auto.conf', "domowf.worker = on\n");
 $copy->set_standby_mode;
 $copy->start;
-$copy->promote;
+promote($copy);
 is(outcome($copy, $id), 'done', 'a crash that is mended by a promotion holds nothing');
 is_served($copy);
 is(value($copy, 'SELECT timeline FROM domowf.state'), 3, '... on a new timeline');
@@ -289,7 +305,7 @@ $copy->append_conf('postgresql.auto.conf', "domowf.worker = on\n");
 $copy->append_conf('postgresql.conf', "restore_command = 'false'\n");
 $copy->set_standby_mode;
 $copy->start;
-$copy->promote;
+promote($copy);
 is(outcome($copy, $id), 'in_doubt', 'where WAL may come from an archive, it does');
 is($domo->arrived('archive'), 0, '... and nothing is sent');
 $copy->stop;
@@ -370,7 +386,7 @@ $cold->append_conf('postgresql.conf', "primary_conninfo = ''\n");
 $cold->reload;
 $node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pg_stat_replication');
 send_all();
-$cold->promote;
+promote($cold);
 is_held($cold, 'a standby without a label');
 $cold->stop;
 
