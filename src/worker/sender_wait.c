@@ -1,6 +1,6 @@
 /*
  * sender_wait.c
- *	  What the sender waits for, and what it says of itself.
+ *	  What the sender waits for, says of itself, and gives back when it rests.
  */
 #include "postgres.h"
 

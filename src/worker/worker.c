@@ -418,11 +418,10 @@ read_state(Worker *worker)
 }
 
 /*
- * At every poll_interval, what no wake-up tells: times that are over, rows of
- * the log that are old, rows that came in some other way (COMMIT PREPARED), how
- * long the queue is.  What may take long, past rows which are dead and cannot
- * be removed while somebody holds an old snapshot, takes a share of the time
- * only.
+ * At every poll_interval, what no wake-up tells: times that are over, old rows of
+ * the log, rows that came in some other way (COMMIT PREPARED), how long the queue
+ * is.  What may take long, past dead rows that an old snapshot keeps, takes a
+ * share of the time only.
  */
 static void
 look_after(Worker *worker)
