@@ -111,7 +111,7 @@ static Oid	find_oid(const Object *object, Oid schema);
 static bool find_fault(const Object *object, Known *found,
 					   DwfObjectFault *fault);
 static bool find_wrong_owner(const Object *object, const char *name,
-							 Oid owner, DwfObjectFault *fault);
+							 Oid owner, Oid expected, DwfObjectFault *fault);
 static bool find_wrong_relation(const Object *object, const char *name,
 								Known *found, DwfObjectFault *fault);
 static bool find_wrong_kind(const Object *object, const char *name,
@@ -281,7 +281,9 @@ find_oid(const Object *object, Oid schema)
 
 /*
  * Whether something is wrong with an object.  `found` is set where nothing is.
- * All that it rests on is watched before it is read.
+ * All that it rests on is watched before it is read.  Each look at a catalog
+ * may find that the extension has been dropped since the look before it, so
+ * that what is known of it is from one look.
  */
 static bool
 find_fault(const Object *object, Known *found, DwfObjectFault *fault)
@@ -330,7 +332,7 @@ find_fault(const Object *object, Known *found, DwfObjectFault *fault)
 				return true;
 			break;
 	}
-	if (find_wrong_owner(object, name, found->owner, fault))
+	if (find_wrong_owner(object, name, found->owner, extension->owner, fault))
 		return true;
 	return dwf_hung_find_fault(kinds[object->kind].class, found->oid, name,
 							   found->owner, object->is_written, &found->hung,
@@ -358,9 +360,8 @@ owner_of_schema(Oid schema)
  */
 static bool
 find_wrong_owner(const Object *object, const char *name, Oid owner,
-				 DwfObjectFault *fault)
+				 Oid expected, DwfObjectFault *fault)
 {
-	Oid			expected = dwf_extension_find()->owner;
 	char	   *whose;
 	char	   *role;
 

@@ -373,6 +373,53 @@ foreach my $table (split /\n/, $session->value(q{SELECT oid::regclass FROM pg_cl
 }
 $person->quit;
 
+# ---- the extension is dropped while somebody looks whether it is as it was made,
+# between any two of the looks at catalogs that this takes
+
+$session->value('CREATE DATABASE dropped');
+my $dropper = Domowf->session($node, dbname => 'dropped');
+my $asked = qr/^(?:|55000|42883|42P01|3F000|XX000)$/;
+foreach my $catalog (qw(pg_namespace pg_class pg_attribute pg_depend pg_extension
+	pg_index pg_proc pg_trigger))
+{
+	$dropper->value('CREATE EXTENSION domowf');
+	my %asking = map { $_ => Domowf->session($node, dbname => 'dropped') }
+	  ('SELECT ok FROM domowf_check()', q{SELECT domowf_enqueue('plain', '{}')});
+
+	# the schema's name is known, but of its row no more than where such rows are
+	$_->value(q{SELECT to_regclass('domowf.nothing'), text(regnamespace(11::oid))})
+	  foreach values %asking;
+	$dropper->value("BEGIN; DROP EXTENSION domowf CASCADE; LOCK TABLE $catalog");
+	$asking{$_}->send($_) foreach keys %asking;
+	until_waiting($dropper, $_) foreach values %asking;
+	$dropper->value('COMMIT');
+	foreach my $statement (sort keys %asking)
+	{
+		my $got = $asking{$statement}->wait;
+
+		like($got->{sqlstate}, $asked, "dropped, $catalog locked: $statement")
+		  or diag $got->{err};
+		$asking{$statement}->quit;
+	}
+}
+$dropper->quit;
+
+# Waits until it waits for a lock, or has its answer.
+sub until_waiting
+{
+	my ($by, $other) = @_;
+
+	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return if $other->is_answered;
+		return
+		  if $by->value('SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND pid = '
+			  . $other->pid) eq 't';
+		$by->value('SELECT pg_sleep(0.1)');
+	}
+	die 'it neither waits nor answers';
+}
+
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $session->quit;
 $node->stop;

@@ -464,13 +464,22 @@ sub send
 	return;
 }
 
-# Waits for what was sent; psql may end meanwhile, with its connection.
-sub wait
+# Whether what was sent has ended.  Does not wait.
+sub is_answered
 {
 	my ($self) = @_;
 	my $mark = qr/^\Q$self->{mark}\E\n/m;
 
-	while ($self->{out} !~ $mark || $self->{err} !~ $mark)
+	$self->{psql}->pump_nb if $self->{psql}->pumpable;
+	return $self->{out} =~ $mark && $self->{err} =~ $mark;
+}
+
+# Waits for what was sent; psql may end meanwhile, with its connection.
+sub wait
+{
+	my ($self) = @_;
+
+	until ($self->is_answered)
 	{
 		last unless $self->{psql}->pumpable;
 		die "psql: no end of: $self->{out}\n$self->{err}\n"
