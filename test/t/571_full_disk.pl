@@ -87,6 +87,8 @@ until_settled('... are done');
 $domo->script('gate-executed:full', count => PLACES);
 is(ask(200)->{sqlstate}, '', 'many requests');
 $domo->wait_for(held => PLACES);
+# since 19 a query may write the visibility map, which needs room where there is none
+$session->value('VACUUM domowf.queue, domowf.log');
 $scarce->set(data_is_full => 1);
 foreach my $what ('INSERT INTO filler SELECT repeat($$x$$, 5000) FROM generate_series(1, 50)',
 	'SELECT count(domowf_enqueue($$hold$$, $${"n": "never"}$$)) FROM generate_series(1, 2000)')
