@@ -87,8 +87,10 @@ sub order
 }
 
 order(1, WAITING);
-# as autovacuum does: the planner is to know how many have one target
-value('ANALYZE domowf.return_entry');
+# as autovacuum does; as of a table that was all but empty when it was looked at,
+# the planner is to think that a few requests have all that waits
+value('ALTER TABLE domowf.return_entry ALTER request_id SET (n_distinct = 5);'
+	  . ' ANALYZE domowf.return_entry');
 set_worker('off');
 my $before = entries_read();
 set_worker('on');
@@ -96,6 +98,9 @@ order(WAITING + 1, WAITING + MORE);
 set_worker('off');
 my $each = (entries_read() - $before) / MORE;
 cmp_ok($each, '<', MOST_EACH, 'an outcome reads no more where many wait');
+
+value('ALTER TABLE domowf.return_entry ALTER request_id RESET (n_distinct);'
+	  . ' ANALYZE domowf.return_entry');
 
 # what is done stays in the indexes while somebody holds a snapshot
 my $snapshot = Domowf->session($node);
