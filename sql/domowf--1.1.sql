@@ -349,7 +349,7 @@ COMMENT ON SEQUENCE domowf.request_id IS 'ids of requests and logged calls';
 -- The C code knows the columns of this table by name, type and NOT NULL
 -- (columns.c).
 CREATE TABLE domowf.queue (
-	id bigint PRIMARY KEY,
+	id bigint NOT NULL,
 	state text NOT NULL,
 	waiting boolean NOT NULL,
 	operation text NOT NULL,
@@ -453,6 +453,9 @@ CREATE INDEX queue_expires ON domowf.queue (expires_at)
 	WHERE expires_at IS NOT NULL;
 CREATE INDEX queue_key ON domowf.queue (key) WHERE key IS NOT NULL;
 CREATE INDEX queue_batch ON domowf.queue (batch);
+-- The last one: where two cost the same, the planner takes the newest index, and
+-- by the statistics of an empty table all that have the id in them do.
+ALTER TABLE domowf.queue ADD PRIMARY KEY (id);
 
 CREATE FUNCTION domowf.refuse_replication()
 RETURNS trigger
@@ -604,7 +607,7 @@ CREATE INDEX log_settled ON domowf.log USING brin (settled_at);
 -- The C code knows the columns of this table by name, type and NOT NULL
 -- (columns.c).
 CREATE TABLE domowf.tracked (
-	request_id bigint PRIMARY KEY,
+	request_id bigint NOT NULL,
 	instance_id text NOT NULL,
 	lane bigint NOT NULL,
 	due timestamptz NOT NULL,
@@ -634,6 +637,8 @@ COMMENT ON COLUMN domowf.tracked.server_role IS
 COMMENT ON COLUMN domowf.tracked.error IS
 	'why the last poll failed; NULL: it did not';
 CREATE INDEX tracked_lane ON domowf.tracked (lane, due, request_id);
+-- the last one, as queue's
+ALTER TABLE domowf.tracked ADD PRIMARY KEY (request_id);
 
 CREATE TRIGGER refuse_replication
 	BEFORE INSERT OR UPDATE OR DELETE ON domowf.tracked
@@ -1059,8 +1064,10 @@ COMMENT ON COLUMN domowf.return_entry.due IS
 COMMENT ON COLUMN domowf.return_entry.tries IS 'how often it was tried';
 COMMENT ON COLUMN domowf.return_entry.tried_at IS 'when it was tried last';
 COMMENT ON COLUMN domowf.return_entry.error IS 'why the last try failed';
-CREATE INDEX return_target ON domowf.return_entry (target, due, id);
-CREATE INDEX return_request ON domowf.return_entry (request_id, target, id);
+-- One fits each statement, so that statistics of when next to nothing waited
+-- cannot make the planner choose another (statement.h).
+CREATE INDEX return_target ON domowf.return_entry (target, due);
+CREATE INDEX return_request ON domowf.return_entry (request_id);
 
 CREATE TRIGGER refuse_replication
 	BEFORE INSERT OR UPDATE OR DELETE ON domowf.return_entry

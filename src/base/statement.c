@@ -48,15 +48,20 @@ prepare(DwfStatement *statement, int count)
 
 /*
  * A plan outlives the state of the tables that it was made for, which may have
- * been empty: whatever has an index goes by it.
+ * been empty: whatever has an index goes by it, in its order, row by row.  What
+ * has to be sorted all the same then seems dear enough to be compiled, which
+ * takes longer than all of it.
  */
 static int
 begin_planning(void)
 {
+	static const char *const others[] = {"enable_seqscan", "enable_sort",
+	"enable_hashjoin", "enable_mergejoin", "jit"};
 	int			level = NewGUCNestLevel();
 
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	for (int i = 0; i < lengthof(others); i++)
+		(void) set_config_option(others[i], "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 	return level;
 }
 

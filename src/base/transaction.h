@@ -1,11 +1,12 @@
 /*
  * transaction.h
- *	  How a background worker begins a transaction.
+ *	  How a background worker begins and ends a transaction.
  */
 #ifndef DWF_TRANSACTION_H
 #define DWF_TRANSACTION_H
 
 #include "access/xact.h"
+#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 /*
@@ -20,6 +21,18 @@ dwf_transaction_start(void)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+}
+
+/*
+ * Keeps the commit of this transaction from waiting for the disk or a standby
+ * (synchronous_commit = off): for what is done again where a crash forgets it,
+ * and on which nothing rests outside this database.
+ */
+static inline void
+dwf_transaction_commit_at_ease(void)
+{
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
 #endif							/* DWF_TRANSACTION_H */

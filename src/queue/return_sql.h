@@ -15,6 +15,12 @@
 	"ELSE (SELECT p.proowner FROM pg_proc p " \
 	"WHERE p.oid = to_regprocedure(substr(" target ", 10))) END"
 
+/*
+ * Conditions that no index is looked up by, in a statement that goes by request:
+ * few entries are of one request, many of one target.
+ */
+#define DWF_RETURN_ONLY(conditions)	"AND (" conditions ") IS TRUE"
+
 /* All targets, each once, however many entries they have. */
 #define DWF_RETURN_TARGETS \
 	"WITH RECURSIVE t AS ((SELECT target FROM domowf.return_entry " \
@@ -23,7 +29,7 @@
 	"ORDER BY e.target LIMIT 1) FROM t WHERE t.target IS NOT NULL), " \
 	"s AS MATERIALIZED (SELECT target, (SELECT e.due " \
 	"FROM domowf.return_entry e WHERE e.target = t.target " \
-	"ORDER BY e.due, e.id LIMIT 1) AS due, " DWF_RETURN_OWNER_OF("target") " AS owner " \
+	"ORDER BY e.due LIMIT 1) AS due, " DWF_RETURN_OWNER_OF("target") " AS owner " \
 	"FROM t WHERE target IS NOT NULL) "
 
 /* from a second to 15 minutes, twice as long each time */

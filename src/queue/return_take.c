@@ -37,15 +37,19 @@ static DwfStatement find_due = {
 	.one_plan = true
 };
 
-/* $1 the target, $2 whose it has to be, from $3 to $4 it is due */
+/*
+ * $1 the target, $2 whose it has to be, from $3 to $4 it is due.  OFFSET 0 keeps
+ * the look for an earlier entry of the request one for each entry: a join may
+ * read all that waits.  Of one request, an earlier one is due no later.
+ */
 static DwfStatement take = {
 	"WITH n AS (SELECT e.id, e.due FROM domowf.return_entry e "
 	"WHERE e.target = $1 AND e.due BETWEEN $3 AND $4 "
 	"AND $2 = (SELECT " DWF_RETURN_OWNER_OF("$1") ") "
 	"AND NOT EXISTS (SELECT FROM domowf.return_entry b "
-	"WHERE b.request_id = e.request_id AND b.target = e.target "
-	"AND b.id < e.id AND b.due < 'infinity') "
-	"ORDER BY e.due, e.id LIMIT 1 FOR UPDATE SKIP LOCKED) "
+	"WHERE b.request_id = e.request_id " DWF_RETURN_ONLY("b.target = e.target "
+	"AND b.id < e.id AND b.due < 'infinity'") " OFFSET 0) "
+	"ORDER BY e.due LIMIT 1 FOR UPDATE SKIP LOCKED) "
 	"UPDATE domowf.return_entry r SET tries = tries + 1, "
 	"tried_at = clock_timestamp(), due = " DWF_RETURN_BACKOFF ", "
 	"error = coalesce(error, " DWF_RETURN_ENDED ") "

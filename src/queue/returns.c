@@ -50,9 +50,6 @@ PG_FUNCTION_INFO_V1(domowf_retry_return);
 	"'settled_at', o.settled_at, 'finished_at', o.finished_at"
 
 /*
- * The OFFSET keeps the planner from looking for the greatest of all that the
- * target has, which is a way through everything that waits.
- *
  * $1 the request, $2 its state, $3 whether that is what has changed
  */
 static DwfStatement note = {
@@ -80,9 +77,9 @@ static DwfStatement note = {
 	"tries) "
 	"SELECT nextval('domowf.return_id'), $1, t.target, $2, t.returns_to, "
 	"t.outcome, o.depth, o.requested_by, o.requested_by_oid, "
-	"clock_timestamp(), coalesce((SELECT max(due) FROM (SELECT b.due "
+	"clock_timestamp(), coalesce((SELECT max(b.due) "
 	"FROM domowf.return_entry b WHERE b.request_id = $1 "
-	"AND b.target = t.target AND b.due < 'infinity' OFFSET 0) b), "
+	DWF_RETURN_ONLY("b.target = t.target AND b.due < 'infinity'") "), "
 	"clock_timestamp()), 0 "
 	"FROM o, t",
 	{INT8OID, TEXTOID, BOOLOID},
@@ -103,11 +100,12 @@ static DwfStatement remove_done = {
 	"WITH d AS (DELETE FROM domowf.return_entry WHERE id = $1 "
 	"RETURNING request_id, target), "
 	"o AS (DELETE FROM domowf.return_entry e USING d "
-	"WHERE e.request_id = d.request_id AND e.target = d.target "
-	"AND e.id < $1), "
+	"WHERE e.request_id = d.request_id "
+	DWF_RETURN_ONLY("e.target = d.target AND e.id < $1") "), "
 	"u AS (UPDATE domowf.return_entry e SET due = clock_timestamp() FROM d "
-	"WHERE e.request_id = d.request_id AND e.target = d.target AND e.id > $1 "
-	"AND e.tries = 0 AND e.due > clock_timestamp()) SELECT FROM d",
+	"WHERE e.request_id = d.request_id "
+	DWF_RETURN_ONLY("e.target = d.target AND e.id > $1 "
+	"AND e.tries = 0 AND e.due > clock_timestamp()") ") SELECT FROM d",
 	{INT8OID},
 	.one_plan = true
 };
@@ -116,8 +114,8 @@ static DwfStatement fail = {
 	"WITH f AS (UPDATE domowf.return_entry SET error = $2 WHERE id = $1 "
 	"RETURNING request_id, target, due) "
 	"UPDATE domowf.return_entry e SET due = f.due FROM f "
-	"WHERE e.request_id = f.request_id AND e.target = f.target "
-	"AND e.id > $1 AND e.due < f.due",
+	"WHERE e.request_id = f.request_id "
+	DWF_RETURN_ONLY("e.target = f.target AND e.id > $1 AND e.due < f.due"),
 	{INT8OID, TEXTOID},
 	.one_plan = true
 };

@@ -27,7 +27,10 @@
  *		fail		where it failed, a transaction: why
  *
  * So what is done is done once, together with the removal; and what ends the
- * process, or the server, is tried again later, as any failure.  Between turns
+ * process, or the server, is tried again later, as any failure.  That is also why
+ * no commit waits for the disk or a standby, as none of logical replication's
+ * apply workers does: what a crash forgets of it, it forgets with the removal.
+ * Who acts on it in this database commits behind it.  Between turns
  * nothing of the owner's is left: settings are undone, advisory locks given
  * back.  No lock on a table of domowf's is held while the owner's code runs, but
  * what that code asks for itself.
@@ -178,10 +181,7 @@ take(DwfReturn *entry)
 			found = dwf_return_take(owner, entry);
 		}
 		PopActiveSnapshot();
-		/* a try that a crash forgets is one more */
-		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
-								 false);
+		dwf_transaction_commit_at_ease();
 		CommitTransactionCommand();
 	}
 	PG_CATCH();
@@ -260,6 +260,7 @@ do_in_transaction(const DwfReturn *entry)
 	dwf_return_remove(entry);
 	PopActiveSnapshot();
 	DWF_TESTPOINT("return-removed");
+	dwf_transaction_commit_at_ease();
 	CommitTransactionCommand();
 	stop_timeouts();
 	SetUserIdAndSecContext(user, security);

@@ -102,13 +102,6 @@ dwf_serving_commit_safely(bool on_standbys)
 	asked_mode = mode_of_commit();
 }
 
-void
-dwf_serving_commit_at_ease(void)
-{
-	(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
-}
-
 bool
 dwf_serving_hold_back(DwfSender *sender)
 {

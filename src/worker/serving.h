@@ -25,12 +25,6 @@ extern void dwf_serving_look(Oid queue, DwfSender *sender, char *fault,
 extern void dwf_serving_commit_safely(bool on_standbys);
 
 /*
- * The same for one that nothing rests on: what is lost of it is done again, so
- * that nobody waits for the disk.
- */
-extern void dwf_serving_commit_at_ease(void);
-
-/*
  * After such a transaction: keeps what it has claimed from being sent where it
  * is not known to be as safe as was asked, on the standbys that the commit had
  * to wait for, since one that takes over would send it, too; and where the

@@ -136,9 +136,7 @@ in_transaction(bool (*work) (void), const char *table, LOCKMODE mode)
 		AtEOXact_GUC(false, settings);
 
 		/* what is removed and comes back with a crash is removed again */
-		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
-								 false);
+		dwf_transaction_commit_at_ease();
 		CommitTransactionCommand();
 		dwf_owner_leave(&scope);
 	}

@@ -83,7 +83,7 @@ dwf_writing_do(DwfWriting *writing, DwfTask task, void (*work) (void *arg),
 		/* what code on the tables has SET would stay, in what comes then */
 		AtEOXact_GUC(false, settings);
 		if (task == DWF_TASK_TRACK)
-			dwf_serving_commit_at_ease();
+			dwf_transaction_commit_at_ease();
 		else
 			dwf_serving_commit_safely(!writing->is_last);
 		DWF_TESTPOINT("before-commit");

@@ -126,4 +126,19 @@ foreach my $asked ([ 'log_undone', q{outcome <> 'done'}, 'id', 1 ],
 	like($session->value("EXPLAIN (COSTS OFF) $sql"), qr/using $index on/, "$index is read");
 	is(() = $session->value($sql) =~ /\d+/g, $count, '... and has what it must');
 }
+
+# ---- by the statistics of an empty table all indexes that have a column cost the
+# same, and one that does not begin with it is read from end to end
+
+foreach my $by ([ 'queue', 'id', 'queue_pkey' ], [ 'tracked', 'request_id', 'tracked_pkey' ],
+	[ 'return_entry', 'id', 'return_entry_pkey' ],
+	[ 'return_entry', 'request_id', 'return_request' ])
+{
+	my ($table, $column, $index) = @$by;
+
+	$session->value('UPDATE pg_class SET relpages = 500, reltuples = 0'
+		  . " WHERE oid = 'domowf.$table'::regclass");
+	like($session->value("EXPLAIN (COSTS OFF) SELECT * FROM domowf.$table WHERE $column = 1"),
+		qr/using $index on/, "$table as if it were empty: $index is read");
+}
 done_testing();
