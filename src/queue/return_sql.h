@@ -19,7 +19,7 @@
  * Conditions that no index is looked up by, in a statement that goes by request:
  * few entries are of one request, many of one target.
  */
-#define DWF_RETURN_ONLY(conditions)	"AND (" conditions ") IS TRUE"
+#define DWF_RETURN_ONLY(conditions)	"AND (" conditions ") IS TRUE "
 
 /* All targets, each once, however many entries they have. */
 #define DWF_RETURN_TARGETS \

@@ -47,8 +47,9 @@ static DwfStatement take = {
 	"WHERE e.target = $1 AND e.due BETWEEN $3 AND $4 "
 	"AND $2 = (SELECT " DWF_RETURN_OWNER_OF("$1") ") "
 	"AND NOT EXISTS (SELECT FROM domowf.return_entry b "
-	"WHERE b.request_id = e.request_id " DWF_RETURN_ONLY("b.target = e.target "
-	"AND b.id < e.id AND b.due < 'infinity'") " OFFSET 0) "
+	"WHERE b.request_id = e.request_id "
+	DWF_RETURN_ONLY("b.target = e.target")
+	DWF_RETURN_ONLY("b.id < e.id AND b.due < 'infinity'") "OFFSET 0) "
 	"ORDER BY e.due LIMIT 1 FOR UPDATE SKIP LOCKED) "
 	"UPDATE domowf.return_entry r SET tries = tries + 1, "
 	"tried_at = clock_timestamp(), due = " DWF_RETURN_BACKOFF ", "

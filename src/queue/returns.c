@@ -104,8 +104,9 @@ static DwfStatement remove_done = {
 	DWF_RETURN_ONLY("e.target = d.target AND e.id < $1") "), "
 	"u AS (UPDATE domowf.return_entry e SET due = clock_timestamp() FROM d "
 	"WHERE e.request_id = d.request_id "
-	DWF_RETURN_ONLY("e.target = d.target AND e.id > $1 "
-	"AND e.tries = 0 AND e.due > clock_timestamp()") ") SELECT FROM d",
+	DWF_RETURN_ONLY("e.target = d.target AND e.id > $1")
+	DWF_RETURN_ONLY("e.tries = 0 AND e.due > clock_timestamp()")
+	") SELECT FROM d",
 	{INT8OID},
 	.one_plan = true
 };
