@@ -193,25 +193,7 @@ is($bob->outcome($third), 'done', '... the third one goes');
 
 # ---- what waits costs nothing
 
-sub set_worker
-{
-	my ($value) = @_;
-
-	$session->configure('domowf.worker', $value);
-	return until_true('SELECT count(*) = '
-		  . ($value eq 'on' ? 1 : 0)
-		  . ' FROM domowf.worker WHERE pid IS NOT NULL', "domowf.worker = $value");
-}
-
-# Entries of the queue's indexes that were read: what a worker has read is
-# known when it has ended.
-sub entries_read
-{
-	return $session->value(q{SELECT sum(idx_tup_read)
-		FROM pg_stat_user_indexes WHERE relid = 'domowf.queue'::regclass});
-}
-
-set_worker('off');
+$session->set_worker('off');
 $session->value('SELECT count(domowf_discard(id)) FROM domowf.queue');
 $alice->value(sprintf <<'END', PARKED / 1000, $later);
 DO $$ BEGIN
@@ -226,9 +208,9 @@ is($session->value('SELECT count(DISTINCT order_key) FROM domowf.queue'),
 	PARKED, PARKED . ' order keys are parked');
 $session->value('VACUUM ANALYZE domowf.queue');
 $session->configure('domowf.poll_interval', '100ms');
-my $before = entries_read();
+my $before = $session->entries_read('queue');
 my $began = time;
-set_worker('on');
+$session->set_worker('on');
 foreach (1 .. POLLS)
 {
 	$got = $bob->enqueue('own', 'over', run_at => $later,
@@ -237,10 +219,10 @@ foreach (1 .. POLLS)
 	$got = $bob->enqueue('own', "goes $_", order_key => "'goes $_'");
 	is($bob->outcome($got), 'done', 'others are sent');
 }
-set_worker('off');
+$session->set_worker('off');
 
 # round once, some at each poll, and a few for each request; ten polls a second
-my $read = entries_read() - $before;
+my $read = $session->entries_read('queue') - $before;
 my $polls = 10 * (time - $began);
 
 $polls = POLLS if $polls < POLLS;
@@ -259,7 +241,7 @@ DO $$ BEGIN
 	END LOOP;
 END $$
 END
-set_worker('on');
+$session->set_worker('on');
 until_true(q{SELECT count(*) = 3000 FROM domowf.log WHERE outcome = 'done'
 		AND order_key LIKE 'each %'}, 'a backlog with an order key each is sent');
 

@@ -61,23 +61,6 @@ END
 
 # ---- what an outcome reads
 
-# What a process has read is known when it has ended.
-sub set_worker
-{
-	my ($value) = @_;
-
-	$session->configure('domowf.worker', $value);
-	return until_true('SELECT count(*) = '
-		  . ($value eq 'on' ? 1 : 0)
-		  . ' FROM domowf.worker WHERE pid IS NOT NULL', "domowf.worker = $value");
-}
-
-sub entries_read
-{
-	return value(q{SELECT coalesce(sum(idx_tup_read), 0)
-		FROM pg_stat_user_indexes WHERE relid = 'domowf.return_entry'::regclass});
-}
-
 my $ordered = 0;
 my $written = 0;
 
@@ -98,24 +81,24 @@ sub reads_little
 	my ($name) = @_;
 	my ($before, $each, $snapshot);
 
-	set_worker('off');
-	$before = entries_read();
-	set_worker('on');
+	$session->set_worker('off');
+	$before = $session->entries_read('return_entry');
+	$session->set_worker('on');
 	order(MORE);
-	set_worker('off');
-	$each = (entries_read() - $before) / MORE;
+	$session->set_worker('off');
+	$each = ($session->entries_read('return_entry') - $before) / MORE;
 	cmp_ok($each, '<', MOST_EACH, "$name: an outcome reads no more where many wait");
 
 	# what is done stays in the indexes while somebody holds a snapshot
 	$snapshot = Domowf->session($node);
 	$snapshot->value($_) foreach 'BEGIN ISOLATION LEVEL REPEATABLE READ', 'SELECT 1';
-	$before = entries_read();
+	$before = $session->entries_read('return_entry');
 	$session->configure('domowf.returns', 'on');
-	set_worker('on');
+	$session->set_worker('on');
 	until_true('SELECT count(*) = 0 FROM domowf.return_entry', '... all are written back');
 	until_true(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'domowf returns'},
 		'... and who wrote them ends');
-	$each = (entries_read() - $before) / ($ordered - $written);
+	$each = ($session->entries_read('return_entry') - $before) / ($ordered - $written);
 	cmp_ok($each, '<', MOST_EACH, '... to write one back reads neither what waits nor what is done');
 	$snapshot->quit;
 	$written = $ordered;

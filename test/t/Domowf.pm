@@ -419,8 +419,10 @@ sub new
 {
 	my ($class, $node, %option) = @_;
 	my $self = bless { in => '', out => '', err => '', node => $node }, $class;
-	my $connstr =
-	  $node->connstr($option{dbname} // 'postgres') . ' client_encoding=UTF8';
+	my $connstr;
+
+	$self->{database} = $option{dbname} // 'postgres';
+	$connstr = $node->connstr($self->{database}) . ' client_encoding=UTF8';
 
 	$connstr .= " user=$option{user}" if $option{user};
 	$connstr .= " options='$option{options}'" if $option{options};
@@ -515,6 +517,31 @@ sub configure
 	$self->value("ALTER SYSTEM SET $name = '$value'");
 	$self->value('SELECT pg_reload_conf()');
 	return;
+}
+
+# Lets the worker of this database run, or not, and waits until it does.
+sub set_worker
+{
+	my ($self, $value) = @_;
+
+	$self->configure('domowf.worker', $value);
+	return Test::More::ok(
+		$self->{node}->poll_query_until($self->{database},
+			'SELECT count(*) = '
+			  . ($value eq 'on' ? 1 : 0)
+			  . ' FROM domowf.worker WHERE pid IS NOT NULL'),
+		"domowf.worker = $value");
+}
+
+# Entries that were read of the indexes of a table of domowf's; those that a
+# process has read are known when it has ended.
+sub entries_read
+{
+	my ($self, $table) = @_;
+
+	return $self->value(
+		'SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes'
+		  . " WHERE relid = 'domowf.$table'::regclass");
 }
 
 # Enqueues a start as Domowf->enqueue_sql says; its request id.
