@@ -106,7 +106,10 @@ dwf_returner_attach(Oid database, Oid owner)
 	if (place != NULL && place->pid != 0)
 		place = NULL;
 	if (place != NULL)
+	{
 		place->pid = MyProcPid;
+		place->latch = MyLatch;
+	}
 	LWLockRelease(dwf_shared->lock);
 	if (place == NULL)
 		return false;
@@ -170,6 +173,11 @@ dwf_returner_tell(Oid database)
 	{
 		pg_atomic_write_u32(&entry->has_returns, 1);
 		latch = entry->latch;
+		for (int i = 0; i < DWF_MAX_RETURNERS; i++)
+		{
+			if (entry->returners[i].pid != 0)
+				SetLatch(entry->returners[i].latch);
+		}
 	}
 	LWLockRelease(dwf_shared->lock);
 	if (latch != NULL)

@@ -29,8 +29,8 @@ extern void dwf_returner_note_done(void);
 extern bool dwf_returner_is_evicted(void);
 
 /*
- * Tells the worker of a database that something is to be returned.  Without
- * errors, fit for a commit callback.
+ * Tells the worker of a database, and who does returns there, that something is
+ * to be returned.  Without errors, fit for a commit callback.
  */
 extern void dwf_returner_tell(Oid database);
 

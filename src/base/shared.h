@@ -86,6 +86,7 @@ typedef struct DwfReturner
 	Oid			owner;			/* whom it serves; InvalidOid: a free place */
 	int			pid;			/* 0: it has not come yet */
 	DwfSteady	since;			/* the place is kept */
+	struct Latch *latch;		/* its own, once it has come */
 } DwfReturner;
 
 /* Connections of a database that are shown. */

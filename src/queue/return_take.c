@@ -7,7 +7,7 @@
  * targets in between, and not what it has done before, which stays in the index
  * while somebody holds an old snapshot.  What was committed late, or became due
  * earlier than was known, is behind that; so all of it is looked at again, at
- * most a part of the time, and whenever nothing is found.
+ * most a part of the time, and before it ends, as there is nothing to do.
  */
 #include "postgres.h"
 
@@ -80,7 +80,7 @@ static bool take_from(Target *target, Oid owner);
 static void copy_taken(DwfReturn *entry, MemoryContext context);
 
 bool
-dwf_return_take(Oid owner, DwfReturn *entry)
+dwf_return_take(Oid owner, bool at_all, DwfReturn *entry)
 {
 	MemoryContext context = CurrentMemoryContext;
 	DwfSteady	start = dwf_clock_now();
@@ -93,7 +93,7 @@ dwf_return_take(Oid owner, DwfReturn *entry)
 	if (looks)
 		look(owner);
 	found = take_in_turn(owner, entry, context);
-	if (!found && !looks)
+	if (!found && !looks && at_all)
 	{
 		looks = true;
 		look(owner);

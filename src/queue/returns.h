@@ -50,9 +50,11 @@ typedef struct DwfReturn
  * For a process that serves one owner: takes what is due next of his tables and
  * functions, of these in turn.  It is due again later, since whatever happens
  * meanwhile, the death of the server included, counts as a try.  False: nothing
- * is due.  palloc'd in the current context.  In return_take.c.
+ * is due; but for what is behind what this process has seen, or of a table or
+ * function that is new to it, which may stay for a moment, unless it is to look
+ * at all of it (`at_all`).  palloc'd in the current context.  In return_take.c.
  */
-extern bool dwf_return_take(Oid owner, DwfReturn *entry);
+extern bool dwf_return_take(Oid owner, bool at_all, DwfReturn *entry);
 
 /* Removes one that is done; raises 40001 where it is no longer there. */
 extern void dwf_return_remove(const DwfReturn *entry);

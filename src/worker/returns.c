@@ -41,6 +41,7 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "base/compat.h"
 #include "base/extension.h"
 #include "base/guc.h"
 #include "base/returners.h"
@@ -76,6 +77,13 @@
 /* How long one process lives where others may wait for its place, ms. */
 #define LIFE			30000
 
+/*
+ * How long it stays when nothing is due, milliseconds: to begin takes longer than
+ * most returns do.  And how often it looks meanwhile, though it is not told.
+ */
+#define PATIENCE		1000
+#define LOOK_INTERVAL	100
+
 /* How long code may go on that was told to end, ms. */
 #define GRACE			1000
 
@@ -86,7 +94,8 @@ static Oid	owner;
 static void become(Oid database);
 static void end_process(void);
 static void take_interrupts(void);
-static bool take(DwfReturn *entry);
+static void wait_for_more(DwfSteady until);
+static bool take(bool at_all, DwfReturn *entry);
 static bool do_entry(const DwfReturn *entry, char **error);
 static void do_in_transaction(const DwfReturn *entry);
 static void run_owners_code(const DwfReturn *entry);
@@ -102,6 +111,7 @@ domowf_returns_main(Datum arg)
 {
 	MemoryContext turn;
 	DwfSteady	until;
+	DwfSteady	idle_until = 0;
 
 	memcpy(&owner, MyBgworkerEntry->bgw_extra, sizeof(owner));
 	become(DatumGetObjectId(arg));
@@ -112,14 +122,24 @@ domowf_returns_main(Datum arg)
 	{
 		DwfReturn	entry;
 		char	   *error;
+		bool		is_last;
 
 		MemoryContextSwitchTo(turn);
 		take_interrupts();
-		if (!dwf_returns || dwf_clock_now() >= until || !take(&entry))
+		if (!dwf_returns || dwf_clock_now() >= until)
 			proc_exit(0);
-		dwf_returner_note_done();
-		if (!do_entry(&entry, &error))
-			write_failure(&entry, error);
+		is_last = dwf_clock_now() >= idle_until;
+		if (take(is_last, &entry))
+		{
+			dwf_returner_note_done();
+			if (!do_entry(&entry, &error))
+				write_failure(&entry, error);
+			idle_until = TimestampTzPlusMilliseconds(dwf_clock_now(), PATIENCE);
+		}
+		else if (is_last)
+			proc_exit(0);
+		else
+			wait_for_more(idle_until);
 		MemoryContextReset(turn);
 		pgstat_report_stat(false);
 	}
@@ -163,12 +183,26 @@ take_interrupts(void)
 		proc_exit(0);
 }
 
-/* False: nothing is due any more, or nothing can be looked at. */
+/* For a moment, or until it is told of something. */
+static void
+wait_for_more(DwfSteady until)
+{
+	static uint32 event = 0;
+	int64		left = (until - dwf_clock_now()) / 1000;
+
+	if (event == 0)
+		event = dwf_wait_event_main();
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 Max(1, Min(left, LOOK_INTERVAL)), event);
+}
+
+/* False: nothing is due (returns.h).  Ends where nothing can be looked at. */
 static bool
-take(DwfReturn *entry)
+take(bool at_all, DwfReturn *entry)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool found = false;
+	volatile bool failed = false;
 
 	PG_TRY();
 	{
@@ -178,7 +212,7 @@ take(DwfReturn *entry)
 		if (dwf_extension_find() != NULL && dwf_extension_can_send())
 		{
 			MemoryContextSwitchTo(context);
-			found = dwf_return_take(owner, entry);
+			found = dwf_return_take(owner, at_all, entry);
 		}
 		PopActiveSnapshot();
 		dwf_transaction_commit_at_ease();
@@ -191,10 +225,12 @@ take(DwfReturn *entry)
 		AbortCurrentTransaction();
 		FlushErrorState();
 		RESUME_INTERRUPTS();
-		found = false;
+		failed = true;
 	}
 	PG_END_TRY();
 	stop_timeouts();
+	if (failed)
+		proc_exit(0);
 	MemoryContextSwitchTo(context);
 	DWF_TESTPOINT("return-taken");
 	return found;
