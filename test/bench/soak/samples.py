@@ -29,7 +29,7 @@ PROCESSES = """SELECT backend_type, pid FROM pg_stat_activity
 # Those of which everything that can be known is: a probe is complete when the
 # outcome is written into its row.
 PROBES = """DELETE FROM probe USING orders WHERE probe.n = orders.id
-    AND orders.returned_at IS NOT NULL
+    AND orders.returned_at IS NOT NULL AND settled_at IS NOT NULL
     RETURNING probe.n, after, extract(epoch FROM settled_at),
         extract(epoch FROM returned_at)"""
 
