@@ -36,6 +36,15 @@ dwf_clock_now(void)
 	return (DwfSteady) now.tv_sec * USECS_PER_SEC + now.tv_nsec / 1000;
 }
 
+int64
+dwf_clock_cpu(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return (int64) used.tv_sec * USECS_PER_SEC + used.tv_nsec / 1000;
+}
+
 static int64
 difference(void)
 {

@@ -20,6 +20,13 @@ typedef int64 DwfSteady;
 /* What it shows now. */
 extern DwfSteady dwf_clock_now(void);
 
+/*
+ * Microseconds of CPU that this process has had.  For what is to take a part of
+ * its time at most: what goes by a clock counts how long it stood still as well,
+ * and then stands still for as many times as long.
+ */
+extern int64 dwf_clock_cpu(void);
+
 /* The same point in time by the other clock, as that is set now. */
 extern DwfSteady dwf_clock_steady(TimestampTz wall);
 extern TimestampTz dwf_clock_wall(DwfSteady steady);

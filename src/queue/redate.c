@@ -67,10 +67,10 @@ static bool looks;				/* for what is to be sent at once */
 static int64 looked_behind;		/* this id, where that is under way */
 static TransactionId open_then; /* older ones may commit what was of before */
 static DwfSteady next_look;		/* for that, not before */
-static DwfSteady look_took;		/* so far, microseconds */
+static int64 look_took;			/* so far, microseconds of CPU */
 
 /* The transaction under way. */
-static DwfSteady start;
+static int64 start;				/* by the same */
 static int64 next_behind;		/* where it ended */
 static bool takes_step;			/* it moves waits */
 static uint64 changed;			/* so many rows */
@@ -124,7 +124,7 @@ dwf_redate_take(void)
 	Datum		values[MAX_PARAMS];
 	uint64		let;
 
-	start = dwf_clock_now();
+	start = dwf_clock_cpu();
 	if (!looks)
 		begin_look();
 	takes_step = step != 0;
@@ -186,7 +186,7 @@ dwf_redate_taken(void)
 	if (takes_step)
 		step = 0;
 	looked_behind = next_behind;
-	look_took += now - start;
+	look_took += dwf_clock_cpu() - start;
 	if (next_behind != PG_INT64_MAX)
 		return changed > 0;
 	looks = false;

@@ -84,6 +84,7 @@ dwf_return_take(Oid owner, bool at_all, DwfReturn *entry)
 {
 	MemoryContext context = CurrentMemoryContext;
 	DwfSteady	start = dwf_clock_now();
+	int64		cpu = dwf_clock_cpu();
 	bool		looks = start >= next_look;
 	bool		found;
 	DwfOwnerScope scope;
@@ -102,7 +103,7 @@ dwf_return_take(Oid owner, bool at_all, DwfReturn *entry)
 	SPI_finish();
 	dwf_owner_leave(&scope);
 	if (looks)
-		next_look = start + Max(LOOK_SHARE * (dwf_clock_now() - start),
+		next_look = start + Max(LOOK_SHARE * (dwf_clock_cpu() - cpu),
 								LOOK_INTERVAL * INT64CONST(1000));
 	return found;
 }

@@ -302,7 +302,7 @@ next_of_link(DwfLink *link, DwfSteady now)
 static void
 look(DwfAgenda *agenda, DwfTable *queue, DwfSteady now)
 {
-	DwfSteady	start = dwf_clock_now();
+	int64		start = dwf_clock_cpu();
 	TimestampTz due;
 	DwfRoute   *route;
 	int			looks = 0;
@@ -324,7 +324,7 @@ look(DwfAgenda *agenda, DwfTable *queue, DwfSteady now)
 		note_due(route, agenda->looked_behind, due, now);
 		dwf_lanes_get(&route->lanes, agenda->looked_behind)->is_reread = true;
 	}
-	agenda->look_took += dwf_clock_now() - start;
+	agenda->look_took += dwf_clock_cpu() - start;
 	if (looks > MAX_LOOKS)
 		return;					/* goes on in the next transaction */
 	agenda->must_look = false;
@@ -343,7 +343,7 @@ read_lane(DwfAgenda *agenda, const DwfRoute *route, DwfLane *lane,
 	int			limit = READ_AHEAD / (route->lanes.nready + 1);
 	bool		is_reread = lane->is_reread;
 	TimestampTz next;
-	DwfSteady	start = is_reread ? dwf_clock_now() : 0;
+	int64		start = is_reread ? dwf_clock_cpu() : 0;
 
 	limit = Max(MIN_READ, Min(MAX_READ, limit));
 	lane->count = dwf_claim_find_due(queue, lane->id, &cursor,
@@ -364,7 +364,7 @@ read_lane(DwfAgenda *agenda, const DwfRoute *route, DwfLane *lane,
 
 	/* what has been read before counts for the look that asked for it */
 	if (is_reread && !agenda->must_look)
-		agenda->next_look += LOOK_SHARE * (dwf_clock_now() - start);
+		agenda->next_look += LOOK_SHARE * (dwf_clock_cpu() - start);
 }
 
 /*

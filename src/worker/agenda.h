@@ -42,7 +42,7 @@ typedef struct DwfAgenda
 	int64		looked_behind;	/* this lane, where it is under way */
 	bool		look_twice;		/* something came in behind it since */
 	DwfSteady	next_look;		/* not before */
-	int64		look_took;		/* so far, microseconds */
+	int64		look_took;		/* so far, microseconds of CPU */
 } DwfAgenda;
 
 /* Makes an agenda that knows nothing and has to look.  Once in a process. */

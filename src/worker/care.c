@@ -86,11 +86,12 @@ void
 dwf_care_fold(DwfCare *care, DwfWriting *writing, DwfSteady now)
 {
 	DwfSteady	start = dwf_clock_now();
+	int64		cpu = dwf_clock_cpu();
 
 	if (now < care->next_fold)
 		return;
 	if (dwf_writing_do(writing, DWF_TASK_COUNT, fold, NULL))
-		care->next_fold = start + FOLD_SHARE * (dwf_clock_now() - start);
+		care->next_fold = start + FOLD_SHARE * (dwf_clock_cpu() - cpu);
 	else
 		care->next_fold = start + FOLD_AGAIN;
 }
@@ -111,6 +112,7 @@ static bool
 remove_old(DwfCare *care)
 {
 	DwfSteady	start = dwf_clock_now();
+	int64		cpu = dwf_clock_cpu();
 	int64		retention = dwf_log_retention * USECS_PER_MINUTE;
 
 	if (dwf_upkeep_remove_old(GetCurrentTimestamp() - retention,
@@ -121,7 +123,6 @@ remove_old(DwfCare *care)
 		care->next_removal = start + START_INTERVAL;
 		return false;
 	}
-	care->next_removal = start +
-		REMOVAL_SHARE * (dwf_clock_now() - start);
+	care->next_removal = start + REMOVAL_SHARE * (dwf_clock_cpu() - cpu);
 	return false;
 }

@@ -14,6 +14,7 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "base/returners.h"
+#include "base/testpoint.h"
 #include "queue/returns.h"
 #include "worker/returns.h"
 #include "worker/worker_status.h"
@@ -55,6 +56,7 @@ dwf_return_see_to(DwfWriting *writing, bool rests)
 	static DwfSteady next_care = 0;
 	static int	turn = 0;
 	DwfSteady	now = dwf_clock_now();
+	int64		cpu = dwf_clock_cpu();
 	Look		found = {0};
 
 	is_told |= dwf_returner_take_told();
@@ -69,7 +71,7 @@ dwf_return_see_to(DwfWriting *writing, bool rests)
 		again = TimestampTzPlusMilliseconds(now, PAUSE);
 		return;
 	}
-	again = dwf_clock_now() + LOOK_SHARE * (dwf_clock_now() - now);
+	again = dwf_clock_now() + LOOK_SHARE * (dwf_clock_cpu() - cpu);
 	if (found.looks_after)
 		next_care = dwf_clock_next_beat(now, dwf_poll_interval);
 	next = dwf_clock_next_beat(now, dwf_poll_interval);
@@ -113,6 +115,7 @@ look(void *arg)
 {
 	Look	   *found = arg;
 
+	DWF_TESTPOINT("return-look");
 	if (found->looks_after)
 		dwf_return_look_after();
 	found->count = dwf_return_find_owners(found->owners, MAX_OWNERS,

@@ -450,6 +450,7 @@ static void
 look_at_order_keys(Worker *worker, DwfSteady now)
 {
 	bool		polls = now >= worker->next_care;
+	int64		cpu = dwf_clock_cpu();
 
 	if (!polls && !((worker->may_strand || dwf_watch_is_urgent()) &&
 					now >= worker->next_watch))
@@ -459,7 +460,7 @@ look_at_order_keys(Worker *worker, DwfSteady now)
 	if (in_transaction(DWF_TASK_ORDER, watch, worker))
 	{
 		dwf_watch_looked();
-		worker->next_watch = now + WATCH_SHARE * (dwf_clock_now() - now);
+		worker->next_watch = now + WATCH_SHARE * (dwf_clock_cpu() - cpu);
 	}
 	else
 	{

@@ -120,6 +120,28 @@ $session->configure('domowf.returns', 'off');
 order(WAITING);
 reads_little('as if nothing waited');
 
+# ---- a look that stood still is not taken for one that is dear
+
+my $returned = q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'domowf returns'};
+$domo->script('gate:held', count => 1, contains => '"held"');
+my $held = $session->enqueue('good', 'held');
+$domo->wait_for(held => 1);
+until_true($returned, 'nothing is under way');
+Domowf->set_test_point($node, 'return-look=wait');
+Domowf->until_taken_up($node);
+value('INSERT INTO public.orders VALUES (-3)');
+$node->wait_for_log(qr/test point "return-look" waits/);
+# for as long as something takes that does not come to its end
+value("SELECT state FROM domowf_wait($held, '3 s')");
+Domowf->set_test_point($node, '');
+until_true(q{SELECT state = 'done' FROM public.orders WHERE id = -3}, 'the look goes on');
+until_true($returned, '... and who was started ends');
+my $start = time;
+value('INSERT INTO public.orders VALUES (-4)');
+until_true(q{SELECT state = 'done' FROM public.orders WHERE id = -4}, '... the next look comes');
+cmp_ok(time - $start, '<', 30, '... soon, and not after twenty times as long as it stood still');
+$domo->release('held', 1);
+
 # ---- whose triggers fire
 
 value('GRANT TRIGGER ON domowf.return_entry TO stranger; GRANT USAGE ON SCHEMA domowf TO stranger;'
