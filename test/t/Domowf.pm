@@ -462,17 +462,18 @@ sub send
 	$self->{in} .= Encode::encode('UTF-8',
 		"$sql\\echo '$self->{mark}'\n\\warn '$self->{mark}'\n");
 	$self->{limit}->start($PostgreSQL::Test::Utils::timeout_default);
-	$self->{psql}->pump_nb;
+	# it may have ended, with its connection: who waits is told
+	eval { $self->{psql}->pump_nb; };
 	return;
 }
 
-# Whether what was sent has ended.  Does not wait.
+# Whether what was sent has ended.  Does not wait; psql may have ended.
 sub is_answered
 {
 	my ($self) = @_;
 	my $mark = qr/^\Q$self->{mark}\E\n/m;
 
-	$self->{psql}->pump_nb if $self->{psql}->pumpable;
+	eval { $self->{psql}->pump_nb; } if $self->{psql}->pumpable;
 	return $self->{out} =~ $mark && $self->{err} =~ $mark;
 }
 
