@@ -16,6 +16,10 @@
 	"WHERE p.oid = to_regprocedure(substr(" target ", 10))) END"
 
 /*
+ * Statements on entries look up their one row, and its request's, by values
+ * (SELECT x FROM cte), and join nothing: by the statistics of an empty table it
+ * costs the same to read all entries and look for each in the one row.
+ *
  * Conditions that no index is looked up by, in a statement that goes by request:
  * few entries are of one request, many of one target.
  */

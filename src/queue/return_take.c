@@ -54,8 +54,8 @@ static DwfStatement take = {
 	"UPDATE domowf.return_entry r SET tries = tries + 1, "
 	"tried_at = clock_timestamp(), due = " DWF_RETURN_BACKOFF ", "
 	"error = coalesce(error, " DWF_RETURN_ENDED ") "
-	"FROM n WHERE r.id = n.id "
-	"RETURNING r.id, request_id, target, returns_to, outcome, depth, n.due",
+	"WHERE r.id = (SELECT id FROM n) RETURNING r.id, request_id, target, "
+	"returns_to, outcome, depth, (SELECT due FROM n)",
 	{TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 	.one_plan = true
 };

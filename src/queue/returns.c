@@ -99,12 +99,12 @@ static DwfStatement find_targets = {
 static DwfStatement remove_done = {
 	"WITH d AS (DELETE FROM domowf.return_entry WHERE id = $1 "
 	"RETURNING request_id, target), "
-	"o AS (DELETE FROM domowf.return_entry e USING d "
-	"WHERE e.request_id = d.request_id "
-	DWF_RETURN_ONLY("e.target = d.target AND e.id < $1") "), "
-	"u AS (UPDATE domowf.return_entry e SET due = clock_timestamp() FROM d "
-	"WHERE e.request_id = d.request_id "
-	DWF_RETURN_ONLY("e.target = d.target AND e.id > $1")
+	"o AS (DELETE FROM domowf.return_entry e "
+	"WHERE e.request_id = (SELECT request_id FROM d) "
+	DWF_RETURN_ONLY("e.target = (SELECT target FROM d) AND e.id < $1") "), "
+	"u AS (UPDATE domowf.return_entry e SET due = clock_timestamp() "
+	"WHERE e.request_id = (SELECT request_id FROM d) "
+	DWF_RETURN_ONLY("e.target = (SELECT target FROM d) AND e.id > $1")
 	DWF_RETURN_ONLY("e.tries = 0 AND e.due > clock_timestamp()")
 	") SELECT FROM d",
 	{INT8OID},
@@ -114,9 +114,10 @@ static DwfStatement remove_done = {
 static DwfStatement fail = {
 	"WITH f AS (UPDATE domowf.return_entry SET error = $2 WHERE id = $1 "
 	"RETURNING request_id, target, due) "
-	"UPDATE domowf.return_entry e SET due = f.due FROM f "
-	"WHERE e.request_id = f.request_id "
-	DWF_RETURN_ONLY("e.target = f.target AND e.id > $1 AND e.due < f.due"),
+	"UPDATE domowf.return_entry e SET due = (SELECT due FROM f) "
+	"WHERE e.request_id = (SELECT request_id FROM f) "
+	DWF_RETURN_ONLY("e.target = (SELECT target FROM f) AND e.id > $1")
+	DWF_RETURN_ONLY("e.due < (SELECT due FROM f)"),
 	{INT8OID, TEXTOID},
 	.one_plan = true
 };
