@@ -1065,7 +1065,7 @@ COMMENT ON COLUMN domowf.return_entry.tries IS 'how often it was tried';
 COMMENT ON COLUMN domowf.return_entry.tried_at IS 'when it was tried last';
 COMMENT ON COLUMN domowf.return_entry.error IS 'why the last try failed';
 -- One fits each statement, so that statistics of when next to nothing waited
--- cannot make the planner choose another (statement.h).
+-- cannot make the planner choose another (return_sql.h).
 CREATE INDEX return_target ON domowf.return_entry (target, due);
 CREATE INDEX return_request ON domowf.return_entry (request_id);
 

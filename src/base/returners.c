@@ -173,9 +173,11 @@ dwf_returner_tell(Oid database)
 	{
 		pg_atomic_write_u32(&entry->has_returns, 1);
 		latch = entry->latch;
+		/* upkeep is not woken: it rests for as long as others need */
 		for (int i = 0; i < DWF_MAX_RETURNERS; i++)
 		{
-			if (entry->returners[i].pid != 0)
+			if (entry->returners[i].pid != 0 &&
+				!is_for(i, DWF_UPKEEP_PLACE))
 				SetLatch(entry->returners[i].latch);
 		}
 	}

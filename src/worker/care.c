@@ -86,10 +86,11 @@ void
 dwf_care_fold(DwfCare *care, DwfWriting *writing, DwfSteady now)
 {
 	DwfSteady	start = dwf_clock_now();
-	int64		cpu = dwf_clock_cpu();
+	int64		cpu;
 
 	if (now < care->next_fold)
 		return;
+	cpu = dwf_clock_cpu();
 	if (dwf_writing_do(writing, DWF_TASK_COUNT, fold, NULL))
 		care->next_fold = start + FOLD_SHARE * (dwf_clock_cpu() - cpu);
 	else

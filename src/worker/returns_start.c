@@ -56,7 +56,7 @@ dwf_return_see_to(DwfWriting *writing, bool rests)
 	static DwfSteady next_care = 0;
 	static int	turn = 0;
 	DwfSteady	now = dwf_clock_now();
-	int64		cpu = dwf_clock_cpu();
+	int64		cpu;
 	Look		found = {0};
 
 	is_told |= dwf_returner_take_told();
@@ -64,6 +64,7 @@ dwf_return_see_to(DwfWriting *writing, bool rests)
 	if (!dwf_returns || rests || now < again || (!is_told && now < next))
 		return;
 	is_told = false;
+	cpu = dwf_clock_cpu();
 	found.looks_after = now >= next_care;
 	if (!dwf_writing_do(writing, DWF_TASK_RETURNS, look, &found))
 	{

@@ -450,11 +450,12 @@ static void
 look_at_order_keys(Worker *worker, DwfSteady now)
 {
 	bool		polls = now >= worker->next_care;
-	int64		cpu = dwf_clock_cpu();
+	int64		cpu;
 
 	if (!polls && !((worker->may_strand || dwf_watch_is_urgent()) &&
 					now >= worker->next_watch))
 		return;
+	cpu = dwf_clock_cpu();
 	dwf_watch_prepare(polls, worker->may_strand);
 	worker->may_strand = false;
 	if (in_transaction(DWF_TASK_ORDER, watch, worker))
@@ -590,11 +591,8 @@ find_timeout(const Worker *worker, DwfSteady now)
 static void
 sooner(long *timeout, DwfSteady now, DwfSteady when)
 {
-	long		left;
+	long		left = TimestampDifferenceMilliseconds(now, when);
 
-	if (when == DT_NOEND)
-		return;
-	left = TimestampDifferenceMilliseconds(now, when);
-	if (*timeout < 0 || left < *timeout)
+	if (when != DT_NOEND && (*timeout < 0 || left < *timeout))
 		*timeout = left;
 }

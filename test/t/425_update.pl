@@ -178,6 +178,12 @@ foreach my $schema (qw(public target))
 	isnt(differences(describe("new_$schema"), describe("old_$schema")),
 		'', "1.0 in schema $schema is not as a new installation");
 	value("old_$schema", 'ALTER EXTENSION domowf UPDATE');
+	is(value("old_$schema", <<'END'), 'queue_pkey,tracked_pkey', '... a primary key is the newest index (t/532)');
+SELECT string_agg(n.name, ',' ORDER BY n.name) FROM (SELECT DISTINCT ON (indrelid)
+	(SELECT relname FROM pg_class WHERE oid = indexrelid) AS name, indrelid FROM pg_index
+	WHERE indrelid IN ('domowf.queue'::regclass, 'domowf.tracked'::regclass)
+	ORDER BY indrelid, indexrelid DESC) n
+END
 	is(differences(describe("new_$schema"), describe("old_$schema")),
 		'', '... but is after its update');
 	is(lost("old_$schema"), '', '... with all its rows');
