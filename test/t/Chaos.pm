@@ -62,6 +62,11 @@ use constant USUAL => 'delay:5';
 sub new
 {
 	my ($class, %option) = @_;
+
+	# sessions above READ COMMITTED that ask for a key at the same time; a
+	# worker never should
+	Domowf->expect_in_log(
+		qr/\.pl ERROR:  could not serialize access due to concurrent update$/);
 	my $ledger = Ledger->new(max_in_flight => MAX_CONNECTIONS);
 	my $self = bless {
 		(map { $_ => sub { } } qw(disturb undo before after at_rest)),
