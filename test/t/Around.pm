@@ -44,7 +44,7 @@ wal_retrieve_retry_interval = '100ms'
 END
 
 # new(domo =>, rounds =>, conf => more settings, disturb => instead of its own,
-# at_rest => as of Chaos.pm)
+# bulk and at_rest => as of Chaos.pm)
 sub new
 {
 	my ($class, %option) = @_;
@@ -72,7 +72,7 @@ sub new
 	$self->{chaos} = Chaos->new(
 		domo => $option{domo},
 		node => $node,
-		defined $option{rounds} ? (rounds => $option{rounds}) : (),
+		map({ defined $option{$_} ? ($_ => $option{$_}) : () } qw(rounds bulk)),
 		right => sub { $clock->right($_[0]) },
 		before => sub { $self->_set_back },
 		disturb => $disturb,

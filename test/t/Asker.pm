@@ -107,6 +107,34 @@ sub ask
 	return _mark($name, $asked{tx}, "$call)", $asked{order_key}) . ";\n";
 }
 
+# bulk(COUNT, tx =>, plain => 1): many that are alike, by one statement, of which
+# some wait for each other.
+sub bulk
+{
+	my ($self, $count, %asked) = @_;
+	my $is_plain = delete $asked{plain};
+	my $by_rows = chance(50);
+	my $kind = $by_rows ? 'hold' : one_of(qw(hold retry few));
+	my $keys = $is_plain || chance(50) ? 0 : 40;
+	my $first = $self->{last} + 1;
+	my $last = $self->{last} += $count;
+
+	foreach my $i ($first .. $last)
+	{
+		$self->{ledger}->ask("n$i", %asked, kind => $kind,
+			$keys ? (order_key => "b$asked{tx}-" . $i % $keys) : ());
+	}
+	my $order_key = $keys ? "'b$asked{tx}-' || i % $keys" : 'NULL';
+	my $rows = "FROM generate_series($first, $last) i;\n";
+
+	return "INSERT INTO orders (n, tx, order_key)"
+	  . " SELECT 'n' || i, $asked{tx}, $order_key $rows"
+	  if $by_rows;
+	return "INSERT INTO marks SELECT 'n' || i, $asked{tx},"
+	  . " domowf_enqueue('$kind', jsonb_build_object('n', 'n' || i),"
+	  . " order_key => $order_key), $order_key $rows";
+}
+
 # The request of an operation, as domowf_enqueue_call() takes it.
 sub _request
 {

@@ -58,7 +58,8 @@ use constant MAX_SHOWN => 20;
 use constant USUAL => 'delay:5';
 
 # new(domo =>, node =>, disturb =>, undo =>, before =>, after =>, right => the
-# true time of what the server called so)
+# true time of what the server called so, bulk => how many each transaction asks
+# for besides)
 sub new
 {
 	my ($class, %option) = @_;
@@ -72,6 +73,7 @@ sub new
 		(map { $_ => sub { } } qw(disturb undo before after at_rest)),
 		right => sub { $_[0] },
 		rounds => $ENV{DOMOWF_ROUNDS} // 10,
+		bulk => 0,
 		%option,
 		ledger => $ledger,
 		asker => Asker->new($ledger),
@@ -165,6 +167,8 @@ sub _make_transaction
 		$made->{body} .= $self->{asker}->ask(%asked, $undone ? (undone => 1) : ());
 		$made->{body} .= $undone ? "ROLLBACK TO s;\n" : "RELEASE s;\n" if $nested;
 	}
+	$made->{body} .= $self->{asker}->bulk($self->{bulk}, tx => $tx, plain => $plain)
+	  if $self->{bulk};
 
 	$made->{end} =
 	    "$end"

@@ -4,6 +4,7 @@
 #
 #   DOMOWF_SEED        which
 #   TORTURE_ROUNDS     "1-20", or "3,7-9": only these, each as it was among all
+#   TORTURE_BULK       how many requests each transaction asks for besides
 #   TORTURE_UNTIL      seconds since 1970: no round is begun after that
 #   TORTURE_REPORT     a file that gets a line of what there was
 #
@@ -33,6 +34,7 @@ my $last_with_standby = $rounds[ $#rounds * 2 / 3 ];
 $around = Around->new(
 	domo => $domo,
 	rounds => scalar @rounds,
+	bulk => $ENV{TORTURE_BULK} // 0,
 	conf => "domowf.return_timeout = '10min'\nmax_worker_processes = 20\n",
 	at_rest => \&judge_returns,
 	disturb => sub {
