@@ -29,8 +29,9 @@
 /* The longest entity of HTML that is decoded: &#x0000041; */
 #define MAX_ENTITY		12
 
-/* Stands for a character that no token has. */
-#define OTHER			'\377'
+/* Stands for a character that no token has, and for what is between strings. */
+#define OTHER			'\376'
+#define BETWEEN			'\377'
 
 static const char alphabets[2][65] = {
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
@@ -53,6 +54,8 @@ typedef struct Escape
 	bool		is_cut;			/* by the end of the text */
 } Escape;
 
+static void add_decoded(DwfMask *mask);
+static size_t decode_in_place(char *text, size_t len);
 static void add_base64(DwfMask *mask, const char *alphabet, int before);
 static size_t end_of_text(const DwfMask *mask);
 static bool is_plain(const DwfMask *mask, const char *text, size_t len);
@@ -93,6 +96,8 @@ dwf_mask_init(DwfMask *mask, const char *token)
 	mask->needles[0].len = len;
 	mask->needles[0].min_cut = MIN_CUT;
 	memcpy(mask->text, token, len);
+	for (int i = 0; i < MAX_DECODING; i++)
+		add_decoded(mask);
 	if (len < MIN_BASE64)
 		return;
 	for (int before = 0; before < 3; before++)
@@ -109,6 +114,40 @@ dwf_mask_init(DwfMask *mask, const char *token)
 			break;
 		}
 	}
+}
+
+/*
+ * Adds what is left of a token that has in itself what reads as an escape, say
+ * %41, where it was escaped in another way: all kinds are decoded at once.
+ */
+static void
+add_decoded(DwfMask *mask)
+{
+	const DwfNeedle *last = &mask->needles[mask->count - 1];
+	DwfNeedle	needle = {.offset = end_of_text(mask),.min_cut = MIN_CUT};
+	char	   *text = mask->text + needle.offset;
+
+	memcpy(text, mask->text + last->offset, last->len);
+	needle.len = decode_in_place(text, last->len);
+	if (needle.len < last->len && needle.len >= MIN_CUT)
+		mask->needles[mask->count++] = needle;
+}
+
+/* Once; what is cut off at the end is not decoded.  Returns the length. */
+static size_t
+decode_in_place(char *text, size_t len)
+{
+	size_t		n = 0;
+
+	for (size_t at = 0; at < len;)
+	{
+		Escape		escape = read_escape(text + at, len - at);
+		bool		is_escape = escape.len > 0 && !escape.is_cut;
+
+		text[n++] = is_escape ? escape.meaning : text[at];
+		at += is_escape ? escape.len : 1;
+	}
+	return n;
 }
 
 static size_t
@@ -282,7 +321,7 @@ read_json(const DwfMask *mask, Layer *layer, char *text, size_t len)
 			if (!is_between_strings(text + from, at - from))
 				return false;
 			mask_number(mask, text + from, at - from);
-			layer->bytes[n] = OTHER;
+			layer->bytes[n] = BETWEEN;
 			layer->starts[n++] = (uint32_t) from;
 			in_string = at < len && !in_string;
 			at += at < len;

@@ -59,6 +59,13 @@ static const Case cases[] = {
 	{"a<b&", "<p>a&lt;b&amp;</p>", "<p>***********</p>"},
 	{"abcd", "&#97;b&#x63;&#X0064;", "********************"},
 	{"abcd", "[\"%5Cu0061bcd\"]", "[\"***********\"]"},
+	/* what has in itself what reads as an escape, escaped in another way */
+	{"ab%7Bcd<e", "<p>ab%7Bcd&lt;e</p>", "<p>************</p>"},
+	{"ab%257Bcd<e", "<p>ab%257Bcd&amp;lt;e</p>", "<p>******************</p>"},
+	{"%7B.\"!!'=", "[x \"%7B.\\\"!!'=\"", "[x \"**********\""},
+	{"ab%FFcd\"", "[\"ab%FFcd\\\"\", \"ab%ffcd\"]", "[\"*********\", \"ab%ffcd\"]"},
+	{"%FF%FF%FF%FF", "[\"\", \"\", \"\"]", "[\"\", \"\", \"\"]"},
+
 	{"abcd", "100% &c; \\x %zz &#; &#x; &#x1g; &#g;", "100% &c; \\x %zz &#; &#x; &#x1g; &#g;"},
 
 	/* cut off at the end, an escape too */
