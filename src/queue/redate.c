@@ -4,7 +4,10 @@
  *
  * Three cases.  The waits after failures are moved by as much as the clock was:
  * only this worker makes them, so that all of them are of before.  Where no
- * worker saw it, the time of the last attempt tells, if it is still to come.
+ * worker saw it, the time of the last attempt tells, if it is still to come; what
+ * is no wait (of a worker that died, say) is sent at once; and what had no reply
+ * waits no longer than a wait can be.  A step forward under an attempt that is
+ * answered, and back where nobody sees it, is known by nothing of that.
  * What is to be sent at once, and lies in the future all the same, was enqueued
  * before the clock was set back; so may be what somebody commits later, up to
  * the end of the transactions that are open now, prepared ones included: where a
@@ -15,6 +18,7 @@
  */
 #include "postgres.h"
 
+#include "base/guc.h"
 #include "queue/redate.h"
 
 #include "access/transam.h"
@@ -41,13 +45,18 @@ static const char move_waits[] =
 "run_at = CASE WHEN q.run_at = q.due THEN q.run_at + $1 ELSE q.run_at END "
 "FROM w WHERE q.id = w.id";
 
-/* $1 the time */
+/* $1 the time, $2 domowf.retry_cap */
 static const char shorten_waits[] =
-"WITH w AS (SELECT id FROM domowf.queue WHERE state = 'queued' "
+"WITH w AS (SELECT id, due = run_at AS is_wait, "
+"CASE WHEN due <> run_at THEN $1 "
+"WHEN sent_at > $1 THEN $1 + greatest(due - sent_at, '0') "
+"ELSE $1 + $2 END AS again FROM domowf.queue WHERE state = 'queued' "
 "AND NOT waiting AND failures > 0 AND due > $1 AND due < 'infinity' "
-"AND sent_at > $1 FOR UPDATE SKIP LOCKED) "
-"UPDATE domowf.queue q SET due = $1 + greatest(q.due - q.sent_at, '0') "
-"FROM w WHERE q.id = w.id";
+"AND (due <> run_at OR sent_at > $1 "
+"OR (http_status IS NULL AND due > $1 + $2)) FOR UPDATE SKIP LOCKED) "
+"UPDATE domowf.queue q SET due = again, "
+"run_at = CASE WHEN is_wait THEN again ELSE q.run_at END, "
+"sent_at = least(q.sent_at, $1) FROM w WHERE q.id = w.id";
 
 /* $1 the time, $2 the id behind which to look, $3 up to which one */
 static const char let_go[] =
@@ -93,10 +102,12 @@ begin_look(void)
 void
 dwf_redate_begin(void)
 {
-	Oid			types[] = {TIMESTAMPTZOID};
-	Datum		values[] = {TimestampTzGetDatum(GetCurrentTimestamp())};
+	Interval	cap = {.time = (int64) dwf_retry_cap * 1000};
+	Oid			types[] = {TIMESTAMPTZOID, INTERVALOID};
+	Datum		values[] = {TimestampTzGetDatum(GetCurrentTimestamp()),
+	IntervalPGetDatum(&cap)};
 
-	(void) run(shorten_waits, 1, types, values, true);
+	(void) run(shorten_waits, 2, types, values, true);
 	begin_look();
 }
 

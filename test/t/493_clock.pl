@@ -176,6 +176,10 @@ ok( $node->poll_query_until('postgres',
 		"SELECT due - clock_timestamp() BETWEEN '50 min' AND '61 min' FROM domowf.queue WHERE id = $id{restarted}"
 	),
 	'set back while no server ran: a wait is about as long as it was');
+$session->quit;
+$node->restart;
+$session = Domowf->session($node);
+waits_an_hour($id{restarted}, '... and after one more start');
 ok(value("SELECT domowf_retry($id{restarted})"), '... and nobody has to wait for it');
 is_done($id{restarted}, '... who sends it himself');
 is_done($id, 'the other one is sent at its time') if value("SELECT domowf_retry($id)");
@@ -214,6 +218,39 @@ $node->start;
 $session = Domowf->session($node);
 value('SELECT domowf_resume()');
 is_done($id{down}, 'what was enqueued while the clock was ahead is sent after a restart');
+
+# what a worker was sending that died, and is known to be by another clock; and
+# what failed by another one than it was sent by
+foreach my $is_recovered (1, 0)
+{
+	my $name = $is_recovered ? 'recovered' : 'failed late';
+
+	$domo->script('gate:shut', contains => $name, count => 1);
+	$id{$name} = enqueue('again', $name);
+	$domo->wait_for(held => 1);
+	value('SELECT domowf_pause()');
+	if ($is_recovered)
+	{
+		$session->quit;
+		$node->stop('immediate');
+		$clock->set(3 * HOUR);
+		$node->start;
+		$session = Domowf->session($node);
+	}
+	else
+	{
+		step(0, 3 * HOUR);
+		$domo->close_all;
+	}
+	failed($id{$name});
+	$session->quit;
+	$node->stop;
+	$clock->set(0);
+	$node->start;
+	$session = Domowf->session($node);
+	value('SELECT domowf_resume()');
+	is_done($id{$name}, "set forward, and back while no server ran: it is sent: $name");
+}
 
 # ---- what is meant for a time
 
