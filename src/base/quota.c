@@ -151,8 +151,6 @@ dwf_quota_read(DwfQuotaCount **counts)
 	int			count = 0;
 
 	*counts = palloc(sizeof(DwfQuotaCount) * (MAX_ROLES + 1));
-	if (roles == NULL)
-		return 0;
 	(*counts)[count].role = InvalidOid;
 	(*counts)[count++].count = dwf_shared_queue_length(MyDatabaseId);
 	LWLockAcquire(lock, LW_SHARED);
@@ -179,8 +177,6 @@ dwf_quota_tidy(void)
 	RoleEntry  *entry;
 	DwfWorkerStatus status;
 
-	if (roles == NULL)
-		return;
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	hash_seq_init(&scan, roles);
 	while ((entry = hash_seq_search(&scan)) != NULL)

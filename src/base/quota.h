@@ -34,7 +34,10 @@ typedef struct DwfQuotaCount
 	int64		count;
 } DwfQuotaCount;
 
-/* All counts of this database, palloc'd; returns how many. */
+/*
+ * All counts of this database, palloc'd; returns how many.  This and the next
+ * one are for the worker and its helpers, where shared memory is.
+ */
 extern int	dwf_quota_read(DwfQuotaCount **counts);
 
 /* Gives up what is kept for nothing, so that there is room for others. */

@@ -270,8 +270,6 @@ dwf_shared_add_length(Oid database, int64 count)
 {
 	DwfSharedEntry *entry;
 
-	if (dwf_shared == NULL)
-		return;
 	LWLockAcquire(dwf_shared->lock, LW_SHARED);
 	entry = dwf_shared_find(database, false);
 	if (entry != NULL)
@@ -284,8 +282,6 @@ dwf_shared_note_count(Oid database, int64 took)
 {
 	DwfSharedEntry *entry;
 
-	if (dwf_shared == NULL)
-		return;
 	LWLockAcquire(dwf_shared->lock, LW_SHARED);
 	entry = dwf_shared_find(database, false);
 	if (entry != NULL)

@@ -176,7 +176,8 @@ extern void dwf_shared_tell(Oid database, const DwfNews *news);
 
 /*
  * About how many requests of a database wait to be sent.  Each transaction
- * adds to it what it does; the worker counts anew at times (recount.c).
+ * adds to it what it does; the worker counts anew at times (recount.c), and
+ * corrects it by the second one.
  */
 extern int64 dwf_shared_queue_length(Oid database);
 extern void dwf_shared_add_length(Oid database, int64 count);

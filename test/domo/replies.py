@@ -135,6 +135,8 @@ for _key, _odd in {
     "deep-unclosed": b"[" * DEEP,
     "deep-objects": b'{"a":' * DEEP + b"1" + b"}" * DEEP,
     "lone-surrogate": rb'"a\ud800b"',
+    "nul-escape-key": rb'{"a\u0000b": true}',
+    "lone-surrogate-key": rb'{"a\ud800b": true}',
     "huge-number": b"1e400",
     "huge-exponent": b"1e400000",
     "long-integer": b"9" * 5000,

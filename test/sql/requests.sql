@@ -30,6 +30,10 @@ SELECT refused($q$domowf_start('{"messageName": "Start X", "version": "1.0.0", "
 SELECT refused($q$domowf_start('{"messageName": "", "version": "1.0.0", "modelId": "m", "data": {}}')$q$);
 SELECT refused($q$domowf_start('{"messageName": "Start X", "version": "1.0.0", "modelId": "..", "data": {}}')$q$);
 
+-- more keys than any request has
+SELECT refused($q$domowf_start((SELECT jsonb_object_agg('key ' || g, g) FROM generate_series(1, 65) g))$q$);
+SELECT refused($q$domowf_cancel((SELECT jsonb_object_agg('key ' || g, g) FROM generate_series(1, 65) g))$q$);
+
 -- no object at all
 SELECT refused($q$domowf_start('[]')$q$);
 SELECT refused($q$domowf_start('"x"')$q$);

@@ -92,6 +92,16 @@ like($entry->{data_text}, qr/"e": 10{400}[,}]/, '... beyond a double');
 like($entry->{data_text}, qr/"tiny": 0\.0{29}1[,}]/, '... a tiny fraction');
 like($entry->{data_text}, qr/Größe 流程 🚀/, '... characters of all planes');
 
+# a slash at the end of the base URL is no part of the path
+foreach my $slashes ('/', '///')
+{
+	is(requests_of('SET domowf.base_url = ' . Domowf->literal($domo->url . $slashes)
+			  . "; SELECT i.id FROM domowf_start('{$fields, \"data\": {}}') i; RESET domowf.base_url"),
+		1, "a base URL that ends with $slashes");
+	is($got->{sqlstate}, '', '... leads there');
+	is(last_entry()->{target}, '/api/workflow/v1/instances/message', '... by the same path');
+}
+
 # ---- sizes
 
 # '{"x": ""}' around the text

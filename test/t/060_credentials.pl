@@ -452,6 +452,25 @@ like($super->run("SET domowf.token_file = '/tmp/x'")->{sqlstate},
 	qr/^55P02$/, 'token_file cannot be set in a session');
 $super->quit;
 
+# an instance counts as well; a proxy that is none lets nothing out
+write_token($in_file);
+$lazy->append_conf('postgresql.conf',
+	"domowf.base_url = ''\ndomowf.instance = 'acme'\ndomowf.proxy = '" . $domo->refused_url . "'\n");
+$lazy->reload;
+$super = Domowf->session($lazy);
+$got = $super->run(q(SELECT pg_sleep(0)))
+  until $super->value(q(SELECT current_setting('domowf.instance', true))) eq 'acme';
+is(requests_of($super, Domowf->start_sql('m')), 0, 'token_file, an instance: not sent');
+is($got->{sqlstate}, '38U01', '... for want of its proxy');
+divert($super, 'instance', 'evil');
+refused('token_file, another instance', $super,
+	qr/domowf\.token_file is not used, because domowf\.instance/);
+$super->run('RESET ALL');
+$lazy->append_conf('postgresql.conf', sprintf "domowf.base_url = '%s'\ndomowf.proxy = ''\n", $domo->url);
+reload($super, $lazy);
+accepted('token_file, a base URL again', $super);
+$super->quit;
+
 # ---- settings that come before the library
 
 my $early = Domowf->session($lazy,

@@ -83,6 +83,7 @@ my $session = Domowf->session($node, dbname => 'sql_ascii');
 my $before = $domo->stats->{requests};
 foreach my $call (
 	q{domowf_cancel(E'\\xff')},
+	q{domowf_cancel(jsonb_build_object('id', 'a', E'\\xff', 1))},
 	q{domowf_cancel(jsonb_build_object('id', E'a\\xc3('))},
 	q{domowf_start(jsonb_build_object('messageName', 'm', 'version', '1',
 		'modelId', 'm', 'data', jsonb_build_object('x', E'\\xff')))})

@@ -148,6 +148,19 @@ $two->run('ROLLBACK');
 outcome($first);
 is($domo->started('k4') + $domo->started('k5'), 2, '... and once each');
 
+# ---- many order keys that a person frees at once
+
+my @ids = split /\n/, $one->value(qq{SELECT domowf_enqueue('plain', '{}', order_key => 'f' || g,
+	run_at => $hour) FROM generate_series(1, 70) g});
+my @next = split /\n/, $one->value(q{SELECT domowf_enqueue('plain', '{}', order_key => 'f' || g)
+	FROM generate_series(1, 70) g});
+is( $one->value('SELECT count(*) FROM domowf.queue WHERE waiting AND id IN ('
+		  . join(', ', @next) . ')'), 70, 'behind 70 others 70 wait');
+$one->value("SELECT domowf_discard(id) FROM domowf.queue WHERE id IN (@{[ join ', ', @ids ]})");
+ok( $node->poll_query_until('postgres', q{SELECT count(*) = 70 FROM domowf.log
+		WHERE outcome = 'done' AND id IN (} . join(', ', @next) . ')'),
+	'... those are discarded: all go');
+
 # ---- key: until when
 
 $first = $one->enqueue('refused', 'k6', key => q{'k6'});

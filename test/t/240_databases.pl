@@ -233,6 +233,20 @@ is(outcome('three', enqueue('three', 'new')),
 is_quick('DROP DATABASE three WITH (FORCE)', 'DROP DATABASE WITH (FORCE)');
 $domo->close_all;
 
+# who is terminated while he waits for the others leaves no worker locked out
+$admin->value('CREATE DATABASE three');
+equip('three');
+is(outcome('three', enqueue('three', 'before')), 'done', 'a database that somebody is in');
+my $inside = Domowf->session($node, dbname => 'three');
+my $dropping = Domowf->session($node);
+my $dropper = $dropping->pid;
+$dropping->send('DROP DATABASE three');
+ok(until_workers('three', 0), '... a DROP DATABASE sends its worker away');
+is($admin->value("SELECT pg_terminate_backend($dropper, 60000)"), 't', '... and is terminated');
+is(outcome('three', enqueue('three', 'after')), 'done', '... the worker comes back');
+$inside->quit;
+is_quick('DROP DATABASE three', '... and leaves for the next one');
+
 # Without domowf's own doing, as where an extension calls dropdb().
 SKIP:
 {
@@ -299,6 +313,13 @@ $admin = Domowf->session($node);
 my $got = $admin->run(q{SELECT domowf_enqueue('plain', '{"n": "stored"}')});
 is($got->{warnings}[0]{sqlstate}, '01000', 'not preloaded: a warning');
 $waits = $got->{out};
+$admin->value(<<'END');
+CREATE TABLE rows (id serial PRIMARY KEY, state text);
+CREATE TRIGGER t AFTER INSERT ON rows FOR EACH ROW
+	EXECUTE FUNCTION domowf_trigger('plain', 'id', 'state<-state');
+INSERT INTO rows DEFAULT VALUES;
+SELECT domowf_discard(id) FROM domowf.queue WHERE source = 'public.rows'
+END
 is(scalar @{ $admin->run(q{SELECT domowf_enqueue('plain')})->{warnings} },
 	0, '... once in a session');
 is($admin->value("SELECT (domowf_wait($waits, '100 ms')).state"),
@@ -313,6 +334,8 @@ $node->append_conf('postgresql.conf',
 	"shared_preload_libraries = 'domowf'\n");
 $node->restart;
 is(outcome('postgres', $waits), 'done', '... and sent when it is preloaded');
+ok($node->poll_query_until('postgres', q{SELECT state = 'discarded' FROM rows}),
+	'... what was settled meanwhile is returned');
 
 # ---- no free slot for the worker
 

@@ -258,6 +258,21 @@ $count = $domo->count(by => 'data.n', contains => '"lane ');
 is_deeply([ @$count{qw(total distinct max)} ],
 	[ 600, 600, 1 ], '... each once');
 
+# more than what the worker has not yet taken leaves room for, and no look of its
+# own that would find them
+set_config('domowf.poll_interval', '1h');
+is($session->outcome($session->enqueue('good', 'last look')), 'done', 'a worker that hardly looks');
+my $worker = $session->value('SELECT pid FROM domowf.worker');
+until_true("SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $worker",
+	'... and waits');
+kill 'STOP', $worker or die "could not stop $worker: $!";
+$id = $session->enqueue('good', 'first news');
+$session->value(q{SELECT count(domowf_enqueue('many ' || g,
+	jsonb_build_object('n', 'merged ' || g))) FROM generate_series(1, 40) g});
+kill 'CONT', $worker or die "could not go on with $worker: $!";
+until_true('SELECT count(*) = 0 FROM domowf.queue', '... is told of many lanes behind one');
+is($domo->count(by => 'data.n', contains => '"merged ')->{distinct}, 40, '... and sends all');
+
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $_->quit foreach $alice, $bob, $session;
 $node->stop;

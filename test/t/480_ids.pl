@@ -95,7 +95,12 @@ $session->value('ALTER SEQUENCE domowf.request_id MAXVALUE 20020 CYCLE');
 is(next_id(), 20020, 'up to the last value');
 is($session->run(q{SELECT domowf_enqueue('it')})->{sqlstate},
 	'2200H', '... and not beyond, though it would cycle');
-$session->value('ALTER SEQUENCE domowf.request_id INCREMENT BY 1 NO MAXVALUE NO CYCLE');
+$session->value('ALTER SEQUENCE domowf.request_id INCREMENT BY -3 MINVALUE 20012 START 20020');
+is(next_id(), 20017, 'one that counts down, too');
+is(next_id(), 20014, '... by its step');
+is($session->run(q{SELECT domowf_enqueue('it')})->{sqlstate},
+	'2200H', '... down to its last value');
+$session->value('ALTER SEQUENCE domowf.request_id INCREMENT BY 1 NO MINVALUE NO MAXVALUE NO CYCLE START 1 RESTART 20021');
 
 # a standby and what is left after a crash go on behind what was taken, and one
 # that was taken just after a checkpoint is no less safe

@@ -26,7 +26,8 @@ my ($got, $id);
 $session->value(q{INSERT INTO domowf.workflow (name, model_id, version, message_name)
 	VALUES ('it', 'model', '1.0.0', 'Start it')});
 
-foreach my $reply (qw(nul-escape-name lone-surrogate-name nul-escape lone-surrogate))
+foreach my $reply (qw(nul-escape-name lone-surrogate-name nul-escape lone-surrogate
+	nul-escape-key lone-surrogate-key))
 {
 	my $is_name = $reply =~ /name/;
 

@@ -98,6 +98,20 @@ my $got = $session->run("SELECT twice('ALTER TYPE domowf_instance RENAME ATTRIBU
 is($got->{sqlstate}, '55000', 'a change between two calls of one place is seen');
 is(sent(), $before + 1, '... before the second one is sent');
 
+# ---- a function of somebody's that is made of domowf's
+
+my ($library) = $session->value(q{SELECT probin FROM pg_proc WHERE proname = 'domowf_start_all'});
+foreach my $rows ('n bigint, instance domowf_instance, state text',
+	'n int, instance domowf_instance, state text, error text',
+	'n bigint, instance text, state text, error text')
+{
+	$session->value("CREATE FUNCTION mine(jsonb[], int) RETURNS TABLE ($rows)
+		LANGUAGE c AS '$library', 'domowf_start_all'");
+	refused(q{SELECT * FROM mine(ARRAY['{"modelId": "model", "version": "1.0.0", "messageName": "Start it", "data": {}}'::jsonb], 1)},
+		qr/does not return what the extension has made it return/, "start_all of ($rows)");
+	$session->value('DROP FUNCTION mine');
+}
+
 # ---- permissions
 
 my $permissions = Domowf->permissions_sql('model');

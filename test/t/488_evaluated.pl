@@ -108,6 +108,22 @@ foreach my $f ([ 'a start', "($start).id", 'i' ], [ 'a request', $ask, 'r' ],
 refused('a call through a view',
 	"CREATE VIEW v AS SELECT o.*, $ask AS asked FROM o; UPDATE o SET n = 1 FROM v WHERE v.id = o.id");
 
+my $before = calls();
+
+# in a policy, which PostgreSQL adds to the statements of others
+$session->value("CREATE ROLE ruled; GRANT ALL ON o TO ruled; ALTER TABLE o ENABLE ROW LEVEL SECURITY;
+	CREATE POLICY asks ON o USING ($ask > 0)");
+foreach my $sql ('UPDATE o SET n = 1 WHERE id = 1', 'DELETE FROM o WHERE id = 1',
+	'SELECT n FROM o FOR UPDATE')
+{
+	$session->value('SET ROLE ruled');
+	my $got = $session->run($sql);
+	$session->value('RESET ROLE');
+	is($got->{sqlstate}, '0A000', "a request in a policy: $sql is refused");
+	is(calls(), $before, '... nothing is asked for');
+}
+$session->value('DROP POLICY asks ON o; ALTER TABLE o DISABLE ROW LEVEL SECURITY');
+
 once('a call in FROM of UPDATE',
 	"UPDATE o SET i = s.id FROM $start s WHERE o.id = 1");
 once('a call in WITH',

@@ -347,6 +347,38 @@ like(value(q{SELECT error FROM domowf.request WHERE state = 'in_doubt'}),
 	qr/cannot be written: a trigger on domowf.queue suppresses/, '... and says why');
 value('DROP TRIGGER mine ON domowf.queue; SELECT domowf_discard(id) FROM domowf.queue');
 
+# a row that a trigger changes, or removes, itself
+foreach my $case (
+	[ 'UPDATE', 'UPDATE domowf.queue SET error = NULL WHERE id = NEW.id; RETURN NEW;' ],
+	[ 'UPDATE', 'DELETE FROM domowf.queue WHERE id = NEW.id; RETURN NEW;' ],
+	[ 'DELETE', 'UPDATE domowf.queue SET error = NULL WHERE id = OLD.id; RETURN OLD;' ])
+{
+	my ($event, $body) = @$case;
+	my $fault = 'a trigger on domowf.queue changes the row for which it fires';
+
+	my $row = $event eq 'UPDATE' ? 'NEW' : 'OLD';
+
+	before('queue', $event,
+		"IF pg_trigger_depth() = 1 AND $row.state = 'sending' THEN $body END IF; RETURN $row;");
+	$id = $session->enqueue('it', 'changed');
+	if ($event eq 'UPDATE')
+	{
+		ok( $node->poll_query_until('postgres',
+				"SELECT error LIKE '%cannot be claimed: $fault' FROM domowf.request WHERE id = $id"),
+			"BEFORE $event: $body: a claim is refused by name");
+		$got = $domo->arrived('changed');
+	}
+	else
+	{
+		is(outcome($id), 'in_doubt', "BEFORE $event: $body: in doubt");
+		like(value("SELECT error FROM domowf.request WHERE id = $id"),
+			qr/cannot be written: $fault/, '... and says why');
+		$got = $domo->arrived('changed') - 1;
+	}
+	is($got, 0, '... nothing is sent because of it');
+	value("DROP TRIGGER mine ON domowf.queue; SELECT domowf_discard($id)");
+}
+
 # what somebody has added it may fill
 value('ALTER TABLE domowf.log ADD mine text; ALTER TABLE domowf.queue ADD mine text;'
 	  . ' ALTER TABLE domowf.key ADD mine text');

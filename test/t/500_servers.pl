@@ -246,6 +246,17 @@ goes_to_eu('a token_file', $other, start_on('eu'));
 $session->value("ALTER USER MAPPING FOR other SERVER eu OPTIONS (SET token_file '$dir/none')");
 refused('a token_file that is not there', $other, start_on('eu'), '55000',
 	qr/could not open token_file of server "eu"/);
+is( sent($other, q{SELECT string_agg(concat_ws(' ', ordinality, sqlstate, error), ', ' ORDER BY ordinality)
+	FROM domowf_start_all(ARRAY[} . join(', ', map { $element->($_) } 'eu', undef, 'eu') . '])'),
+	'1,0', '... stops no other of many');
+is($got->{out},
+	join(', ', map { /2/ ? $_ : "$_ 55000 could not open token_file of server \"eu\": No such file or directory" } 1 .. 3),
+	'... whose own error it is');
+append_to_file("$dir/empty", '');
+chmod 0600, "$dir/empty";
+$session->value("ALTER USER MAPPING FOR other SERVER eu OPTIONS (SET token_file '$dir/empty')");
+refused('an empty token_file', $other, start_on('eu'), '55000',
+	qr/^token_file of server "eu" is empty$/);
 $session->value("ALTER USER MAPPING FOR other SERVER eu OPTIONS (SET token_file '$file')");
 
 # a token that is refused is read again

@@ -26,6 +26,7 @@ static int	failing_epoll_ctl(int epoll_fd, int op, int fd,
 #include <dlfcn.h>
 #include <netdb.h>
 #include <sched.h>
+#include <sys/resource.h>
 
 #include "http_server.h"
 
@@ -631,6 +632,85 @@ test_late(void)
 	stop_server();
 }
 
+/*
+ * What is there when the time is over may be read for as long as that takes, but
+ * not without end: a peer that goes on sending would keep the transfer.
+ */
+static void
+test_over(void)
+{
+	DwfSlot		slot = {.fd = -1,.ends_at = 1000};
+
+	ok(!dwf_transfer_is_over(&slot, 999, true), "time that is not over");
+	ok(dwf_transfer_is_over(&slot, 1000, false), "is over with nothing to read");
+	ok(!dwf_transfer_is_over(&slot, 1000, true), "but not while there is");
+	ok(!dwf_transfer_is_over(&slot, 1000 + READ_TIME - 1, true), "for a while");
+	ok(dwf_transfer_is_over(&slot, 1000 + READ_TIME, true), "and no longer");
+	ok(dwf_transfer_is_over(&slot, 1001, false), "it ends when all is read");
+	slot.ends_at = 0;
+	ok(!dwf_transfer_is_over(&slot, INT64_MAX, false), "no time, no end");
+}
+
+/* A name that nobody answers for, when the time of the whole is over. */
+static void
+test_over_unconnected(void)
+{
+	DwfEngine  *engine = create(1);
+	DwfHttpRequest request;
+	const DwfExchange *exchange;
+
+	start_server(NULL, 0);
+	resolver.waits = true;
+	request = make_named_request();
+	if (!dwf_http_submit(engine, &request))
+		abort();
+	turn(engine);
+	engine->slots[0].ends_at = 1;
+	exchange = finish(engine);
+	check(exchange, DWF_PHASE_UNSENT, CURLE_OPERATION_TIMEDOUT, 0,
+		  "its time is over before there is a connection");
+	ok(strncmp(exchange->curl_error, "Connection timed out after ", 27) == 0,
+	   "and the text says so");
+	dwf_http_abort(engine);
+	end_lookups();
+	destroy_and_drain(engine);
+	stop_server();
+}
+
+/* A process without a free descriptor sends nothing, and says why. */
+static void
+test_no_descriptor(void)
+{
+	static const Step step = {OK_REPLY, 0, 0, KEEP};
+	DwfEngine  *engine = create(1);
+	const DwfExchange *exchange;
+	struct rlimit usual;
+	struct rlimit none;
+	int			first;
+
+	start_server(&step, 1);
+	first = dup(STDERR_FILENO);
+	close(first);
+	if (first < 0 || getrlimit(RLIMIT_NOFILE, &usual) != 0)
+		abort();
+	none = usual;
+	none.rlim_cur = first;
+	if (setrlimit(RLIMIT_NOFILE, &none) != 0)
+		abort();
+	exchange = ask(engine, make_request(100));
+	check(exchange, DWF_PHASE_UNSENT, CURLE_COULDNT_CONNECT, 0,
+		  "no descriptor is free");
+	is_str(exchange->curl_error, strerror(EMFILE), "that is what is told");
+	dwf_http_abort(engine);
+	if (setrlimit(RLIMIT_NOFILE, &usual) != 0)
+		abort();
+	check(ask(engine, make_request(100)), DWF_PHASE_COMPLETE, 0, 200,
+		  "one is free again");
+	dwf_http_abort(engine);
+	destroy_and_drain(engine);
+	stop_server();
+}
+
 int
 main(void)
 {
@@ -650,5 +730,8 @@ main(void)
 	test_epoll_fails();
 	test_timings();
 	test_late();
+	test_over();
+	test_over_unconnected();
+	test_no_descriptor();
 	return done_testing();
 }
