@@ -453,6 +453,16 @@ cmp_ok($one->value('SELECT last_value FROM domowf.request_id') - $last,
 	'<', 100_000, '... before they have fired for all rows');
 $one->value('TRUNCATE domowf.queue; TRUNCATE domowf.key');
 
+# ---- a table of many columns: what is said of them ends
+
+$one->value(q{DO $$ BEGIN EXECUTE (SELECT 'CREATE TABLE wide (' ||
+	string_agg('column_' || g || ' int', ', ') || ')' FROM generate_series(1, 300) g); END $$;
+	CREATE TRIGGER t AFTER INSERT ON wide FOR EACH ROW EXECUTE FUNCTION domowf_trigger('any', 'n=none')});
+$got = $one->run('INSERT INTO wide VALUES (1)');
+like($got->{detail}, qr/^The columns of public\.wide are "column_1", .*"column_\d+", \.\.\.\.$/,
+	'of many columns the first are named');
+cmp_ok(length $got->{detail}, '<', 1100, '... so that it can be read');
+
 is(scalar $domo->violations, 0, 'the stand-in saw no violation');
 is($domo->stderr, '', '... and had no trouble');
 done_testing();

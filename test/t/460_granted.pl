@@ -261,6 +261,12 @@ foreach my $state ('ENABLE', 'DISABLE')
 		"... not with the event trigger: $state");
 }
 $one->value('ALTER EVENT TRIGGER domowf_trigger_made ENABLE ALWAYS');
+$one->value('ALTER EVENT TRIGGER domowf_trigger_made RENAME TO other');
+like(
+	$one->value($triggers),
+	qr/^f\|event trigger domowf_trigger_made does not fire always/,
+	'... nor under another name');
+$one->value('ALTER EVENT TRIGGER other RENAME TO domowf_trigger_made');
 
 # ---- the role that was meant
 

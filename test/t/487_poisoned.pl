@@ -369,6 +369,17 @@ ok($node->poll_query_until('postgres', q{SELECT count(*) = 3 FROM own.told WHERE
 	'they are in doubt when it is mended');
 are_told('in_doubt', 3, 'left by a worker');
 
+# the log alone refuses it: who asked is told that it is in doubt
+
+value(q{ALTER TABLE domowf.log ADD CONSTRAINT mine CHECK (workflow <> 'both') NOT VALID;
+	INSERT INTO own.asked VALUES (1, 'both')});
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM own.told WHERE state = 'in_doubt'}),
+	'what the log refuses is told as in doubt');
+is(value(q{SELECT workflow, error ~ '^Its outcome .done. cannot be written' FROM domowf.queue}),
+	'both|t', '... which it is');
+value('ALTER TABLE domowf.log DROP CONSTRAINT mine');
+are_told('in_doubt', 1, 'refused by the log');
+
 # ---- what is counted is refused: that costs no outcome, and is said
 
 $offset = Domowf->log_size($node);

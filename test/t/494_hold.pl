@@ -32,6 +32,9 @@ CREATE ROLE other LOGIN;
 INSERT INTO domowf.workflow (name, model_id, version, message_name, on_doubt)
 VALUES ('hold', 'model', '1.0.0', 'Start it', 'hold'),
 	('again', 'model', '1.0.0', 'Start it', 'retry');
+CREATE TABLE asked (n text PRIMARY KEY, state text);
+CREATE TRIGGER ask AFTER INSERT ON asked FOR EACH ROW
+	EXECUTE FUNCTION domowf_trigger('hold', 'n', 'state<-state');
 GRANT USAGE ON SCHEMA domowf TO app, other;
 GRANT SELECT ON domowf.queue, domowf.log, domowf.request TO app, other;
 GRANT EXECUTE ON FUNCTION domowf_enqueue, domowf_enqueue_call, domowf_wait,
@@ -177,6 +180,17 @@ $node->poll_query_until('postgres',
 $session->value('ROLLBACK');
 is($waits->wait->{out}, 1, 'one that somebody has locked is waited for, and held');
 value($node, "SELECT domowf_discard($id)");
+
+# ... and left alone, where that somebody has settled it
+$id = enqueue($node, 'hold', 'settled');
+$session->value('BEGIN');
+$session->value("SELECT domowf_discard($id)");
+$waits->send('SELECT domowf_hold(clock_timestamp())');
+$node->poll_query_until('postgres',
+	q{SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = } . $waits->pid);
+$session->value('COMMIT');
+is($waits->wait->{out}, 0, 'one that was settled meanwhile is not held');
+is(states($node, $id), 'discarded', '... and stays so');
 $_->quit foreach $app, $session, $waits;
 
 # ---- a server that takes over
@@ -188,7 +202,7 @@ sub fill
 {
 	my ($name) = @_;
 
-	@sent = map { "$name $_" } 'plain', 'first', 'second', 'later';
+	@sent = map { "$name $_" } 'plain', 'first', 'second', 'later', 'row';
 	set_worker($node, 'off');
 	@ids = (
 		enqueue($node, 'hold', "$name plain"),
@@ -197,6 +211,7 @@ sub fill
 		enqueue($node, 'hold', "$name later",
 			run_at => q{now() + interval '10 min'}),
 		enqueue($node, 'again', "$name again"));
+	value($node, "INSERT INTO asked VALUES ('$name row')");
 	return;
 }
 
@@ -205,7 +220,18 @@ sub send_all
 	set_worker($node, 'on');
 	value($node, "SELECT domowf_retry($ids[3])");
 	is(outcome($node, $_), 'done', "$sent[0]: the original sends $_") foreach @ids;
+	row_tells($node, 'done');
 	return;
+}
+
+# Waits until what came of the request is written into the row that asked for it.
+sub row_tells
+{
+	my ($at, $state) = @_;
+
+	return ok(
+		$at->poll_query_until('postgres', "SELECT state = '$state' FROM asked WHERE n = '$sent[-1]'"),
+		"$sent[-1] tells that it is $state");
 }
 
 # A copy of the original as it was when it was filled.
@@ -247,6 +273,7 @@ sub is_held
 
 	is(outcome($copy, $_, '170 s'), 'in_doubt', "$name: $_ is in doubt")
 	  foreach @ids[ 0 .. 3 ];
+	row_tells($copy, 'in_doubt');
 	is(outcome($copy, $ids[4]), 'done', "$name: what may be repeated is");
 	is( value($copy, "SELECT DISTINCT attempts, errors->0->>'class',"
 			  . " error ~ 'took over' FROM domowf.queue"),
@@ -275,7 +302,7 @@ my $early = enqueue($copy, 'hold', 'early');
 set_worker($copy, 'on');
 is_held($copy, 'hot_standby = off');
 is(outcome($copy, $early), 'done', '... and what came before its worker did');
-ok(Domowf->log_since($copy, 0) =~ /took over, on timeline 2: 4 requests are in doubt/,
+ok(Domowf->log_since($copy, 0) =~ /took over, on timeline 2: 5 requests are in doubt/,
 	'... as its log says');
 $copy->restart;
 $id = enqueue($copy, 'hold', 'after a restart');
@@ -347,7 +374,8 @@ ok( $copy->poll_query_until('postgres',
 		q{SELECT state = 'paused' AND pause_reason ~ 'promoted' FROM domowf.worker}),
 	'pause, after point-in-time recovery with hot_standby = off');
 is(states($copy, @ids), join(' ', ('queued') x 5), '... nothing is sent');
-is(value($copy, 'SELECT domowf_hold(clock_timestamp())'), 4, '... until somebody has held');
+is(value($copy, 'SELECT domowf_hold(clock_timestamp())'), 5, '... until somebody has held');
+row_tells($copy, 'in_doubt');
 value($copy, 'SELECT domowf_resume()');
 is(outcome($copy, $ids[4]), 'done', '... and let it go on');
 is($domo->arrived($_), 1, "... started once: $_") foreach @sent;

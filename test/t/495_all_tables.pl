@@ -152,6 +152,31 @@ is(value('subscriber', Domowf->enqueue_sql('shared', 's again', key => q{'k'})),
 	$own{log}, '... and its keys, so that nothing is asked for twice');
 is(value('subscriber', "SELECT version FROM domowf.workflow WHERE name = 'of the subscriber'"),
 	'1.0.0', '... and its workflows');
+
+# what the publisher does to a workflow that came from there, and to its inputs
+my $inputs = q{SELECT string_agg(concat_ws(' ', name, type), ', ' ORDER BY name)
+	FROM domowf.workflow_input WHERE workflow = 'passing'};
+value('publisher', q{INSERT INTO domowf.workflow (name, model_id, version, message_name)
+	VALUES ('passing', 'model', '1.0.0', 'Start it')});
+value('publisher', q{INSERT INTO domowf.workflow_input (workflow, name, type)
+	VALUES ('passing', 'a', 'text'), ('passing', 'b', 'text')});
+catch_up();
+is(value('subscriber', $inputs), 'a text, b text', 'a new workflow comes with its inputs');
+value('subscriber', q{INSERT INTO domowf.workflow_input (workflow, name, type)
+	VALUES ('passing', 'own', 'date')});
+value('publisher', q{UPDATE domowf.workflow_input SET type = 'number' WHERE workflow = 'passing' AND name = 'a'});
+value('publisher', q{UPDATE domowf.workflow_input SET name = 'own' WHERE workflow = 'passing' AND name = 'b'});
+catch_up();
+is(value('subscriber', $inputs), 'a number, b text, own date',
+	'... a change of one is taken, but not to the name of one that is there');
+value('publisher', q{DELETE FROM domowf.workflow_input WHERE workflow = 'passing' AND name = 'a'});
+catch_up();
+is(value('subscriber', $inputs), 'b text, own date', '... nor does one stay that is removed');
+value('publisher', q{DELETE FROM domowf.workflow WHERE name = 'passing'});
+catch_up();
+is(value('subscriber', q{SELECT count(*) FROM domowf.workflow WHERE name = 'passing'}),
+	0, '... nor the workflow');
+
 value('publisher', "SELECT domowf_discard($theirs{later})");
 value('subscriber', "SELECT domowf_retry($own{later})");
 $sent{'s later'}++;

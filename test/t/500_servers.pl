@@ -287,6 +287,11 @@ foreach my $option ("base_url 'https://example.com'",
 }
 $session->value('ALTER SERVER eu OWNER TO CURRENT_USER; GRANT USAGE ON FOREIGN SERVER eu TO app');
 $session->value('DROP SERVER own CASCADE');
+$session->value(q(CREATE SERVER bare FOREIGN DATA WRAPPER domowf OPTIONS (instance 'acme');
+	GRANT USAGE ON FOREIGN SERVER bare TO app; CREATE USER MAPPING FOR app SERVER bare));
+refused('a mapping that has nothing', $app, start_on('bare'), '55000',
+	qr/the mapping of "app" for server "bare" has no token/);
+$session->value('DROP SERVER bare CASCADE');
 goes_to_eu('a superuser\'s again', $app, start_on('eu'));
 
 # ---- nobody sees a token who may not

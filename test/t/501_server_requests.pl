@@ -168,6 +168,21 @@ $session->value('GRANT USAGE ON FOREIGN SERVER eu TO app');
 $app->value("SELECT domowf_retry($id)");
 is($app->outcome($id), 'done', '... and is, where it may');
 
+# a call names its server itself
+$eu->script('status:403', count => 1);
+$id = $app->value(q(SELECT domowf_enqueue_call('start', '{"server": "eu",
+	"messageName": "s", "version": "1.0.0", "modelId": "m", "data": {"n": "a call"}}')));
+is($app->outcome($id), 'rejected', 'a call that was rejected');
+$session->value('ALTER SERVER eu RENAME TO gone');
+$got = $app->run("SELECT domowf_retry($id)");
+is("$got->{sqlstate} $got->{message}", '42704 server "eu" does not exist',
+	'... is not sent again, where its server is gone');
+is($session->request($id), 'rejected', '... and stays what it is');
+$session->value('ALTER SERVER gone RENAME TO eu');
+$app->value("SELECT domowf_retry($id)");
+is($app->outcome($id), 'done', '... until it is there');
+is($eu->arrived('a call'), 2, '... once more');
+
 # ---- triggers go by the owner of their table
 
 $session->value('GRANT CREATE ON SCHEMA public TO shop');

@@ -191,6 +191,7 @@ END
 sub refused
 {
 	my ($table, $event, $argument, $message, $name) = @_;
+	my $arguments = join ', ', map { "'$_'" } 'n=id', split / /, $argument;
 	my $each = $event =~ s/ each statement// ? 'STATEMENT' : 'ROW';
 	my %change = (
 		INSERT => "INSERT INTO own.$table (id) VALUES (7)",
@@ -201,7 +202,7 @@ sub refused
 	  'REFERENCING NEW TABLE AS new ';
 
 	$session->value("INSERT INTO own.plain VALUES (1)") if $table eq 'plain';
-	$session->value("CREATE TRIGGER t AFTER $event ON own.$table ${for}FOR EACH $each EXECUTE FUNCTION domowf_trigger('good', 'n=id', '$argument')");
+	$session->value("CREATE TRIGGER t AFTER $event ON own.$table ${for}FOR EACH $each EXECUTE FUNCTION domowf_trigger('good', $arguments)");
 	$got = $session->run($change{$first});
 	like("$got->{sqlstate} $got->{message}", qr/^22023 invalid argument .*\Q$message\E/, $name);
 	ok($got->{hint} ne '', '... with a hint');
@@ -217,6 +218,7 @@ refused('keyed', 'INSERT', 'n<-state', 'column "n" has another type', 'no assign
 refused('keyed', 'INSERT', 'made<-state', 'column "made" is generated', 'a generated column');
 refused('keyed', 'INSERT', 'identity<-request_id', 'column "identity" is generated', 'an identity column');
 refused('keyed', 'INSERT', 'id<-request_id', 'of the primary key', 'the key itself');
+refused('keyed', 'INSERT', 'state<-state other<-state state<-error', 'column "state" is given twice', 'a column that is given twice');
 refused('keyed', 'INSERT each statement', 'state<-state', 'a statement has no one row', 'statement level');
 refused('keyed', 'DELETE', 'state<-state', 'a row that is deleted', 'DELETE');
 refused('keyed', 'INSERT OR UPDATE', 'state<-state', 'it would fire itself', 'a trigger that its own return would fire');

@@ -120,6 +120,22 @@ $changer->value('COMMIT');
 until_returned('... it is written');
 is(ran(), 'taken 6: owner owner off', '... by the new one alone');
 
+# one that somebody removes while it is written
+make_table('removed', 'owner');
+switch('off');
+$session->value('INSERT INTO public.removed VALUES (1)');
+until_true('SELECT count(*) = 1 FROM domowf.return_entry', 'one is noted');
+$changer->value('BEGIN; SELECT FROM public.removed FOR UPDATE');
+switch('on');
+until_true(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'domowf returns' AND wait_event_type = 'Lock'},
+	'... and under way');
+$session->value('DELETE FROM domowf.return_entry');
+$changer->value('COMMIT');
+$session->value('INSERT INTO public.removed VALUES (2)');
+until_returned('... removed: the next one is written');
+is($session->value('SELECT id, state FROM public.removed ORDER BY id'), "1|\n2|done", '... and that one is not');
+is(ran(), 'removed 2: owner owner off', '... nor what its trigger did');
+
 # a function
 $session->value(<<'END');
 CREATE FUNCTION public.tell(r domowf.request) RETURNS void LANGUAGE sql AS
