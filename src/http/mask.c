@@ -129,7 +129,7 @@ add_decoded(DwfMask *mask)
 
 	memcpy(text, mask->text + last->offset, last->len);
 	needle.len = decode_in_place(text, last->len);
-	if (needle.len < last->len && needle.len >= MIN_CUT)
+	if (needle.len < last->len)
 		mask->needles[mask->count++] = needle;
 }
 
