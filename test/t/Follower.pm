@@ -38,6 +38,7 @@ BEGIN
 	EXECUTE format('CREATE TABLE follow.%I AS SELECT to_jsonb(t) - ''chaos_note'' AS row '
 		'FROM domowf.%I t',
 		name || '_copy', name);
+	EXECUTE format('CREATE INDEX ON follow.%I USING hash (row)', name || '_copy');
 END $$;
 CREATE FUNCTION follow.differs(name text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
