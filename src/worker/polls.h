@@ -50,6 +50,7 @@ typedef struct DwfPoll
 	int			http_status;
 	char		failure[512];	/* '': it was answered */
 	DwfSteady	write_at;		/* not before */
+	DwfSteady	held_since;		/* it could not be written; 0: never */
 	bool		written;		/* in the transaction under way */
 } DwfPoll;
 

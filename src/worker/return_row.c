@@ -306,7 +306,7 @@ raise_unreadable(const char *what)
 					what)));
 }
 
-/* The members of an array, a List of texts. */
+/* The members of an array, a List of texts; raises XX001 where there is none. */
 static List *
 list_texts(const Jsonb *jsonb, const char *member)
 {
@@ -319,7 +319,7 @@ list_texts(const Jsonb *jsonb, const char *member)
 	if (getKeyJsonValueFromContainer((JsonbContainer *) &jsonb->root, member,
 									 strlen(member), &array) == NULL ||
 		array.type != jbvBinary)
-		return NIL;
+		raise_unreadable(member);
 	iterator = JsonbIteratorInit(array.val.binary.data);
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{

@@ -152,7 +152,6 @@ work(void *arg)
 			held_since = now;
 		return;
 	}
-	held_since = 0;
 	write_ended(now);
 	if (!dwf_track_instances || dwf_routes_are_stale(&sender->agenda.routes))
 		return;
@@ -171,14 +170,23 @@ lock_tables(void)
 								   RowExclusiveLock);
 }
 
+/* Since when the oldest that cannot be written waits is kept from turn to turn. */
 static void
 write_ended(DwfSteady now)
 {
+	held_since = 0;
 	for (int i = 0; dwf_polls_count(DWF_POLL_ENDED) > 0 && i < DWF_MAX_POLLED;
 		 i++)
 	{
-		if (dwf_polls[i].state == DWF_POLL_ENDED && dwf_polls[i].write_at <= now)
-			write_poll(&dwf_polls[i], now);
+		DwfPoll    *poll = &dwf_polls[i];
+
+		if (poll->state != DWF_POLL_ENDED)
+			continue;
+		if (poll->write_at <= now)
+			write_poll(poll, now);
+		if (!poll->written && poll->held_since != 0 &&
+			(held_since == 0 || poll->held_since < held_since))
+			held_since = poll->held_since;
 	}
 }
 
@@ -208,8 +216,8 @@ write_poll(DwfPoll *poll, DwfSteady now)
 		return;
 	poll->write_at = TimestampTzPlusMilliseconds(now, error == NULL ?
 												 TRY_AGAIN : REFUSED_AGAIN);
-	if (held_since == 0)
-		held_since = now;
+	if (poll->held_since == 0)
+		poll->held_since = now;
 }
 
 /* What did not come to Domo is no try: the connection rests for that. */

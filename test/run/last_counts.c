@@ -1,11 +1,13 @@
 /*
  * last_counts.c
  *	  A shim for LD_PRELOAD: a process that ends by _exit(), as all of a server
- *	  do at an immediate shutdown, first writes gcov's counts of domowf.so, as it
- *	  does at exit(): by what the library has for its end.
+ *	  do at an immediate shutdown, or that kills itself, as at a test point, first
+ *	  writes gcov's counts of domowf.so, as it does at exit(): by what the library
+ *	  has for its end.
  *
- *	  This happens within a signal's handler, which may have interrupted malloc();
- *	  the postmaster then kills what does not get on, and its counts are lost.
+ *	  _exit() happens within a signal's handler, which may have interrupted
+ *	  malloc(); the postmaster then kills what does not get on, and its counts are
+ *	  lost.
  */
 #define _GNU_SOURCE
 
@@ -48,19 +50,32 @@ find_destructors(struct dl_phdr_info *info, size_t size, void *data)
 	return 1;
 }
 
-void
-_exit(int status)
+static void
+write_counts(void)
 {
 	static volatile sig_atomic_t begun = 0;
 	Destructors found = {NULL, 0};
 
-	if (!begun)
-	{
-		begun = 1;
-		dl_iterate_phdr(find_destructors, &found);
-		while (found.first != NULL && found.count > 0)
-			found.first[--found.count] ();
-	}
+	if (begun)
+		return;
+	begun = 1;
+	dl_iterate_phdr(find_destructors, &found);
+	while (found.first != NULL && found.count > 0)
+		found.first[--found.count] ();
+}
+
+void
+_exit(int status)
+{
+	write_counts();
 	for (;;)
 		syscall(SYS_exit_group, status);
+}
+
+int
+kill(pid_t pid, int number)
+{
+	if (number == SIGKILL && pid == getpid())
+		write_counts();
+	return (int) syscall(SYS_kill, pid, number);
 }

@@ -77,6 +77,9 @@ SELECT * FROM shop.status
 END
 is($got->{sqlstate}, '55000', 'a foreign table with columns of other types');
 like($got->{message}, qr/^column "pid" has type text, expected integer$/, '... is named');
+$got = as_role('mallory', 'CREATE FOREIGN TABLE shop.short (pid int) SERVER domowf_worker; SELECT * FROM shop.short');
+is($got->{sqlstate}, '55000', 'one with fewer columns');
+like($got->{message}, qr/has 1 columns, expected \d+$/, '... is told of them');
 
 foreach my $function (
 	$one->value(

@@ -480,6 +480,12 @@ like("$got->{sqlstate} $got->{message}",
 value('DROP TRIGGER mine ON domowf.log');
 is(check('triggers') =~ s/\|.*//sr, 't', '... undone');
 
+value('CREATE RULE mine AS ON INSERT TO domowf.log DO ALSO NOTIFY mine');
+is(outcome($session->enqueue('it', 9)), 'done', 'an ordinary rule keeps nothing either');
+is(check('triggers'), 'f|a rule on domowf.log does not apply to what domowf writes: drop it', '... domowf_check() says so');
+value('DROP RULE mine ON domowf.log');
+is(check('triggers') =~ s/\|.*//sr, 't', '... undone, too');
+
 # ---- nothing of the caller's runs with the owner's rights
 
 value(<<'END');

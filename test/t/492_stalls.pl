@@ -44,7 +44,9 @@ $session->value(<<'END');
 INSERT INTO domowf.workflow (name, model_id, version, message_name)
 VALUES ('it', 'model', '1.0.0', 'Start it'),
 	('gated', 'scenario:gate-executed:way', '1.0.0', 'Start it'),
-	('hangs', 'scenario:hang', '1.0.0', 'Start it')
+	('hangs', 'scenario:hang', '1.0.0', 'Start it');
+INSERT INTO domowf.workflow (name, model_id, version, message_name, track)
+VALUES ('followed', 'model', '1.0.0', 'Start it', true)
 END
 
 # Waits until worker.state is like $pattern, and so is domowf_check(), with what
@@ -141,6 +143,34 @@ stalls('the log is locked', 'a lock on table domowf.log, held by process ' . $lo
 $locker->value('ROLLBACK');
 gets_on($id);
 
+# who waits for a table keeps out whoever comes behind him
+begin();
+value('SELECT domowf_pause()');
+$node->poll_query_until('postgres', q{SELECT state = 'paused' FROM domowf.worker});
+$id = enqueue('it');
+my $reader = Domowf->session($node);
+$reader->value('BEGIN; LOCK TABLE domowf.queue IN ACCESS SHARE MODE');
+value('SELECT domowf_resume()');
+$locker->value('BEGIN');
+$locker->send('LOCK TABLE domowf.queue IN ACCESS EXCLUSIVE MODE');
+stalls('somebody waits for the queue, behind who reads it',
+	'a lock on table domowf.queue, held by process ' . $locker->pid, 'End the transaction');
+$reader->value('ROLLBACK');
+$locker->wait;
+$locker->value('ROLLBACK');
+gets_on($id);
+
+begin();
+my @sharers = ($reader, $locker, map { Domowf->session($node) } 1 .. 2);
+$id = send_one();
+$_->value('BEGIN; LOCK TABLE domowf.log IN SHARE MODE') foreach @sharers;
+$domo->release('way', 1);
+stalls('many lock the log: three are named', 'a lock on table domowf.log, held by process \d+(, process \d+){2}(?!,)',
+	'End the transaction');
+$_->value('ROLLBACK') foreach @sharers;
+gets_on($id);
+$_->quit foreach grep { $_ != $locker } @sharers;
+
 begin();
 $locker->value('BEGIN; LOCK TABLE domowf.log IN SHARE MODE');
 stalls('the log is locked, with nothing to send', 'is old cannot be looked at.*a lock on table domowf.log, held by process ' . $locker->pid,
@@ -194,6 +224,26 @@ $locker->value('ROLLBACK');
 is($session->outcome($id), 'in_doubt', '... and is in doubt when it no longer is');
 value("SELECT domowf_discard($id)");
 gets_on();
+
+# ---- a poll has told something that cannot be written
+
+begin();
+Domowf->set_test_point($node, 'poll-wait=900000');
+$session->configure('domowf.track_instances', 'on');
+Domowf->until_taken_up($node) or die 'not taken up';
+$domo->set_states(undef, [ 'COMPLETED', 1 ]);
+$id = enqueue('followed');
+is($session->outcome($id), 'done', 'an instance that is followed');
+$locker->value("BEGIN; SELECT FROM domowf.log WHERE id = $id FOR UPDATE");
+value('UPDATE domowf.tracked SET due = now()');
+stalls('a row of the log that a poll cannot write', 'become of tracked instances.*another transaction has locked it',
+	'pg_stat_activity');
+is($session->outcome(enqueue('it')), 'done', '... while requests are sent');
+$locker->value('ROLLBACK');
+gets_on();
+is($session->request($id, 'instance_status'), 'COMPLETED', '... and it is written');
+is(scalar $domo->record(operation => 'read'), 1, '... for which it was polled once');
+Domowf->set_test_point($node, '');
 
 # ---- a standby that does not answer
 

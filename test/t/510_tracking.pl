@@ -194,6 +194,10 @@ is($session->value("SELECT outcome, error IS NULL, errors IS NULL, attempts, ins
 	  . " FROM domowf.log WHERE id = $id"), 'done|t|t|1|t', 'none has changed what is known of the start');
 like($session->value("SELECT error FROM domowf.tracked WHERE request_id = $id"), qr/404/,
 	'the last failure is told');
+$domo->script('reply:id-odd', operation => 'read', contains => $instance);
+due_now($id);
+until_true("SELECT error = 'the reply is about another instance' FROM domowf.tracked WHERE request_id = $id",
+	'a reply about another instance is a failure');
 is($session->outcome($session->enqueue('plain', 'after')), 'done', 'none has paused anything');
 
 # ---- an id that is not found
@@ -257,6 +261,15 @@ $instance = $session->value(Domowf->start_sql('m'));
 $session->value("SELECT domowf_resolve($id, '$instance')");
 due_now($id);
 ended($id, 'instance_status', 'COMPLETED', 'what a person records is tracked, too');
+
+# ---- an id that no call can name
+
+$domo->script('reply:id-dots', operation => 'start', contains => 'unnamable');
+$id = $session->enqueue('followed', 'unnamable');
+is($session->outcome($id), 'done', 'an instance whose id is ..');
+due_now($id);
+ended($id, q{instance_id, instance_status IS NULL, outcome, error ~ '^its instance cannot be followed: .*id'}, '..|t|done|t',
+	'... cannot be followed, which is told');
 
 # ---- servers
 

@@ -391,6 +391,26 @@ $session->value('ALTER FUNCTION told.hears RENAME TO hear; SELECT domowf_retry_r
 until_returned();
 is($session->value(q{SELECT count(*), count(DISTINCT id) FROM told.heard WHERE workflow = 'telling'}), '2|2', '... told when it is back, each once');
 
+# one that is of another kind by now, and what somebody has changed by hand
+my $shape = "CREATE FUNCTION told.shape(domowf.request) RETURNS %s LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION told.shape OWNER TO teller";
+$session->value(sprintf $shape, 'int');
+$session->value(q{INSERT INTO domowf.workflow (name, model_id, version, message_name, on_settled)
+	VALUES ('shaped', 'model', '1.0.0', 's', 'told.shape(domowf.request)')});
+$session->configure('domowf.returns', 'off');
+Domowf->until_taken_up($node) or die 'not taken up';
+$session->value(q{SELECT domowf_enqueue('shaped')});
+until_true('SELECT count(*) = 1 FROM domowf.returns', 'another function is to be told');
+$session->value('DROP FUNCTION told.shape;' . sprintf $shape, 'SETOF int');
+$session->configure('domowf.returns', 'on');
+until_true(q{SELECT error = 'function told.shape(domowf.request) is no function of this kind any more' FROM domowf.return_entry},
+	'one that returns a set by then is a failed return');
+$session->value('DROP FUNCTION told.shape;' . sprintf $shape, 'int');
+$session->value(q{UPDATE domowf.return_entry SET target = translate(target, ':', '/'), due = now()});
+until_true(q{SELECT error = 'what is to be called cannot be read: "function/told.shape(domowf.request)"' FROM domowf.return_entry},
+	'... and so is one that cannot be read');
+$session->value(q{UPDATE domowf.return_entry SET target = translate(target, '/', ':'), due = now()});
+until_returned();
+
 # one that somebody holds, for one owner, keeps no other
 my $held = Domowf->session($node);
 $session->configure('domowf.returns', 'off');

@@ -20,6 +20,9 @@ use WrongClock;
 
 use constant HOUR => 3600;
 
+# what a process that writes back is refused
+Domowf->expect_in_log(qr/violates check constraint "mine"|could not identify an equality operator/);
+
 # before the stand-in, whose times the servers read
 my $clock = WrongClock->new;
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
@@ -235,6 +238,8 @@ is($session->value('SELECT state FROM public.orders WHERE id = 8'), 'done', '...
 my %changed = (
 	'{}' => 'relation of returns_to',
 	'[]' => 'relation of returns_to',
+	q(returns_to - 'key') => 'key of returns_to',
+	q(returns_to - 'columns') => 'columns of returns_to',
 	q(returns_to || '{"key": [null]}') => 'key of returns_to',
 	q(returns_to || '{"fields": [{}]}') => 'fields of returns_to',
 	q(returns_to || '{"columns": [0]}') => 'key or columns of returns_to');
@@ -255,6 +260,56 @@ ok( $node->poll_query_until('postgres',
 		join(', ', map { "what is to be written cannot be read: $changed{$_}" } @changed)),
 	'what cannot be read says what it is; others are written');
 $session->value("DELETE FROM domowf.return_entry; DELETE FROM public.orders WHERE id >= 90");
+
+# ---- a table that has become another one since
+
+# Inserts a row, lets something be done before its outcome is written back, and
+# waits for why it cannot be.
+sub changed
+{
+	my ($table, $change, $error, $name) = @_;
+
+	$session->value(<<"END");
+CREATE TABLE public.$table (id int PRIMARY KEY, state text);
+CREATE TRIGGER go AFTER INSERT ON public.$table FOR EACH ROW EXECUTE FUNCTION domowf_trigger('good', 'n=id', 'state<-state');
+END
+	$session->configure('domowf.returns', 'off');
+	ok(Domowf->until_taken_up($node), 'off once more');
+	$session->value("INSERT INTO public.$table VALUES (1)");
+	until_true('SELECT count(*) = 1 FROM domowf.return_entry', 'one is noted');
+	$session->value($change);
+	$session->configure('domowf.returns', 'on');
+	return until_true("SELECT count(*) = 1 FROM domowf.returns WHERE error = '$error'", $name);
+}
+
+changed('doubled', 'ALTER TABLE public.doubled DROP CONSTRAINT doubled_pkey, DISABLE TRIGGER go; INSERT INTO public.doubled SELECT * FROM public.doubled',
+	'table "doubled" has more than one row of the key', 'a key that two rows have is a failure');
+is($session->value('SELECT count(*) FROM public.doubled WHERE state IS NULL'), 2, '... neither is written');
+$session->value('DELETE FROM public.doubled WHERE ctid = (SELECT max(ctid) FROM public.doubled)');
+$session->value('SELECT domowf_retry_return(request_id) FROM domowf.returns');
+until_returned('... until there is one');
+is($session->value('SELECT state FROM public.doubled'), 'done', '... which is written');
+changed('unequal', 'ALTER TABLE public.unequal DROP CONSTRAINT unequal_pkey; ALTER TABLE public.unequal ALTER id TYPE json USING to_json(id)',
+	'could not identify an equality operator for type json', 'so is one whose column has a type without an equality');
+$session->value('ALTER TABLE public.unequal ALTER id TYPE int USING id::text::int; SELECT domowf_retry_return(request_id) FROM domowf.returns');
+until_returned('... until it has one');
+is($session->value('SELECT state FROM public.unequal'), 'done', '... and the row is written');
+
+# ---- that it has failed cannot be written either
+
+$session->value(q{ALTER TABLE public.orders ADD CONSTRAINT sure CHECK (id <> 80 OR state IS NULL) NOT VALID});
+$session->value(q{ALTER TABLE domowf.return_entry ADD CONSTRAINT mine CHECK (error !~ 'sure') NOT VALID});
+$id = order(80, 'good');
+until_true("SELECT tries > 1 FROM domowf.return_entry WHERE request_id = $id", 'one whose failure cannot be written is tried again');
+is(returns_of($id, 'error'), 'the process that was at it ended', '... and tells of no more');
+order(81, 'good');
+until_true(q{SELECT state = 'done' FROM public.orders WHERE id = 81}, '... others are written');
+$session->value('ALTER TABLE domowf.return_entry DROP CONSTRAINT mine');
+until_true("SELECT error ~ 'sure' FROM domowf.returns WHERE request_id = $id", '... when it can be it says why');
+$session->value('ALTER TABLE public.orders DROP CONSTRAINT sure');
+$session->value("SELECT domowf_retry_return($id)");
+until_returned('... and it is written in the end');
+$session->value('DELETE FROM public.orders WHERE id >= 80');
 
 # ---- what has changed, and no more
 
