@@ -191,16 +191,12 @@ add_base64(DwfMask *mask, const char *alphabet, int before)
 void
 dwf_mask_text(const DwfMask *mask, char *text, size_t len)
 {
-	Layer		layer;
+	Layer		layer = {.bytes = text,.len = len};
 
 	if (len == 0)
 		return;
 	if (is_plain(mask, text, len))
 	{
-		layer = (Layer)
-		{
-			.bytes = text,.len = len
-		};
 		mask_cut(mask, text, len, &layer);
 		return;
 	}
@@ -310,7 +306,8 @@ read_json(const DwfMask *mask, Layer *layer, char *text, size_t len)
 
 	while (at < len)
 	{
-		Escape		escape = {.len = 1,.meaning = text[at]};
+		Escape		itself = {.len = 1,.meaning = text[at]};
+		Escape		escape = itself;
 
 		if (!in_string || text[at] == '"')
 		{
@@ -332,10 +329,7 @@ read_json(const DwfMask *mask, Layer *layer, char *text, size_t len)
 		if (escape.is_cut)
 			break;
 		if (escape.len == 0)
-			escape = (Escape)
-		{
-			.len = 1,.meaning = text[at]
-		};
+			escape = itself;
 		layer->bytes[n] = escape.meaning;
 		layer->starts[n++] = (uint32_t) at;
 		at += escape.len;
