@@ -72,13 +72,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	/* two keys may have become one */
 	REQUIRE(before == NULL || after != NULL || strstr(fault, "twice") != NULL);
-	if (before == NULL && strspn(token, "*") == 0)
+	/* what takes a token's place may be the end of one */
+	if (before == NULL && strchr(token, '*') == NULL)
 		REQUIRE(len == 0 || memmem(copy, len, token, strlen(token)) == NULL ||
 				is_json(text, len));
 	memcpy(text, copy, len);
 	dwf_mask_text(mask, copy, len);
 	REQUIRE(len == 0 || memcmp(text, copy, len) == 0 ||
-			strspn(token, "*1") > 0);
+			strpbrk(token, "*1") != NULL);
 
 	dwf_json_free(before);
 	dwf_json_free(after);
