@@ -70,7 +70,8 @@ dwf_clock_wall(DwfSteady steady)
 TimestampTz
 dwf_clock_shown(DwfSteady steady)
 {
-	return TIMESTAMP_NOT_FINITE(steady) ? steady : steady + noted;
+	return TIMESTAMP_NOT_FINITE(steady) ? steady :
+		steady + (is_noted ? noted : difference());
 }
 
 int64

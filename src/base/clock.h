@@ -32,8 +32,9 @@ extern DwfSteady dwf_clock_steady(TimestampTz wall);
 extern TimestampTz dwf_clock_wall(DwfSteady steady);
 
 /*
- * The same for people to read, of the worker: by how the wall clock was set when
- * dwf_clock_take_step() looked, so that it stays what it was.
+ * The same by how the wall clock was set when dwf_clock_take_step() looked, so
+ * that it stays what it was: for people to read, and for waits that the next
+ * step moves.  Of the worker.
  */
 extern TimestampTz dwf_clock_shown(DwfSteady steady);
 

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "base/apart.h"
+#include "base/clock.h"
 #include "base/columns.h"
 #include "base/commit.h"
 #include "base/table.h"
@@ -195,8 +196,9 @@ put_off(void *arg)
 		can_be_sent(&queue, one->now))
 	{
 		failures = DatumGetInt32(queue.values[QUEUE_FAILURES]);
-		due = one->now +
-			dwf_backoff_wait(&backoff, failures, dwf_verdict_dice());
+		due = dwf_clock_shown(dwf_clock_now() +
+							  dwf_backoff_wait(&backoff, failures,
+											   dwf_verdict_dice()));
 		dwf_table_set(&queue, QUEUE_FAILURES, Int32GetDatum(failures + 1));
 		dwf_table_set(&queue, QUEUE_RUN_AT, TimestampTzGetDatum(due));
 		dwf_table_set(&queue, QUEUE_DUE, TimestampTzGetDatum(due));

@@ -3,11 +3,12 @@
  *	  When what waits in the queue is due, after somebody has set the clock.
  *
  * Three cases.  The waits after failures are moved by as much as the clock was:
- * only this worker makes them, so that all of them are of before.  Where no
- * worker saw it, the time of the last attempt tells, if it is still to come; what
- * is no wait (of a worker that died, say) is sent at once; and what had no reply
- * waits no longer than a wait can be.  A step forward under an attempt that is
- * answered, and back where nobody sees it, is known by nothing of that.
+ * only this worker makes them, and dates them by the clock that it has seen
+ * (dwf_clock_shown()), so that those are of before whose rows were written before
+ * it saw the step, as their xmin tells.  Where no worker saw it, the time of the last attempt tells, if it is still to come; what is no wait
+ * (of a worker that died, say) is sent at once; and what Domo did not tell to
+ * wait waits no longer than domowf.retry_cap.  A step forward under an attempt
+ * that Domo tells to wait, and back where nobody sees it, is seen by none of that.
  * What is to be sent at once, and lies in the future all the same, was enqueued
  * before the clock was set back; so may be what somebody commits later, up to
  * the end of the transactions that are open now, prepared ones included: where a
@@ -19,6 +20,7 @@
 #include "postgres.h"
 
 #include "base/guc.h"
+#include "base/testpoint.h"
 #include "queue/redate.h"
 
 #include "access/transam.h"
@@ -36,11 +38,11 @@
 
 #define MAX_PARAMS	3
 
-/* $1 by how much, $2 what was due by then is */
+/* $1 by how much, $2 what was due by then is, $3 what is written since is right */
 static const char move_waits[] =
 "WITH w AS (SELECT id FROM domowf.queue WHERE state = 'queued' "
 "AND NOT waiting AND failures > 0 AND due > $2 AND due < 'infinity' "
-"FOR UPDATE SKIP LOCKED) "
+"AND age(xmin) > age($3) FOR UPDATE SKIP LOCKED) "
 "UPDATE domowf.queue q SET due = q.due + $1, "
 "run_at = CASE WHEN q.run_at = q.due THEN q.run_at + $1 ELSE q.run_at END "
 "FROM w WHERE q.id = w.id";
@@ -53,7 +55,8 @@ static const char shorten_waits[] =
 "ELSE $1 + $2 END AS again FROM domowf.queue WHERE state = 'queued' "
 "AND NOT waiting AND failures > 0 AND due > $1 AND due < 'infinity' "
 "AND (due <> run_at OR sent_at > $1 "
-"OR (http_status IS NULL AND due > $1 + $2)) FOR UPDATE SKIP LOCKED) "
+"OR (coalesce(http_status, 0) NOT IN (429, 503) AND due > $1 + $2)) "
+"FOR UPDATE SKIP LOCKED) "
 "UPDATE domowf.queue q SET due = again, "
 "run_at = CASE WHEN is_wait THEN again ELSE q.run_at END, "
 "sent_at = least(q.sent_at, $1) FROM w WHERE q.id = w.id";
@@ -72,6 +75,7 @@ static const char find_batch[] =
 "ORDER BY id LIMIT $2) b";
 
 static int64 step;				/* not yet seen to, microseconds */
+static TransactionId seen;		/* the next one when it was seen last */
 static bool looks;				/* for what is to be sent at once */
 static int64 looked_behind;		/* this id, where that is under way */
 static TransactionId open_then; /* older ones may commit what was of before */
@@ -115,7 +119,7 @@ void
 dwf_redate_note_step(int64 by)
 {
 	step += by;
-	open_then = ReadNextTransactionId();
+	open_then = seen = ReadNextTransactionId();
 	begin_look();
 }
 
@@ -139,6 +143,7 @@ dwf_redate_take(void)
 	if (!looks)
 		begin_look();
 	takes_step = step != 0;
+	DWF_TESTPOINT("redate");
 	changed = takes_step ? take_step(now) : 0;
 
 	/* first, so that what they have committed is seen below */
@@ -165,11 +170,12 @@ static uint64
 take_step(TimestampTz now)
 {
 	Interval	by = {.time = step};
-	Oid			types[] = {INTERVALOID, TIMESTAMPTZOID};
+	Oid			types[] = {INTERVALOID, TIMESTAMPTZOID, XIDOID};
 	Datum		values[] = {IntervalPGetDatum(&by),
-	TimestampTzGetDatum(Min(now, now - step))};
+		TimestampTzGetDatum(Min(now, now - step)),
+	TransactionIdGetDatum(seen)};
 
-	return run(move_waits, 2, types, values, true);
+	return run(move_waits, 3, types, values, true);
 }
 
 /* The last id of those to look at; PG_INT64_MAX: there is none. */

@@ -281,8 +281,8 @@ settle_open(DwfSettlement *settlement, const DwfResult *result)
 {
 	DwfTable   *queue = &settlement->queue;
 	bool		again = result->verdict == DWF_REQUEUE;
-	TimestampTz due = !again ? DT_NOEND : result->is_put_back ?
-	settlement->now : dwf_clock_wall(result->again_at);
+	TimestampTz due = !again ? DT_NOEND :
+	dwf_clock_shown(result->is_put_back ? dwf_clock_now() : result->again_at);
 
 	dwf_table_set_text(queue, QUEUE_STATE,
 					   name_verdict(result->verdict));

@@ -182,7 +182,7 @@ static void
 recover_orphans(Worker *worker)
 {
 	worker->has_orphans = dwf_upkeep_recover(worker->owner,
-											 GetCurrentTimestamp());
+											 dwf_clock_shown(dwf_clock_now()));
 }
 
 static void
