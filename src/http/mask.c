@@ -16,8 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How often escapes are decoded, JSON's own not counted. */
-#define MAX_DECODING	2
+/* Kinds of escapes, of which a text may have several. */
+#define JSON_KIND		1
+#define PERCENT_KIND	2
+#define ENTITY_KIND		4
+#define ALL_KINDS		(JSON_KIND | PERCENT_KIND | ENTITY_KIND)
 
 /* So much of a token that was cut off is worth hiding; in base64, too. */
 #define MIN_CUT			4
@@ -29,9 +32,8 @@
 /* The longest entity of HTML that is decoded: &#x0000041; */
 #define MAX_ENTITY		12
 
-/* Stands for a character that no token has, and for what is between strings. */
-#define OTHER			'\376'
-#define BETWEEN			'\377'
+/* Stands for a character that no token has. */
+#define OTHER			'\377'
 
 static const char alphabets[2][65] = {
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
@@ -54,8 +56,6 @@ typedef struct Escape
 	bool		is_cut;			/* by the end of the text */
 } Escape;
 
-static void add_decoded(DwfMask *mask);
-static size_t decode_in_place(char *text, size_t len);
 static void add_base64(DwfMask *mask, const char *alphabet, int before);
 static size_t end_of_text(const DwfMask *mask);
 static bool is_plain(const DwfMask *mask, const char *text, size_t len);
@@ -65,8 +65,10 @@ static void copy_layer(Layer *layer, const char *text, size_t len);
 static bool read_json(const DwfMask *mask, Layer *layer, char *text,
 					  size_t len);
 static void mask_number(const DwfMask *mask, char *text, size_t len);
-static bool decode(Layer *layer);
-static Escape read_escape(const char *text, size_t left);
+static void mask_decoded(const DwfMask *mask, char *text, size_t len,
+						 Layer *layer, int first, int second);
+static bool decode(Layer *layer, int kinds);
+static Escape read_escape(const char *text, size_t left, int kinds);
 static Escape read_json_escape(const char *text, size_t left);
 static Escape read_percent(const char *text, size_t left);
 static Escape read_entity(const char *text, size_t left);
@@ -96,8 +98,8 @@ dwf_mask_init(DwfMask *mask, const char *token)
 	mask->needles[0].len = len;
 	mask->needles[0].min_cut = MIN_CUT;
 	memcpy(mask->text, token, len);
-	for (int i = 0; i < MAX_DECODING; i++)
-		add_decoded(mask);
+	for (size_t i = 0; i < len; i++)
+		mask->has_escape |= read_escape(token + i, len - i, ALL_KINDS).len > 0;
 	if (len < MIN_BASE64)
 		return;
 	for (int before = 0; before < 3; before++)
@@ -114,40 +116,6 @@ dwf_mask_init(DwfMask *mask, const char *token)
 			break;
 		}
 	}
-}
-
-/*
- * Adds what is left of a token that has in itself what reads as an escape, say
- * %41, where it was escaped in another way: all kinds are decoded at once.
- */
-static void
-add_decoded(DwfMask *mask)
-{
-	const DwfNeedle *last = &mask->needles[mask->count - 1];
-	DwfNeedle	needle = {.offset = end_of_text(mask),.min_cut = MIN_CUT};
-	char	   *text = mask->text + needle.offset;
-
-	memcpy(text, mask->text + last->offset, last->len);
-	needle.len = decode_in_place(text, last->len);
-	if (needle.len < last->len)
-		mask->needles[mask->count++] = needle;
-}
-
-/* Once; what is cut off at the end is not decoded.  Returns the length. */
-static size_t
-decode_in_place(char *text, size_t len)
-{
-	size_t		n = 0;
-
-	for (size_t at = 0; at < len;)
-	{
-		Escape		escape = read_escape(text + at, len - at);
-		bool		is_escape = escape.len > 0 && !escape.is_cut;
-
-		text[n++] = is_escape ? escape.meaning : text[at];
-		at += is_escape ? escape.len : 1;
-	}
-	return n;
 }
 
 static size_t
@@ -207,14 +175,31 @@ dwf_mask_text(const DwfMask *mask, char *text, size_t len)
 		memset(text, '*', len);
 	else
 	{
-		if (!is_json(text, len) || !read_json(mask, &layer, text, len))
-			copy_layer(&layer, text, len);
-		mask_layer(mask, text, len, &layer);
-		for (int i = 0; i < MAX_DECODING && decode(&layer); i++)
-			mask_layer(mask, text, len, &layer);
+		mask_decoded(mask, text, len, &layer, ALL_KINDS, ALL_KINDS);
+
+		/* of a token with what reads as an escape, that is to stay */
+		for (int first = 1; mask->has_escape && first < ALL_KINDS; first *= 2)
+		{
+			for (int second = 1; second < ALL_KINDS; second *= 2)
+				mask_decoded(mask, text, len, &layer, first, second);
+		}
 	}
 	free(layer.bytes);
 	free(layer.starts);
+}
+
+/* Decodes twice, JSON's own escapes not counted. */
+static void
+mask_decoded(const DwfMask *mask, char *text, size_t len, Layer *layer,
+			 int first, int second)
+{
+	if (!is_json(text, len) || !read_json(mask, layer, text, len))
+		copy_layer(layer, text, len);
+	mask_layer(mask, text, len, layer);
+	if (decode(layer, first))
+		mask_layer(mask, text, len, layer);
+	if (decode(layer, second))
+		mask_layer(mask, text, len, layer);
 }
 
 /* Whether nothing has to be decoded, and there is no token: the usual case. */
@@ -318,7 +303,7 @@ read_json(const DwfMask *mask, Layer *layer, char *text, size_t len)
 			if (!is_between_strings(text + from, at - from))
 				return false;
 			mask_number(mask, text + from, at - from);
-			layer->bytes[n] = BETWEEN;
+			layer->bytes[n] = OTHER;
 			layer->starts[n++] = (uint32_t) from;
 			in_string = at < len && !in_string;
 			at += at < len;
@@ -355,7 +340,7 @@ mask_number(const DwfMask *mask, char *text, size_t len)
 
 /* Decodes once more, in place.  False: there is nothing to decode. */
 static bool
-decode(Layer *layer)
+decode(Layer *layer, int kinds)
 {
 	size_t		n = 0;
 	size_t		at = 0;
@@ -364,7 +349,8 @@ decode(Layer *layer)
 
 	while (at < end)
 	{
-		Escape		escape = read_escape(layer->bytes + at, end - at);
+		Escape		escape = read_escape(layer->bytes + at, end - at,
+										 kinds);
 
 		if (escape.is_cut)
 			break;
@@ -384,17 +370,14 @@ decode(Layer *layer)
  * not known.  A length of 0: no escape.
  */
 static Escape
-read_escape(const char *text, size_t left)
+read_escape(const char *text, size_t left, int kinds)
 {
-	switch (*text)
-	{
-		case '\\':
-			return read_json_escape(text, left);
-		case '%':
-			return read_percent(text, left);
-		case '&':
-			return read_entity(text, left);
-	}
+	if (*text == '\\' && (kinds & JSON_KIND))
+		return read_json_escape(text, left);
+	if (*text == '%' && (kinds & PERCENT_KIND))
+		return read_percent(text, left);
+	if (*text == '&' && (kinds & ENTITY_KIND))
+		return read_entity(text, left);
 	return (Escape)
 	{
 		0

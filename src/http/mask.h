@@ -22,11 +22,12 @@ typedef struct DwfNeedle
 	bool		shares_last;	/* ... or one behind it */
 } DwfNeedle;
 
-#define DWF_MAX_NEEDLES	9
+#define DWF_MAX_NEEDLES	7
 
 typedef struct DwfMask
 {
 	bool		is_number;		/* it can stand in JSON as a number */
+	bool		has_escape;		/* it has what reads as an escape */
 	int			count;
 	DwfNeedle	needles[DWF_MAX_NEEDLES];
 	char		text[];
@@ -41,8 +42,8 @@ extern void dwf_mask_init(DwfMask *mask, const char *token);
 /*
  * Puts stars, as many as there were bytes, in the place of the token: as it
  * stands, with any of its characters as an escape of JSON, of URLs (%41) or of
- * HTML (&#65;, &amp;), escaped twice, though it has in itself what reads as an
- * escape, and in base64 of both alphabets at any
+ * HTML (&#65;, &amp;), escaped twice, also where it has in itself what reads
+ * as an escape, and in base64 of both alphabets at any
  * place of what was encoded.  Also in place of its beginning at the end of a
  * text, which may be cut off there.  What was valid JSON stays valid: only
  * the insides of strings get stars; the digits of a number that holds the
