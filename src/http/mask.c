@@ -386,7 +386,8 @@ read_escape(const char *text, size_t left, int kinds)
 
 /*
  * An escape of no byte that a token may have counts as one, so that what
- * stands behind it is not read as its end.  `is_cut`: the text ends within it.
+ * stands behind it is not read as its end.  `is_cut`: more text could make it
+ * one.
  */
 static Escape
 read_json_escape(const char *text, size_t left)
@@ -394,9 +395,10 @@ read_json_escape(const char *text, size_t left)
 	Escape		escape = {0};
 	unsigned long code;
 
-	if (left < 2 || (text[1] == 'u' && left < 6))
+	if (left < 2 ||
+		(left < 6 && text[1] == 'u' && read_hex(text + 2, left - 2, &code)))
 		escape.is_cut = true;
-	else if (text[1] == 'u' && read_hex(text + 2, 4, &code))
+	else if (left >= 6 && text[1] == 'u' && read_hex(text + 2, 4, &code))
 	{
 		escape.len = 6;
 		escape.meaning = meaning_of(code);
@@ -421,7 +423,7 @@ read_percent(const char *text, size_t left)
 	unsigned long code;
 
 	if (left < 3)
-		escape.is_cut = true;
+		escape.is_cut = read_hex(text + 1, left - 1, &code);
 	else if (read_hex(text + 1, 2, &code))
 	{
 		escape.len = 3;
