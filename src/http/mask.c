@@ -65,6 +65,7 @@ static void copy_layer(Layer *layer, const char *text, size_t len);
 static bool read_json(const DwfMask *mask, Layer *layer, char *text,
 					  size_t len);
 static void mask_number(const DwfMask *mask, char *text, size_t len);
+static bool has_several_kinds(const char *text, size_t len);
 static void mask_decoded(const DwfMask *mask, char *text, size_t len,
 						 Layer *layer, int first, int second);
 static bool decode(Layer *layer, int kinds);
@@ -175,10 +176,12 @@ dwf_mask_text(const DwfMask *mask, char *text, size_t len)
 		memset(text, '*', len);
 	else
 	{
+		bool		apart = mask->has_escape || has_several_kinds(text, len);
+
 		mask_decoded(mask, text, len, &layer, ALL_KINDS, ALL_KINDS);
 
-		/* of a token with what reads as an escape, that is to stay */
-		for (int first = 1; mask->has_escape && first < ALL_KINDS; first *= 2)
+		/* what reads as an escape of one kind may be none, by another */
+		for (int first = 1; apart && first < ALL_KINDS; first *= 2)
 		{
 			for (int second = 1; second < ALL_KINDS; second *= 2)
 				mask_decoded(mask, text, len, &layer, first, second);
@@ -186,6 +189,14 @@ dwf_mask_text(const DwfMask *mask, char *text, size_t len)
 	}
 	free(layer.bytes);
 	free(layer.starts);
+}
+
+/* Of escapes, as far as their first bytes tell. */
+static bool
+has_several_kinds(const char *text, size_t len)
+{
+	return (memchr(text, '\\', len) != NULL) + (memchr(text, '%', len) != NULL) +
+		(memchr(text, '&', len) != NULL) > 1;
 }
 
 /* Decodes twice, JSON's own escapes not counted. */
