@@ -16,8 +16,6 @@ use WrongClock;
 
 use constant HOURS => 3 * 3600;
 
-plan skip_all => 'built without test points' unless Domowf->has_test_points;
-
 # before the stand-in, whose times the servers read
 my $clock = WrongClock->new;
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
@@ -54,14 +52,6 @@ sub until_failed
 	return;
 }
 
-sub set_point
-{
-	my ($point) = @_;
-
-	value("ALTER SYSTEM SET domowf.test_point = '$point'; SELECT pg_reload_conf()");
-	return;
-}
-
 my $before = ask('before', 'retry-after:503:3600');
 until_failed($before);
 
@@ -74,13 +64,13 @@ foreach my $step ([ forward => HOURS ], [ back => 0 ])
 	# nothing is sent from now on, that waits stay what they are
 	$domo->wait_for(held => 1);
 	value('SELECT domowf_pause()');
-	set_point('redate=error');
-	$node->wait_for_log('"domowf.test_point" changed', $offset);
+	Domowf->set_test_point($node, 'redate=error');
+	Domowf->until_taken_up($node) or die 'not taken up';
 	$clock->set($to);
 	$node->wait_for_log("the clock was set $way", $offset);
 	$domo->close_all;
 	until_failed($late);
-	set_point('');
+	Domowf->set_test_point($node, '');
 	ok($node->poll_query_until('postgres',
 		"SELECT due - clock_timestamp() BETWEEN '50 min' AND '60 min' FROM domowf.queue WHERE id = $before"
 	), "set $way: a wait of before is moved");
