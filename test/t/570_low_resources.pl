@@ -69,7 +69,7 @@ sub ask
 	my $sql = 'BEGIN;' . $asker->start(++$tx, $option) . ';' . ($more // '');
 	my $result = $who->run("$sql COMMIT");
 
-	$ledger->end($tx, $result->{sqlstate} eq '' ? 'committed' : 'rolled back');
+	$ledger->hear($tx, $result);
 	return $result;
 }
 

@@ -60,8 +60,7 @@ sub ask
 	$tx++;
 	$sql .= $asker->start($tx) . ';' foreach 1 .. $count // 1;
 	my $result = $session->run("$sql COMMIT");
-	$ledger->end($tx, $result->{sqlstate} eq '' ? 'committed' : 'rolled back')
-	  unless $result->{err} =~ /connection/;
+	$ledger->hear($tx, $result);
 	return $result;
 }
 
@@ -158,6 +157,7 @@ eval { $session->run('SELECT pg_switch_wal()'); ask(); };
 ok(Domowf->wait_for_end($postmaster), 'a full disk of the WAL: the server goes down');
 like(slurp_file($node->logfile),
 	qr/PANIC:  could not write to file "pg_wal.*No space left on device/, '... by a panic');
+is($session->run('SELECT 1')->{sqlstate}, '08006', '... and nobody takes silence for success');
 $domo->release('wal', PLACES);
 $node->_update_pid(-1);
 is($node->start(fail_ok => 1), 0, '... and does not come up');

@@ -159,7 +159,7 @@ foreach my $who (qw(libcurl libcjson domowf postgres))
 		$tx++;
 		$sql .= $asker->start($tx) . ';' foreach 1 .. 10;
 		my $got = $session->run("$sql COMMIT");
-		$ledger->end($tx, $got->{sqlstate} eq '' ? 'committed' : 'rolled back');
+		$ledger->hear($tx, $got);
 	}
 	ok( $node->poll_query_until('postgres',
 			q{SELECT count(*) = 0 FROM domowf.queue WHERE state <> 'in_doubt'}),

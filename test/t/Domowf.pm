@@ -588,7 +588,9 @@ sub _result
 	my %result =
 	  map { $_ => '' } qw(severity sqlstate message detail hint context);
 
-	s/^\Q$self->{mark}\E\n//m foreach $out, $err;
+	# psql has ended, mostly in silence: what it was asked is not done
+	$result{is_lost} = grep({ !s/^\Q$self->{mark}\E\n//m } $out, $err) > 0;
+	$result{sqlstate} = '08006' if $result{is_lost};
 	chomp $out;
 	my @reports = _reports($err);
 	my ($error) =

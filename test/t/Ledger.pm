@@ -61,6 +61,17 @@ sub end
 	return;
 }
 
+# What a session was told of a transaction that it ran whole; one that has ended
+# meanwhile knows nothing.
+sub hear
+{
+	my ($self, $tx, $result) = @_;
+
+	$self->end($tx, $result->{sqlstate} eq '' ? 'committed' : 'rolled back')
+	  unless $result->{is_lost};
+	return;
+}
+
 # A person did retry, discard or resolve, with a request in that state.
 sub act
 {
