@@ -206,6 +206,22 @@ value(q{COMMIT PREPARED 'p'});
 is_done($id{prepared}, '... also what is committed only then');
 is($session->request($id{moment}), 'queued', '... but what was meant for a time is not');
 
+# ---- what is tracked
+
+value('ALTER SYSTEM SET domowf.track_instances = on');
+value('SELECT pg_reload_conf()');
+ok(Domowf->until_taken_up($node), 'instances are tracked');
+value(q{UPDATE domowf.workflow SET track = true WHERE name = 'it'});
+step(0, DAY);
+$id{tracked} = enqueue('it', 'tracked');
+is_done($id{tracked}, 'forward: what is tracked is started');
+value(q{UPDATE domowf.workflow SET track = false WHERE name = 'it'});
+step(DAY, 0);
+my $looks = $domo->record(operation => 'read');
+$domo->wait_for(requests => $looks + 1, operation => 'read');
+ok($node->poll_query_until('postgres',
+	'SELECT due - clock_timestamp() < \'16 min\' FROM domowf.tracked'), 'and back: it is read again');
+
 # ---- the same while the server is down
 
 value('SELECT domowf_pause()');
@@ -259,7 +275,7 @@ is_done($id{$_}, 'forward: what was meant for a time is sent when the clock says
   foreach qw(later moment);
 
 my %times;
-$times{$_->{data}{n}}++ foreach $domo->executed;
+$times{$_->{data}{n}}++ foreach $domo->executed(operation => 'start');
 is_deeply([ grep { $times{$_} > 1 } keys %times ], [], 'nothing is started twice');
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $session->quit;
