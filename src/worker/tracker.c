@@ -19,6 +19,7 @@
 #include "base/guc.h"
 #include "base/objects.h"
 #include "base/testpoint.h"
+#include "base/text.h"
 #include "call/instance.h"
 #include "queue/tracked.h"
 #include "queue/verdict.h"
@@ -70,6 +71,7 @@ static int	turn;				/* of these, the next one */
 static DwfSteady look_at;		/* at all lanes */
 static DwfSteady again_at;		/* nothing before, after a failure */
 static DwfSteady held_since;	/* what is to be written; 0: nothing is */
+static DwfObstacle refused;		/* why one of it is refused; no code: none is */
 
 static void work(void *arg);
 static bool lock_tables(void);
@@ -104,6 +106,8 @@ dwf_tracker_turn(DwfWriting *writing)
 		end_written(true);
 		dwf_polls_send(sender->engine);
 		dwf_progress_set(DWF_TASK_TRACK, held_since);
+		if (held_since != 0 && refused.code != 0)
+			dwf_progress_note_refusal(refused.code, refused.error);
 	}
 	else
 	{
@@ -212,8 +216,11 @@ write_poll(DwfPoll *poll, DwfSteady now)
 		error = dwf_apart_try(tell, &telling);
 	}
 	poll->written = error == NULL && !telling.is_held;
+	refused.code = error == NULL ? 0 : error->sqlerrcode;
 	if (poll->written)
 		return;
+	if (error != NULL)
+		dwf_text_cut(refused.error, sizeof(refused.error), error->message);
 	poll->write_at = TimestampTzPlusMilliseconds(now, error == NULL ?
 												 TRY_AGAIN : REFUSED_AGAIN);
 	if (poll->held_since == 0)

@@ -243,6 +243,17 @@ $locker->value('ROLLBACK');
 gets_on();
 is($session->request($id, 'instance_status'), 'COMPLETED', '... and it is written');
 is(scalar $domo->record(operation => 'read'), 1, '... for which it was polled once');
+
+begin();
+$domo->set_states(undef, [ 'IN_PROGRESS', 1 ]);
+$id = enqueue('followed');
+is($session->outcome($id), 'done', 'one more');
+value(q{ALTER TABLE domowf.tracked ADD CONSTRAINT untried CHECK (tries = 0)});
+value('UPDATE domowf.tracked SET due = now()');
+stalls('a poll that is refused in either form', 'become of tracked instances.*error 23514: .*"untried"', '');
+value(q{ALTER TABLE domowf.tracked DROP CONSTRAINT untried});
+value('DELETE FROM domowf.tracked');
+$session->set_worker($_) foreach qw(off on);	# it tries again after a minute only
 Domowf->set_test_point($node, '');
 
 # ---- a standby that does not answer
