@@ -14,6 +14,10 @@ use warnings;
 
 use Chance qw(dice one_of one_of_weighted);
 
+# What a person does must not wait for a standby, which may be down until the
+# round is over.
+use constant AT_ONCE => 'SET synchronous_commit = local; ';
+
 sub new
 {
 	my ($class, $chaos) = @_;
@@ -86,12 +90,12 @@ my %blow = (
 	},
 	pause => sub {
 		my ($self, $chaos) = @_;
-		$chaos->value('SELECT domowf_pause()');
+		$chaos->value(AT_ONCE . 'SELECT domowf_pause()');
 		$chaos->{is}{paused} = 1;
 	},
 	resume => sub {
 		my ($self, $chaos) = @_;
-		$chaos->value('SELECT domowf_resume()');
+		$chaos->value(AT_ONCE . 'SELECT domowf_resume()');
 		$chaos->{is}{paused} = 0;
 	},
 	'lock rows' => sub {
