@@ -6,10 +6,9 @@
  * only this worker makes them, and dates them by the clock that it has seen
  * (dwf_clock_shown()), so that those are of before whose rows were written before
  * it saw the step, as their xmin tells.  Where no worker saw it, the time of the
- * last attempt tells, if it is still to come; what is no wait (of a worker that
- * died, say) is sent at once; and what Domo did not tell to wait waits no longer
- * than domowf.retry_cap.  A step forward under an attempt that Domo tells to wait,
- * and back where nobody sees it, is seen by none of that.
+ * last attempt tells, by the same clock as the wait, if it is still to come; what is
+ * no wait (of a worker that died, say) is sent at once; and what Domo did not tell
+ * to wait waits no longer than domowf.retry_cap.
  * What is to be sent at once, and lies in the future all the same, was enqueued
  * before the clock was set back; so may be what somebody commits later, up to
  * the end of the transactions that are open now, prepared ones included: where a

@@ -79,6 +79,7 @@ typedef struct DwfResult
 	DwfSteady	again_at;		/* DWF_REQUEUE: to be sent, not before */
 	bool		is_put_back;	/* DWF_REQUEUE: as if it had not been claimed */
 	const char *class;			/* of the attempt; NULL: it was none */
+	DwfSteady	sent_at;		/* 0: it was not */
 	int64		took;			/* usec until its reply; -1: nothing was sent */
 	int			http_status;	/* 0: none */
 	char	   *error;			/* NULL: none */

@@ -291,6 +291,11 @@ settle_open(DwfSettlement *settlement, const DwfResult *result)
 	dwf_table_set(queue, QUEUE_FAILURES, Int32GetDatum(result->failures));
 	if (again && !result->is_put_back)
 		dwf_table_set(queue, QUEUE_RUN_AT, TimestampTzGetDatum(due));
+
+	/* by the same clock as `due`, which may have been set since (redate.c) */
+	if (again && result->sent_at != 0)
+		dwf_table_set(queue, QUEUE_SENT_AT,
+					  TimestampTzGetDatum(dwf_clock_shown(result->sent_at)));
 	dwf_table_set(queue, QUEUE_DUE, TimestampTzGetDatum(due));
 	dwf_table_set(queue, QUEUE_HTTP_STATUS, Int32GetDatum(result->http_status));
 	queue->nulls[QUEUE_HTTP_STATUS] = result->http_status == 0;

@@ -232,6 +232,7 @@ finish(DwfSender *sender, DwfAttempt *attempt, const DwfExchange *exchange)
 	dwf_verdict_decide(&attempt->claim, reply->outcome, retry_after, result);
 
 	result->class = dwf_report_class(reply->outcome);
+	result->sent_at = attempt->sent_at;
 	result->took = reply->outcome == DWF_UNSENT ? -1 :
 		dwf_clock_now() - attempt->sent_at;
 	result->http_status = exchange->http_status;

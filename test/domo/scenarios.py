@@ -390,6 +390,13 @@ async def gate(x, name):
     x.send(x.normal())
 
 
+async def gate_throttled(x, name, value):
+    """The same, and is refused: too many requests."""
+    x.note()
+    await x.hold(x.service.gates.enter(name))
+    retry_after(x, 429, value)
+
+
 async def no_read(x):
     if x.request.complete:
         raise UnknownScenario("no-read came after the body: script it")
@@ -498,6 +505,7 @@ SCENARIOS = {
     "hang-headers": Scenario(hang_headers),
     "hang-body": Scenario(hang_body),
     "gate": Scenario(gate, (str,), late=True),
+    "gate-throttled": Scenario(gate_throttled, (str, str), executed=False),
     "no-read": Scenario(no_read, executed=False, early=True),
     "slow-read": Scenario(
         slow_read, (number,), early=True, prepare=prepare_slow_read

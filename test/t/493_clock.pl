@@ -236,16 +236,16 @@ value('SELECT domowf_resume()');
 is_done($id{down}, 'what was enqueued while the clock was ahead is sent after a restart');
 
 # what a worker was sending that died, and is known to be by another clock; and
-# what failed by another one than it was sent by
-foreach my $is_recovered (1, 0)
+# what failed, or was told to wait, by another one than it was sent by
+foreach my $name ('recovered', 'failed late', 'throttled late')
 {
-	my $name = $is_recovered ? 'recovered' : 'failed late';
+	my $gate = $name eq 'throttled late' ? 'gate-throttled:late:5' : 'gate:shut';
 
-	$domo->script('gate:shut', contains => $name, count => 1);
+	$domo->script($gate, contains => $name, count => 1);
 	$id{$name} = enqueue('again', $name);
 	$domo->wait_for(held => 1);
 	value('SELECT domowf_pause()');
-	if ($is_recovered)
+	if ($name eq 'recovered')
 	{
 		$session->quit;
 		$node->stop('immediate');
@@ -256,7 +256,7 @@ foreach my $is_recovered (1, 0)
 	else
 	{
 		step(0, 3 * HOUR);
-		$domo->close_all;
+		$name eq 'failed late' ? $domo->close_all : $domo->release('late', 1);
 	}
 	failed($id{$name});
 	$session->quit;
