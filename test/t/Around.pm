@@ -37,7 +37,10 @@ use constant NAMES => 'synchronous_standby_names';
 # Errors of a statement that gives way: to a lock, a deadlock, a shutdown.
 use constant GAVE_WAY => qr/^(?:|55P03|40P01|57P0[123]|08\w+)$/;
 
+# What is committed without waiting for the disk stays in memory for long, so that
+# a crash loses what should have waited.
 use constant CONF => <<'END';
+wal_writer_delay = '10s'
 wal_sender_timeout = 0
 wal_receiver_timeout = 0
 wal_retrieve_retry_interval = '100ms'
@@ -501,6 +504,15 @@ sub fail_over
 		WHERE backend_type = 'domowf worker' AND wait_event = 'SyncRep'})
 	  or die 'no claim waits for the standby';
 	my $worker = $chaos->worker;
+
+	# which ends the wait, and no more: what the standby does not have is not sent
+	if (chance(50))
+	{
+		my $early = qr/wait for a synchronous standby has ended early/;
+
+		$chaos->value("SELECT pg_cancel_backend($worker)");
+		ok($node->wait_for_log($early), 'the claim is not taken for safe');
+	}
 	$node->kill9;
 	ok(Domowf->wait_for_end($worker), 'without its postmaster the worker ends');
 	$is_frozen ? kill('CONT', $receiver) : $standby->start;
