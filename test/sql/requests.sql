@@ -39,6 +39,8 @@ SELECT refused($q$domowf_start('[]')$q$);
 SELECT refused($q$domowf_start('"x"')$q$);
 SELECT refused($q$domowf_start('null')$q$);
 SELECT refused($q$domowf_start(NULL)$q$);
+SELECT refused($q$domowf_start('', '{}')$q$);
+SELECT refused($q$domowf_start('w', '[]')$q$);
 
 -- 1 MB of data, and a byte more (nothing listens where it would go)
 SELECT refused($q$domowf_start(jsonb_build_object('messageName', 'Start X', 'version',

@@ -292,6 +292,12 @@ $session->value(q(CREATE SERVER bare FOREIGN DATA WRAPPER domowf OPTIONS (instan
 refused('a mapping that has nothing', $app, start_on('bare'), '55000',
 	qr/the mapping of "app" for server "bare" has no token/);
 $session->value('DROP SERVER bare CASCADE');
+$session->value(q(CREATE SERVER nowhere FOREIGN DATA WRAPPER domowf;
+	GRANT USAGE ON FOREIGN SERVER nowhere TO app;
+	CREATE USER MAPPING FOR app SERVER nowhere OPTIONS (token 'x')));
+refused('a server without an instance', $app, start_on('nowhere'), '55000',
+	qr/server "nowhere" names no Domo instance/);
+$session->value('DROP SERVER nowhere CASCADE');
 goes_to_eu('a superuser\'s again', $app, start_on('eu'));
 
 # ---- nobody sees a token who may not
