@@ -437,6 +437,9 @@ void
 dwf_shared_set_presence(DwfPresence presence)
 {
 	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	/* who made it since this worker looked has been told that there is one */
+	if (presence == DWF_ABSENT && dwf_shared_mine->is_probed)
+		presence = DWF_UNKNOWN;
 	dwf_shared_mine->presence = presence;
 	LWLockRelease(dwf_shared->lock);
 }

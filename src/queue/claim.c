@@ -18,6 +18,7 @@
 #include "queue/claim.h"
 #include "queue/verdict.h"
 
+#include "access/xact.h"
 #include "utils/builtins.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -131,8 +132,9 @@ claim(DwfTable *queue, DwfTable *log, DwfPick *pick, int64 owner,
 	dwf_table_set(queue, QUEUE_SENT_AT, TimestampTzGetDatum(now));
 	if (!dwf_table_update(queue, false))
 	{
-		pick->is_locked = true;
+		/* it may have been picked twice, and be claimed */
 		pick->holder = dwf_table_holder(queue);
+		pick->is_locked = !TransactionIdIsCurrentTransactionId(pick->holder);
 		return false;
 	}
 	claimed->lane = pick->lane;

@@ -7,8 +7,8 @@
  * (dwf_clock_shown()), so that those are of before whose rows were written before
  * it saw the step, as their xmin tells.  Where no worker saw it, the time of the
  * last attempt tells, by the same clock as the wait, if it is still to come; what is
- * no wait (of a worker that died, say) is sent at once; and what Domo did not tell
- * to wait waits no longer than domowf.retry_cap.
+ * no wait (of a worker that died, say) is sent at once; and what Domo cannot have
+ * told to wait, as it has not answered, waits no longer than domowf.retry_cap.
  * What is to be sent at once, and lies in the future all the same, was enqueued
  * before the clock was set back; so may be what somebody commits later, up to
  * the end of the transactions that are open now, prepared ones included: where a
@@ -55,7 +55,7 @@ static const char shorten_waits[] =
 "ELSE $1 + $2 END AS again FROM domowf.queue WHERE state = 'queued' "
 "AND NOT waiting AND failures > 0 AND due > $1 AND due < 'infinity' "
 "AND (due <> run_at OR sent_at > $1 "
-"OR (coalesce(http_status, 0) NOT IN (429, 503) AND due > $1 + $2)) "
+"OR (http_status IS NULL AND due > $1 + $2)) "
 "FOR UPDATE SKIP LOCKED) "
 "UPDATE domowf.queue q SET due = again, "
 "run_at = CASE WHEN is_wait THEN again ELSE q.run_at END, "

@@ -115,6 +115,8 @@ dwf_drain_look(void)
 	{
 		is_off = !dwf_worker_enabled;
 		set_timer(is_off ? (int64) dwf_timeout + GRACE : 0);
+		if (is_told)
+			set_timer(dwf_drain_timeout);	/* told just now */
 		if (!is_off && is_over)
 			ProcDiePending = is_over = false;
 	}

@@ -51,6 +51,8 @@ typedef struct DwfPoll
 	char		failure[512];	/* '': it was answered */
 	DwfSteady	write_at;		/* not before */
 	DwfSteady	held_since;		/* it could not be written; 0: never */
+	int			refused;		/* the code of why, 0: somebody holds it; ... */
+	char		refusal[256];	/* ... and in words */
 	bool		written;		/* in the transaction under way */
 } DwfPoll;
 

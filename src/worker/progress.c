@@ -80,6 +80,13 @@ set_obstacle(const DwfObstacle *obstacle)
 }
 
 void
+dwf_progress_drop(DwfTask task)
+{
+	if (since[task] != 0)
+		dwf_progress_set(task, 0);
+}
+
+void
 dwf_progress_note_error(void)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);

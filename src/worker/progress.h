@@ -18,6 +18,9 @@ extern void dwf_progress_open(void);
 extern void dwf_progress_begin(DwfTask task);
 extern void dwf_progress_set(DwfTask task, DwfSteady since);
 
+/* It is not to be done any more: somebody has switched it off. */
+extern void dwf_progress_drop(DwfTask task);
+
 /* The error being handled is what keeps it from being done. */
 extern void dwf_progress_note_error(void);
 

@@ -16,6 +16,7 @@
 #include "base/returners.h"
 #include "base/testpoint.h"
 #include "queue/returns.h"
+#include "worker/progress.h"
 #include "worker/returns.h"
 #include "worker/worker_status.h"
 
@@ -61,6 +62,8 @@ dwf_return_see_to(DwfWriting *writing, bool rests)
 
 	is_told |= dwf_returner_take_told();
 	is_at_rest = rests;
+	if (!dwf_returns)
+		dwf_progress_drop(DWF_TASK_RETURNS);
 	if (!dwf_returns || rests || now < again || (!is_told && now < next))
 		return;
 	is_told = false;

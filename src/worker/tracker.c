@@ -71,7 +71,8 @@ static int	turn;				/* of these, the next one */
 static DwfSteady look_at;		/* at all lanes */
 static DwfSteady again_at;		/* nothing before, after a failure */
 static DwfSteady held_since;	/* what is to be written; 0: nothing is */
-static DwfObstacle refused;		/* why one of it is refused; no code: none is */
+static const DwfPoll *held;		/* the one that has waited for so long, if
+								 * known */
 
 static void work(void *arg);
 static bool lock_tables(void);
@@ -99,6 +100,11 @@ dwf_tracker_turn(DwfWriting *writing)
 
 	if (dwf_polls_gave_way())
 		look_at = 0;			/* they are due still */
+	if (!dwf_track_instances && dwf_polls_count(DWF_POLL_ENDED) == 0)
+	{
+		held_since = 0;
+		dwf_progress_drop(DWF_TASK_TRACK);
+	}
 	if (dwf_tracker_at(sender, now) > now)
 		return;
 	if (dwf_writing_do(writing, DWF_TASK_TRACK, work, sender))
@@ -106,8 +112,8 @@ dwf_tracker_turn(DwfWriting *writing)
 		end_written(true);
 		dwf_polls_send(sender->engine);
 		dwf_progress_set(DWF_TASK_TRACK, held_since);
-		if (held_since != 0 && refused.code != 0)
-			dwf_progress_note_refusal(refused.code, refused.error);
+		if (held != NULL && held->refused != 0)
+			dwf_progress_note_refusal(held->refused, held->refusal);
 	}
 	else
 	{
@@ -179,6 +185,7 @@ static void
 write_ended(DwfSteady now)
 {
 	held_since = 0;
+	held = NULL;
 	for (int i = 0; dwf_polls_count(DWF_POLL_ENDED) > 0 && i < DWF_MAX_POLLED;
 		 i++)
 	{
@@ -190,7 +197,10 @@ write_ended(DwfSteady now)
 			write_poll(poll, now);
 		if (!poll->written && poll->held_since != 0 &&
 			(held_since == 0 || poll->held_since < held_since))
+		{
+			held = poll;
 			held_since = poll->held_since;
+		}
 	}
 }
 
@@ -216,11 +226,11 @@ write_poll(DwfPoll *poll, DwfSteady now)
 		error = dwf_apart_try(tell, &telling);
 	}
 	poll->written = error == NULL && !telling.is_held;
-	refused.code = error == NULL ? 0 : error->sqlerrcode;
 	if (poll->written)
 		return;
-	if (error != NULL)
-		dwf_text_cut(refused.error, sizeof(refused.error), error->message);
+	poll->refused = error == NULL ? 0 : error->sqlerrcode;
+	dwf_text_cut(poll->refusal, sizeof(poll->refusal),
+				 error == NULL ? "" : error->message);
 	poll->write_at = TimestampTzPlusMilliseconds(now, error == NULL ?
 												 TRY_AGAIN : REFUSED_AGAIN);
 	if (poll->held_since == 0)

@@ -14,6 +14,7 @@
 #include "base/objects.h"
 #include "base/shared.h"
 #include "base/table.h"
+#include "base/testpoint.h"
 #include "base/text.h"
 #include "base/transaction.h"
 #include "worker/launcher.h"
@@ -188,6 +189,7 @@ find_queue(Oid *queue)
 static void
 leave_absent(void)
 {
+	DWF_TESTPOINT("before-absent");
 	dwf_shared_set_presence(DWF_ABSENT);
 	proc_exit(0);
 }

@@ -60,7 +60,7 @@ dwf_writing_do(DwfWriting *writing, DwfTask task, void (*work) (void *arg),
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool ok = true;
 
-	writing->began = false;
+	writing->began = writing->is_ending = false;
 	pgstat_report_activity(STATE_RUNNING, doing[task]);
 	dwf_progress_begin(task);
 	PG_TRY();
@@ -87,6 +87,7 @@ dwf_writing_do(DwfWriting *writing, DwfTask task, void (*work) (void *arg),
 		else
 			dwf_serving_commit_safely(!writing->is_last);
 		DWF_TESTPOINT("before-commit");
+		writing->is_ending = true;
 		CommitTransactionCommand();
 		dwf_owner_leave(&scope);
 		dwf_progress_set(task, 0);
@@ -116,12 +117,16 @@ dwf_writing_do(DwfWriting *writing, DwfTask task, void (*work) (void *arg),
 
 /*
  * Says in the server's log why a transaction failed: once a minute where it is
- * the same again.
+ * the same again.  That NOTIFY's queue is full, which a commit says by a code that
+ * rows have, too, is no row's fault.
  */
 static void
 note_failure(DwfWriting *writing)
 {
 	writing->failure = geterrcode();
+	if (writing->is_ending &&
+		ERRCODE_TO_CATEGORY(writing->failure) == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+		writing->failure = ERRCODE_INSUFFICIENT_RESOURCES;
 	if (may_say())
 		EmitErrorReport();
 }

@@ -17,6 +17,7 @@ typedef struct DwfWriting
 	char		fault[256];		/* of the tables; '': none */
 	bool		began;			/* the last transaction came to its work */
 	DwfSteady	again_at;		/* none before, where it did not */
+	bool		is_ending;		/* at the commit, nothing of a row's is left */
 	int			failure;		/* the code of the last error */
 } DwfWriting;
 

@@ -283,6 +283,27 @@ unlike(slurp_file($node->logfile), qr/invalid database/,
 	'a database that lets nobody in is not tried');
 $node->safe_psql('postgres', "DROP DATABASE $broken");
 
+# ---- an extension that is made while a worker looks for it
+
+Domowf->set_test_point($node, 'before-absent=wait');
+Domowf->until_taken_up($node) or die 'not taken up';
+$node->safe_psql('postgres', 'CREATE DATABASE made_late');
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity
+	WHERE backend_type = 'domowf worker' AND datname = 'made_late' AND wait_event = 'Extension'})
+  or die 'nobody looks';
+$node->safe_psql('made_late', <<'END');
+BEGIN;
+CREATE EXTENSION domowf;
+INSERT INTO domowf.workflow (name, model_id, version, message_name)
+	VALUES ('plain', 'model', '1.0.0', 'Start it');
+SELECT domowf_enqueue('plain', '{}');
+COMMIT
+END
+Domowf->set_test_point($node, '');
+ok($node->poll_query_until('made_late', 'SELECT count(*) = 1 FROM domowf.log'),
+	'a worker that has found no extension, which is made meanwhile: another comes');
+$node->safe_psql('postgres', 'DROP DATABASE made_late');
+
 # ---- the launcher ends
 
 $node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid, 100000)

@@ -251,9 +251,43 @@ is($session->outcome($id), 'done', 'one more');
 value(q{ALTER TABLE domowf.tracked ADD CONSTRAINT untried CHECK (tries = 0)});
 value('UPDATE domowf.tracked SET due = now()');
 stalls('a poll that is refused in either form', 'become of tracked instances.*error 23514: .*"untried"', '');
+my $other = enqueue('followed');
+is($session->outcome($other), 'done', '... while another');
+value(qq{ALTER TABLE domowf.tracked DROP CONSTRAINT untried,
+	ADD CONSTRAINT untried CHECK (tries = 0 OR request_id <> $id)});
+value("UPDATE domowf.tracked SET due = now() WHERE request_id = $other");
+ok($node->poll_query_until('postgres', "SELECT tries > 0 FROM domowf.tracked WHERE request_id = $other"),
+	'... is polled, and that written');
+like(value('SELECT state FROM domowf.worker'), qr/error 23514: .*"untried"/, '... which does not hide it');
 value(q{ALTER TABLE domowf.tracked DROP CONSTRAINT untried});
 value('DELETE FROM domowf.tracked');
 $session->set_worker($_) foreach qw(off on);	# it tries again after a minute only
+
+# ---- what is switched off is not waited for
+
+foreach my $case ([ 'tracked', 'track_instances', 'tracked instances' ], [ 'return_entry', 'returns', 'written back' ])
+{
+	my ($table, $setting, $words) = @$case;
+
+	$locker->value("BEGIN; LOCK TABLE domowf.$table IN ACCESS EXCLUSIVE MODE");
+	ok($node->poll_query_until('postgres', "SELECT state ~ '^stalled: .*$words' FROM domowf.worker"),
+		"domowf.$table is locked");
+	$session->configure("domowf.$setting", 'off');
+	Domowf->until_taken_up($node) or die 'not taken up';
+	ok($node->poll_query_until('postgres', q{SELECT state = 'idle' FROM domowf.worker}),
+		"... and domowf.$setting is off: that is no stall");
+	$locker->value('ROLLBACK');
+	$session->configure("domowf.$setting", 'on');
+	Domowf->until_taken_up($node) or die 'not taken up';
+}
+$locker->value('BEGIN; LOCK TABLE domowf.tracked IN ACCESS EXCLUSIVE MODE');
+ok($node->poll_query_until('postgres', q{SELECT state ~ '^stalled: .*tracked instances' FROM domowf.worker}),
+	'domowf.tracked is locked');
+value('SELECT domowf_pause()');
+ok($node->poll_query_until('postgres', q{SELECT state = 'paused' FROM domowf.worker}),
+	'... and all is paused: that is no stall');
+value('SELECT domowf_resume()');
+$locker->value('ROLLBACK');
 Domowf->set_test_point($node, '');
 
 # ---- a standby that does not answer

@@ -147,6 +147,15 @@ my @resting = split /\n/, value('SELECT id FROM domowf.queue WHERE failures > 0'
 $clock->set(-5 * HOUR);
 is_done($_, 'set back while a lane rests: it goes on') foreach @resting;
 
+$domo->script('retry-after:502:3600', contains => 'of a gateway', count => 1);
+$id{gateway} = enqueue('again', 'of a gateway');
+failed($id{gateway});
+value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
+is_done(enqueue('it', 'by a new worker'), 'nobody sets the clock, and a new worker comes');
+waits_an_hour($id{gateway}, '... which does not shorten what Domo has told to wait');
+ok(value("SELECT domowf_retry($id{gateway})"), '... but a person may');
+is_done($id{gateway}, '... and it is sent');
+
 $domo->script('retry-after:429:3600', contains => 'an hour', count => 1);
 $id = enqueue('it', 'an hour');
 failed($id);
