@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "base/apart.h"
 #include "base/table.h"
 #include "registry/on_settled.h"
 
@@ -36,8 +37,18 @@
 
 PG_FUNCTION_INFO_V1(domowf_set_on_settled);
 
+/* What a publisher has sent, and what of it is taken. */
+typedef struct Published
+{
+	const char *text;
+	MemoryContext context;		/* of the result */
+	char	   *signature;		/* NULL: it is not */
+} Published;
+
 static char *get_text(HeapTuple row, TupleDesc desc);
 static char *find_signature(const char *text);
+static char *find_published(const char *text);
+static void read_published(void *arg);
 static bool is_there(const char *text);
 static void check_owner(Oid function);
 
@@ -46,8 +57,10 @@ static void check_owner(Oid function);
  * row; and AFTER it, since a trigger of somebody who may make one may have
  * changed what the first one has seen.
  *
- * What a publisher sends is taken as it is: its function may come later, or
- * never, which is a failed return.
+ * What a publisher sends to a superuser's subscription is taken as it is: its
+ * function may come later, or never, which is a failed return.  Of another's, it
+ * is what he could write himself, or nothing: an error would end the
+ * subscription.
  */
 Datum
 domowf_set_on_settled(PG_FUNCTION_ARGS)
@@ -76,10 +89,11 @@ domowf_set_on_settled(PG_FUNCTION_ARGS)
 	text = get_text(row, desc);
 	before = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
 		get_text(trigger->tg_trigtuple, desc) : NULL;
-	if (text == NULL || IsLogicalWorker() ||
+	if (text == NULL || (IsLogicalWorker() && superuser()) ||
 		(before != NULL && strcmp(text, before) == 0))
 		return PointerGetDatum(row);
-	signature = find_signature(text);
+	signature = IsLogicalWorker() && TRIGGER_FIRED_BEFORE(trigger->tg_event) ?
+		find_published(text) : find_signature(text);
 	if (TRIGGER_FIRED_AFTER(trigger->tg_event))
 	{
 		if (strcmp(signature, text) != 0)
@@ -88,7 +102,8 @@ domowf_set_on_settled(PG_FUNCTION_ARGS)
 					 errmsg("a trigger on domowf.workflow changes column \"on_settled\", which is domowf's")));
 		return PointerGetDatum(row);
 	}
-	value = CStringGetTextDatum(signature);
+	isnull = signature == NULL;
+	value = isnull ? (Datum) 0 : CStringGetTextDatum(signature);
 	column = SPI_fnumber(desc, "on_settled");
 	return PointerGetDatum(heap_modify_tuple_by_cols(row, desc, 1, &column,
 													 &value, &isnull));
@@ -128,6 +143,32 @@ find_signature(const char *text)
 				 errhint("It has to be a function with one parameter, of type domowf.request, that returns no set.")));
 	check_owner(function);
 	return format_procedure_extended(function, FORMAT_PROC_FORCE_QUALIFY);
+}
+
+/* The same of what a publisher has sent; NULL, and a warning, where it may not. */
+static char *
+find_published(const char *text)
+{
+	Published	published = {.text = text,.context = CurrentMemoryContext};
+	ErrorData  *error = dwf_apart_try(read_published, &published);
+
+	if (error != NULL)
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("column \"on_settled\" is left empty: %s",
+						error->message),
+				 errdetail("The subscription's owner may not register function %s.",
+						   text)));
+	return published.signature;
+}
+
+static void
+read_published(void *arg)
+{
+	Published  *published = arg;
+
+	published->signature = MemoryContextStrdup(published->context,
+											   find_signature(published->text));
 }
 
 static bool

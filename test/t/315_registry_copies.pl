@@ -183,6 +183,29 @@ $node->wait_for_catchup('registry');
 is( used($reader, 'first'),
 	'workflow "first" is not registered',
 	'... and its end');
+
+# the function that a row names gets its owner's rights: a publisher may name for
+# a subscription what its owner could, and no more
+my @by_owner = $node->pg_version >= 16 ?
+  'ALTER SUBSCRIPTION registry SET (run_as_owner = true, password_required = false)' : ();
+$_->safe_psql('postgres', 'CREATE FUNCTION supers(domowf.request) RETURNS void LANGUAGE sql AS $$$$;'
+	  . 'CREATE FUNCTION carols(domowf.request) RETURNS void LANGUAGE sql AS $$$$')
+  foreach $node, $subscriber;
+$subscriber->safe_psql('postgres', $_) foreach
+  'CREATE ROLE carol SUPERUSER LOGIN', 'ALTER FUNCTION carols OWNER TO carol', @by_owner,
+  'ALTER SUBSCRIPTION registry OWNER TO carol', 'ALTER ROLE carol NOSUPERUSER',
+  'GRANT USAGE ON SCHEMA domowf TO carol',
+  'GRANT ALL ON domowf.workflow, domowf.workflow_input TO carol';
+$one->value(q{INSERT INTO domowf.workflow (name, model_id, version, message_name, on_settled) VALUES
+	('with supers', 'm', '1.0.0', 's', 'supers(domowf.request)'),
+	('with carols', 'm', '1.0.0', 's', 'carols(domowf.request)'), ('with none', 'm', '1.0.0', 's', NULL)});
+$node->wait_for_catchup('registry');
+is( $subscriber->safe_psql('postgres', q{SELECT string_agg(concat_ws(' ', name, on_settled), ', ' ORDER BY name)
+		FROM domowf.workflow WHERE name LIKE 'with%'}),
+	'with carols public.carols(domowf.request), with none, with supers',
+	'a subscription of no superuser brings functions that are its owner\'s alone');
+like(slurp_file($subscriber->logfile), qr/WARNING: .*column "on_settled" is left empty: must be owner of function supers/,
+	'... and says so');
 $subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION registry');
 
 is($domo->stats->{requests}, 0, 'nothing was sent by any of it');
