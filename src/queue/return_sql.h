@@ -8,12 +8,26 @@
 
 #define DWF_RETURN_TABLE	"return_entry"
 
-/* Whose a target is; NULL: it is gone. */
+/* A name as a signature has it, and as the catalogs do. */
+#define DWF_RETURN_QUOTED	"(\"(?:[^\"]|\"\")+\"|[^\"(.]+)"
+#define DWF_RETURN_NAME(quoted) \
+	"(CASE WHEN " quoted " LIKE '\"%' THEN replace(substr(" quoted ", 2, " \
+	"length(" quoted ") - 2), '\"\"', '\"') ELSE " quoted " END)::name"
+
+/*
+ * Whose a target is; NULL: it is gone.  A function is not looked up by
+ * to_regprocedure(), which raises an error, for all targets, where domowf's owner
+ * may not use its schema.
+ */
 #define DWF_RETURN_OWNER_OF(target) \
 	"CASE WHEN " target " LIKE 'table:%' THEN (SELECT c.relowner " \
 	"FROM pg_class c WHERE c.oid = substr(" target ", 7)::oid) " \
-	"ELSE (SELECT p.proowner FROM pg_proc p " \
-	"WHERE p.oid = to_regprocedure(substr(" target ", 10))) END"
+	"ELSE (SELECT p.proowner FROM regexp_match(substr(" target ", 10), " \
+	"'^" DWF_RETURN_QUOTED "[.]" DWF_RETURN_QUOTED "[(]domowf[.]request[)]$') m(part) " \
+	"JOIN pg_namespace n ON n.nspname = " DWF_RETURN_NAME("m.part[1]") " " \
+	"JOIN pg_proc p ON p.proname = " DWF_RETURN_NAME("m.part[2]") " " \
+	"AND p.pronamespace = n.oid AND p.pronargs = 1 " \
+	"AND p.proargtypes[0] = 'domowf.request'::regtype) END"
 
 /*
  * Statements on entries look up their one row, and its request's, by values

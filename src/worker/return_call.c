@@ -8,19 +8,24 @@
 #include "postgres.h"
 
 #include "base/owner.h"
+#include "base/table.h"
 #include "base/testpoint.h"
 #include "registry/on_settled.h"
 #include "worker/return_call.h"
 
 #include "access/htup_details.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/varlena.h"
 #include "utils/syscache.h"
+
+/* How the signature of each ends. */
+#define ARGUMENT	"(domowf.request)"
 
 static Datum make_row(const DwfReturn *entry);
 static Oid	find_function(const char *signature);
@@ -76,14 +81,36 @@ make_row(const DwfReturn *entry)
 						 &isnull);
 }
 
-/* One that fits; raises 42883 where there is none.  As domowf's owner. */
+/*
+ * One that fits; raises 42883 where there is none.  Not by regprocedurein(), since
+ * domowf's owner need not have rights on its schema.
+ */
 static Oid
 find_function(const char *signature)
 {
-	Datum		found = DirectFunctionCall1(regprocedurein,
-											CStringGetDatum(unconstify(char *, signature)));
-	Oid			function = DatumGetObjectId(found);
+	Oid			type = get_rel_type_id(dwf_table_oid("request"));
+	size_t		len = strlen(signature);
+	Oid			function = InvalidOid;
+	char	   *schema;
+	char	   *name;
+	List	   *names;
 
+	if (len > strlen(ARGUMENT) &&
+		strcmp(signature + len - strlen(ARGUMENT), ARGUMENT) == 0)
+	{
+		names = textToQualifiedNameList(cstring_to_text_with_len(signature,
+																 len - strlen(ARGUMENT)));
+		DeconstructQualifiedName(names, &schema, &name);
+		if (schema != NULL)
+			function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+									   CStringGetDatum(name),
+									   PointerGetDatum(buildoidvector(&type, 1)),
+									   ObjectIdGetDatum(get_namespace_oid(schema, true)));
+	}
+	if (!OidIsValid(function))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("function \"%s\" does not exist", signature)));
 	if (!dwf_on_settled_fits(function))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
