@@ -15,11 +15,13 @@
 
 #include "base/columns.h"
 #include "base/commit.h"
+#include "base/objects.h"
 #include "base/testpoint.h"
 #include "queue/returns.h"
 #include "queue/tracked.h"
 
 #include "domo/operation.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -171,7 +173,8 @@ dwf_tracked_end(const DwfTracked *row, bool forgets, const char *status,
 	Datum		id = Int64GetDatum(row->request);
 	DwfTable	tracked;
 	DwfTable	log;
-	bool		returns = false;
+	bool		is_logged;
+	bool		returns;
 	bool		ok = true;
 
 	dwf_table_open(&log, "log", LOG_COLUMNS, false);
@@ -180,9 +183,13 @@ dwf_tracked_end(const DwfTracked *row, bool forgets, const char *status,
 	{
 		/* to delete it would wait for whoever holds it */
 		ok = dwf_table_update(&tracked, false);
-		if (ok && find_log(&log, row))
+		is_logged = ok && find_log(&log, row);
+		returns = is_logged && !log.nulls[LOG_RETURNS_TO];
+		if (returns)
+			ok = ConditionalLockRelationOid(dwf_object_require("return_entry", NULL),
+											RowExclusiveLock);
+		if (ok && is_logged)
 		{
-			returns = !log.nulls[LOG_RETURNS_TO];
 			if (forgets || status != NULL)
 				dwf_table_set_text(&log, LOG_INSTANCE_STATUS, status);
 			if (note != NULL)

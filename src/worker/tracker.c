@@ -65,6 +65,22 @@ typedef struct Telling
 	bool		is_held;		/* somebody holds a row */
 } Telling;
 
+/* An instance that is followed no longer, and why. */
+typedef struct End
+{
+	const DwfTracked *row;
+	const char *why;
+	TimestampTz wall;
+} End;
+
+/* A lane of which so many are brought forward. */
+typedef struct Lane
+{
+	int64		lane;
+	TimestampTz wall;
+	int			count;
+} Lane;
+
 static Way *ways;
 static int	nways;
 static int	turn;				/* of these, the next one */
@@ -90,6 +106,12 @@ static bool is_free(const Way *way, DwfSteady now);
 static void choose_of(DwfSender *sender, Way *way, DwfSteady now);
 static void poll_row(DwfSender *sender, const DwfTable *tracked,
 					 TimestampTz wall);
+static void end_apart(const DwfTracked *row, const char *why, TimestampTz wall);
+static void end_row(void *arg);
+static void put_off_row(void *arg);
+static bool is_brought_forward(int64 lane, TimestampTz wall);
+static void bring_forward(void *arg);
+static void say_refused(int64 request, const ErrorData *error);
 static void end_written(bool committed);
 
 void
@@ -136,10 +158,11 @@ dwf_tracker_at(const DwfSender *sender, DwfSteady now)
 		if (dwf_polls[i].state == DWF_POLL_ENDED)
 			next = Min(next, dwf_polls[i].write_at);
 	}
-	if (dwf_track_instances)
-		next = Min(next, look_at);
-	for (int i = 0; dwf_track_instances && i < nways &&
-		 room_of_all(sender) > 0; i++)
+	/* while the routes are stale nothing is chosen: to look would be in vain */
+	if (!dwf_track_instances || dwf_routes_are_stale(&sender->agenda.routes))
+		return next == DT_NOEND ? next : Max(next, again_at);
+	next = Min(next, look_at);
+	for (int i = 0; i < nways && room_of_all(sender) > 0; i++)
 	{
 		if (ways[i].next < next && is_free(&ways[i], now))
 			next = Min(next, Max(ways[i].next,
@@ -218,10 +241,7 @@ write_poll(DwfPoll *poll, DwfSteady now)
 	error = dwf_apart_try(tell, &telling);
 	if (error != NULL)
 	{
-		if (dwf_worker_status_may_say("refused of tracking"))
-			ereport(LOG,
-					(errmsg("domowf: what has become of the instance of request " INT64_FORMAT " cannot be written: %s",
-							poll->row.request, error->message)));
+		say_refused(poll->row.request, error);
 		telling.only_wait = true;
 		error = dwf_apart_try(tell, &telling);
 	}
@@ -345,7 +365,7 @@ look(DwfSender *sender, DwfSteady now)
 		if (!ways[i].is_found)
 			continue;
 		ways[kept++] = ways[i];
-		if (dwf_tracked_bring_forward(ways[i].lane, wall, MAX_READ) > 0)
+		if (is_brought_forward(ways[i].lane, wall))
 			ways[kept - 1].next = look_at = 0;
 	}
 	nways = kept;
@@ -447,19 +467,73 @@ poll_row(DwfSender *sender, const DwfTable *tracked, TimestampTz wall)
 	route = dwf_routes_get(&sender->agenda.routes, &row.to);
 	if (route->has_lost_role)
 	{
-		(void) dwf_tracked_end(&row, false, NULL,
-							   "its instance is followed no longer: the role that asked for it was dropped",
-							   wall);
+		end_apart(&row,
+				  "its instance is followed no longer: the role that asked for it was dropped",
+				  wall);
 		return;
 	}
 	if (route->link == NULL || !route->link->is_open ||
 		dwf_polls_choose(tracked, route->link, &fault) != NULL)
 		return;
 	if (fault.message[0] != '\0')
-		(void) dwf_tracked_end(&row, false, NULL,
-							   psprintf("its instance cannot be followed: %s",
-										fault.message),
-							   wall);
+		end_apart(&row, psprintf("its instance cannot be followed: %s",
+								 fault.message), wall);
+}
+
+/* What refuses it keeps no other; it is tried again like a poll that failed. */
+static void
+end_apart(const DwfTracked *row, const char *why, TimestampTz wall)
+{
+	End			end = {.row = row,.why = why,.wall = wall};
+	ErrorData  *error = dwf_apart_try(end_row, &end);
+
+	if (error == NULL)
+		return;
+	say_refused(row->request, error);
+	(void) dwf_apart_try(put_off_row, &end);
+}
+
+static void
+end_row(void *arg)
+{
+	const End  *end = arg;
+
+	(void) dwf_tracked_end(end->row, false, NULL, end->why, end->wall);
+}
+
+static void
+put_off_row(void *arg)
+{
+	const End  *end = arg;
+
+	(void) dwf_tracked_go_on(end->row, end->row->tries, false, NULL, end->why,
+							 end->wall + DWF_MAX_POLL_WAIT);
+}
+
+/* Where a row of it refuses that, none of the lane is. */
+static bool
+is_brought_forward(int64 lane, TimestampTz wall)
+{
+	Lane		one = {.lane = lane,.wall = wall};
+
+	return dwf_apart_try(bring_forward, &one) == NULL && one.count > 0;
+}
+
+static void
+bring_forward(void *arg)
+{
+	Lane	   *lane = arg;
+
+	lane->count = dwf_tracked_bring_forward(lane->lane, lane->wall, MAX_READ);
+}
+
+static void
+say_refused(int64 request, const ErrorData *error)
+{
+	if (dwf_worker_status_may_say("refused of tracking"))
+		ereport(LOG,
+				(errmsg("domowf: what has become of the instance of request " INT64_FORMAT " cannot be written: %s",
+						request, error->message)));
 }
 
 /* What was written is done with, or is to be written again. */

@@ -593,6 +593,21 @@ is("$got->{sqlstate} $got->{message}",
 	'rows that its owner would not see');
 $boss->value('ALTER TABLE domowf.log NO FORCE ROW LEVEL SECURITY');
 is($kept->run(Domowf->start_sql('model'))->{sqlstate}, '', '... undone');
+$kept->value(<<'END');
+CREATE ROLE teller LOGIN;
+CREATE SCHEMA private;
+CREATE TABLE private.told (state text);
+CREATE FUNCTION private."te""l(l"(r domowf.request) RETURNS void LANGUAGE sql AS
+	'INSERT INTO private.told VALUES (r.state)';
+GRANT USAGE ON SCHEMA private TO teller;
+ALTER TABLE private.told OWNER TO teller;
+ALTER FUNCTION private."te""l(l" OWNER TO teller;
+INSERT INTO domowf.workflow (name, model_id, version, message_name, on_settled)
+	VALUES ('private', 'm', '1.0.0', 's', 'private."te""l(l"(domowf.request)')
+END
+is($kept->outcome($kept->enqueue('private', 'kept')), 'done',
+	'a function in a schema that domowf\'s owner may not use');
+ok($node->poll_query_until('kept', 'SELECT count(*) = 1 FROM private.told'), '... is called');
 
 # ---- what it costs: the catalogs are read again after a change that counts
 

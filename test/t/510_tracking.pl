@@ -305,6 +305,11 @@ is($session->outcome($id), 'done', 'an instance of a role');
 $instance = $session->request($id, 'instance_id');
 $session->value('DROP OWNED BY gone; DROP ROLE gone');
 $asked = () = $eu->record(operation => 'read', id => $instance);
+$session->value(q{ALTER TABLE domowf.log ADD CONSTRAINT mine CHECK (workflow <> 'there') NOT VALID});
+my ($beside) = start('followed', 'beside');
+due_now($_) foreach $id, $beside;
+ended($beside, 'instance_status', 'COMPLETED', 'whose end the log refuses keeps no other');
+$session->value(q{ALTER TABLE domowf.log DROP CONSTRAINT mine});
 due_now($id);
 ended($id, q{error ~ 'role that asked for it was dropped'}, 't', 'that is dropped');
 is(reads($instance), 0, '... is not asked for where the settings point');
@@ -347,6 +352,21 @@ until_true(q{SELECT count(*) = 1 FROM domowf.log
 until_true(q{SELECT count(*) > 0 FROM public.told}, 'a function is called');
 is($session->value(q{SELECT string_agg(state, ' ') FROM public.told}), 'done',
 	'a function is told of the states of a request');
+
+# while the table of returns is locked, what is written back waits, and no other
+$session->value(q{INSERT INTO domowf.workflow (name, model_id, version, message_name, track)
+	VALUES ('alone', 'm', '1.0.0', 's', true); INSERT INTO public.orders (id) VALUES (2)});
+until_true('SELECT instance IS NOT NULL FROM public.orders WHERE id = 2', 'one more row');
+$id = $session->value(q{SELECT l.id FROM domowf.log l
+	JOIN public.orders o ON o.instance = l.instance_id WHERE o.id = 2});
+$locker = Domowf->session($node);
+$locker->value('BEGIN; LOCK TABLE domowf.return_entry IN SHARE MODE');
+($beside) = start('alone', 'beside a lock');
+due_now($_) foreach $id, $beside;
+ended($beside, 'instance_status', 'COMPLETED', 'the table of returns is locked: others go on');
+$locker->value('ROLLBACK');
+$locker->quit;
+until_true(q{SELECT run = 'COMPLETED' FROM public.orders WHERE id = 2}, '... and it, when it is free');
 
 # ---- the tables
 

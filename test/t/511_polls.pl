@@ -184,6 +184,43 @@ until_true(q{SELECT idx_tup_read > 0 FROM pg_stat_user_indexes WHERE indexrelnam
 	'... by the index');
 cmp_ok($session->value($read_sql), '<', 5_000, '... which is read as far as what is due');
 
+# ---- limits and connections that change
+
+# what was sent while nobody polled is no debt where the limit is lowered
+$session->value(q{DELETE FROM domowf.tracked});
+$session->configure('domowf.rate_limit', 60_000);
+ok(Domowf->until_taken_up($node), 'a high limit');
+($id, $instance) = start('before');
+due_now();
+until_true('SELECT tries > 0 FROM domowf.tracked', 'an instance is polled');
+$session->value('DELETE FROM domowf.tracked');
+$session->value(q{SELECT domowf_enqueue('plain', '{"n": "many"}') FROM generate_series(1, 3000)});
+until_true(q{SELECT count(*) = 0 FROM domowf.queue}, '... and much is sent');
+$session->configure('domowf.rate_limit', 60);
+ok(Domowf->until_taken_up($node), 'a low one');
+($id, $instance) = start('after');
+due_now();
+until_true('SELECT tries > 0 FROM domowf.tracked', '... and the next instance is polled as soon');
+$session->value('DELETE FROM domowf.tracked');
+$session->configure('domowf.rate_limit', 0);
+ok(Domowf->until_taken_up($node), 'none');
+
+# where connections cannot be looked through, the worker does not turn in vain
+($id, $instance) = start('stale');
+my $commits = q{SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'};
+my $holder = Domowf->session($node);
+$holder->value('BEGIN; LOCK TABLE pg_foreign_server IN ACCESS EXCLUSIVE MODE');
+$session->value('SELECT pg_reload_conf()');
+due_now();
+$before = $session->value($commits);
+my $waiting = $session->enqueue('plain', 'waits', run_at => q{now() + interval '1 hour'});
+$session->value("SELECT domowf_wait($waiting, '2 s')");
+cmp_ok($session->value($commits) - $before, '<', 500, 'servers are locked: it does not turn in vain');
+$holder->value('ROLLBACK');
+$holder->quit;
+until_true('SELECT tries > 0 FROM domowf.tracked', '... and polls then');
+$session->value("SELECT domowf_discard($waiting); DELETE FROM domowf.tracked");
+
 # ---- locks, and what the log refuses
 
 $session->value(q{DELETE FROM domowf.tracked});

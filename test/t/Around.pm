@@ -506,14 +506,6 @@ sub fail_over
 	$chaos->value('SET synchronous_commit = local; ' . $chaos->{asker}->start(-1));
 	$chaos->until_true(SYNC_WAIT) or die 'no claim waits for the standby';
 	my $worker = $chaos->worker;
-
-	# which ends the wait, and no more: what the standby does not have is not sent,
-	# but claimed again
-	my $offset = Domowf->log_size($node);
-	$chaos->value("SELECT pg_cancel_backend($worker)");
-	$node->wait_for_log(
-		qr/canceling wait for synchronous replication due to user request/, $offset);
-	$chaos->until_true(SYNC_WAIT) or die 'no claim waits again';
 	$node->kill9;
 	ok(Domowf->wait_for_end($worker), 'without its postmaster the worker ends');
 	$is_frozen ? kill('CONT', $receiver) : $standby->start;
