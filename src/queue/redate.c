@@ -22,6 +22,7 @@
 #include "base/guc.h"
 #include "base/testpoint.h"
 #include "queue/redate.h"
+#include "queue/tracked.h"
 
 #include "access/transam.h"
 #include "catalog/pg_type.h"
@@ -118,6 +119,7 @@ dwf_redate_begin(void)
 void
 dwf_redate_note_step(int64 by)
 {
+	dwf_tracked_note_step(by);
 	step += by;
 	open_then = seen = ReadNextTransactionId();
 	begin_look();

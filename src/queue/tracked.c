@@ -13,13 +13,17 @@
  */
 #include "postgres.h"
 
+#include "base/apart.h"
 #include "base/columns.h"
 #include "base/commit.h"
 #include "base/objects.h"
+#include "base/statement.h"
 #include "base/testpoint.h"
 #include "queue/returns.h"
 #include "queue/tracked.h"
 
+#include "access/transam.h"
+#include "catalog/pg_type.h"
 #include "domo/operation.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -28,9 +32,20 @@
 /* The index by which what is due of a lane is found. */
 static const int by_lane[] = {TRACKED_LANE, TRACKED_DUE, TRACKED_REQUEST_ID};
 
+/* $1 by how much, $2 what is written since is right */
+static DwfStatement move = {
+	"UPDATE domowf.tracked SET due = due + $1, started_at = started_at + $1 "
+	"WHERE age(xmin) > age($2)",
+	{INTERVALOID, XIDOID}
+};
+
 static TimestampTz added = DT_NOEND;
+static int64 step;				/* not yet seen to, microseconds */
+static bool is_moving;			/* it is, in the transaction under way */
+static TransactionId stepped_at;	/* the next one when it was seen last */
 
 static void read_destination(const DwfTable *tracked, DwfDestination *to);
+static void move_all(void *arg);
 static bool find_log(DwfTable *log, const DwfTracked *row);
 
 void
@@ -101,7 +116,8 @@ dwf_tracked_read(const DwfTable *tracked, DwfTracked *row)
 	row->request = DatumGetInt64(tracked->values[TRACKED_REQUEST_ID]);
 	row->lane = DatumGetInt64(tracked->values[TRACKED_LANE]);
 	row->tries = DatumGetInt32(tracked->values[TRACKED_TRIES]);
-	row->started_at = DatumGetTimestampTz(tracked->values[TRACKED_STARTED_AT]);
+	row->started_at =
+		dwf_clock_steady(DatumGetTimestampTz(tracked->values[TRACKED_STARTED_AT]));
 	read_destination(tracked, &row->to);
 }
 
@@ -228,6 +244,44 @@ dwf_tracked_bring_forward(int64 lane, TimestampTz now, int limit)
 	}
 	dwf_table_close(&tracked);
 	return count;
+}
+
+void
+dwf_tracked_note_step(int64 by)
+{
+	step += by;
+	stepped_at = ReadNextTransactionId();
+}
+
+/*
+ * What refuses that stays as it is: of it, what is due too late is brought
+ * forward.  So is what was written after the step and before it was seen, which
+ * is moved as well.
+ */
+void
+dwf_tracked_move(void)
+{
+	is_moving = true;
+	if (step != 0)
+		(void) dwf_apart_try(move_all, NULL);
+}
+
+void
+dwf_tracked_end_move(bool committed)
+{
+	if (committed && is_moving)
+		step = 0;
+	is_moving = false;
+}
+
+static void
+move_all(void *arg)
+{
+	Interval	by = {.time = step};
+	Datum		values[] = {IntervalPGetDatum(&by),
+	TransactionIdGetDatum(stepped_at)};
+
+	dwf_statement_run(&move, values);
 }
 
 /* Doubles, a little less each time than twice, so that many spread. */

@@ -6,6 +6,7 @@
 #ifndef DWF_TRACKED_H
 #define DWF_TRACKED_H
 
+#include "base/clock.h"
 #include "base/table.h"
 #include "queue/lane.h"
 
@@ -20,7 +21,7 @@ typedef struct DwfTracked
 	int64		lane;
 	DwfDestination to;
 	int			tries;			/* polls, which decide the wait */
-	TimestampTz started_at;
+	DwfSteady	started_at;
 } DwfTracked;
 
 /*
@@ -72,6 +73,15 @@ extern bool dwf_tracked_end(const DwfTracked *row, bool forgets,
  * poll is put off, since somebody has set the clock back.  How many.
  */
 extern int	dwf_tracked_bring_forward(int64 lane, TimestampTz now, int limit);
+
+/*
+ * Somebody has set the clock, by so many microseconds: what was written by then is
+ * moved by as much, in the next transaction that has locked the table, and told
+ * how that, or one without it, has ended.
+ */
+extern void dwf_tracked_note_step(int64 by);
+extern void dwf_tracked_move(void);
+extern void dwf_tracked_end_move(bool committed);
 
 /*
  * How long to wait after so many polls: microseconds; `random` is in [0, 1).

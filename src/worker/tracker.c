@@ -131,6 +131,7 @@ dwf_tracker_turn(DwfWriting *writing)
 		return;
 	if (dwf_writing_do(writing, DWF_TASK_TRACK, work, sender))
 	{
+		dwf_tracked_end_move(true);
 		end_written(true);
 		dwf_polls_send(sender->engine);
 		dwf_progress_set(DWF_TASK_TRACK, held_since);
@@ -139,6 +140,7 @@ dwf_tracker_turn(DwfWriting *writing)
 	}
 	else
 	{
+		dwf_tracked_end_move(false);
 		end_written(false);
 		dwf_polls_drop_chosen();
 		again_at = TimestampTzPlusMilliseconds(now, TRY_AGAIN);
@@ -185,6 +187,7 @@ work(void *arg)
 			held_since = now;
 		return;
 	}
+	dwf_tracked_move();
 	write_ended(now);
 	if (!dwf_track_instances || dwf_routes_are_stale(&sender->agenda.routes))
 		return;
@@ -295,7 +298,7 @@ tell_status(const Telling *telling)
 		status = TextDatumGetCString(value);
 	if (dwf_domo_is_final(told))
 		return dwf_tracked_end(&poll->row, true, status, NULL, telling->now);
-	if (telling->now > poll->row.started_at + FOLLOWED)
+	if (dwf_clock_now() > poll->row.started_at + FOLLOWED)
 		return dwf_tracked_end(&poll->row, true, status,
 							   "its instance is followed no longer: it had not ended after 7 days",
 							   telling->now);
@@ -308,15 +311,16 @@ static bool
 tell_failure(const Telling *telling)
 {
 	const DwfPoll *poll = telling->poll;
-	TimestampTz since = poll->row.started_at;
+	DwfSteady	since = poll->row.started_at;
+	DwfSteady	now = dwf_clock_now();
 	bool		is_missing = poll->reply.outcome == DWF_REJECTED &&
 	poll->http_status == 404;
 
-	if (is_missing && telling->now > since + MISSED)
+	if (is_missing && now > since + MISSED)
 		return dwf_tracked_end(&poll->row, true, NULL,
 							   "its instance is followed no longer: Domo does not know it (HTTP status 404)",
 							   telling->now);
-	if (telling->now > since + FOLLOWED)
+	if (now > since + FOLLOWED)
 		return dwf_tracked_end(&poll->row, false, NULL,
 							   psprintf("its instance is followed no longer, after 7 days: %s",
 										poll->failure), telling->now);

@@ -224,12 +224,28 @@ value(q{UPDATE domowf.workflow SET track = true WHERE name = 'it'});
 step(0, DAY);
 $id{tracked} = enqueue('it', 'tracked');
 is_done($id{tracked}, 'forward: what is tracked is started');
-value(q{UPDATE domowf.workflow SET track = false WHERE name = 'it'});
 step(DAY, 0);
 my $looks = $domo->record(operation => 'read');
 $domo->wait_for(requests => $looks + 1, operation => 'read');
 ok($node->poll_query_until('postgres',
 	'SELECT due - clock_timestamp() < \'16 min\' FROM domowf.tracked'), 'and back: it is read again');
+
+# what is followed for seven days, and not found for ten minutes, is so by time
+# that has passed
+$domo->set_states(undef, [ 'IN_PROGRESS', 1000 ]);
+value('DELETE FROM domowf.tracked');
+is_done($id{followed} = enqueue('it', 'followed'), 'one is followed');
+$looks = $domo->record(operation => 'read');
+step(0, 8 * DAY);
+$domo->wait_for(requests => $looks + 2, operation => 'read');
+is(value('SELECT count(*) FROM domowf.tracked WHERE error IS NULL'), 1, 'eight days forward: it still is');
+step(8 * DAY, 8 * DAY - 600);
+$looks = $domo->record(operation => 'read');
+$domo->wait_for(requests => $looks + 1, operation => 'read');
+ok(value('SELECT due < clock_timestamp() + \'2 min\' FROM domowf.tracked') eq 't', 'ten minutes back: it is read as soon');
+step(8 * DAY - 600, 0);
+value('DELETE FROM domowf.tracked');
+value(q{UPDATE domowf.workflow SET track = false WHERE name = 'it'});
 
 # ---- the same while the server is down
 
