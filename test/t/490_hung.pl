@@ -376,7 +376,7 @@ foreach my $case (
 		$got = $domo->arrived('changed') - 1;
 	}
 	is($got, 0, '... nothing is sent because of it');
-	value("DROP TRIGGER mine ON domowf.queue; SELECT domowf_discard($id)");
+	value("SELECT domowf_discard($id); DROP TRIGGER mine ON domowf.queue");
 }
 
 # what somebody has added it may fill
