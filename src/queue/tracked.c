@@ -113,11 +113,15 @@ dwf_tracked_seek(DwfTable *tracked, int64 lane, TimestampTz after)
 void
 dwf_tracked_read(const DwfTable *tracked, DwfTracked *row)
 {
+	DwfSteady	now = dwf_clock_now();
+
 	row->request = DatumGetInt64(tracked->values[TRACKED_REQUEST_ID]);
 	row->lane = DatumGetInt64(tracked->values[TRACKED_LANE]);
 	row->tries = DatumGetInt32(tracked->values[TRACKED_TRIES]);
-	row->started_at =
-		dwf_clock_steady(DatumGetTimestampTz(tracked->values[TRACKED_STARTED_AT]));
+
+	/* by the clock that the worker has seen, as what is moved is judged */
+	row->started_at = now - (dwf_clock_shown(now) -
+							 DatumGetTimestampTz(tracked->values[TRACKED_STARTED_AT]));
 	read_destination(tracked, &row->to);
 }
 

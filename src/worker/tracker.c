@@ -237,7 +237,7 @@ write_ended(DwfSteady now)
 static void
 write_poll(DwfPoll *poll, DwfSteady now)
 {
-	Telling		telling = {.poll = poll,.now = dwf_clock_wall(now)};
+	Telling		telling = {.poll = poll,.now = dwf_clock_shown(now)};
 	ErrorData  *error;
 
 	DWF_TESTPOINT("before-track");
@@ -343,7 +343,7 @@ note_due(int64 lane, DwfSteady due)
 static void
 look(DwfSender *sender, DwfSteady now)
 {
-	TimestampTz wall = dwf_clock_wall(now);
+	TimestampTz wall = dwf_clock_shown(now);
 	DwfTable	tracked;
 	DwfDestination to;
 	int64		lane = PG_INT64_MIN;
@@ -434,7 +434,7 @@ static void
 choose_of(DwfSender *sender, Way *way, DwfSteady now)
 {
 	DwfLink    *link = way->route->link;
-	TimestampTz wall = dwf_clock_wall(now);
+	TimestampTz wall = dwf_clock_shown(now);
 	DwfTable	tracked;
 
 	way->next = DT_NOEND;
