@@ -223,8 +223,7 @@ hold_open(int64 id, const Datum *instance_id)
 		dwf_commit_note_held(DatumGetInt64(queue.values[QUEUE_LANE]),
 							 DatumGetTimestampTz(queue.values[QUEUE_DUE]));
 	if (held && instance_id != NULL)
-		dwf_tracked_add(&queue, *instance_id,
-						dwf_clock_wall(dwf_clock_now()));
+		dwf_tracked_add(&queue, *instance_id);
 	dwf_table_close(&queue);
 	return held;
 }

@@ -265,7 +265,7 @@ settle_final(DwfSettlement *settlement, const DwfResult *result)
 	dwf_table_set_text(log, LOG_ERROR, result->error);
 	dwf_table_set(log, LOG_SETTLED_AT, TimestampTzGetDatum(settlement->now));
 	if (result->verdict == DWF_SETTLE_DONE && !log->nulls[LOG_INSTANCE_ID])
-		dwf_tracked_add(queue, log->values[LOG_INSTANCE_ID], settlement->now);
+		dwf_tracked_add(queue, log->values[LOG_INSTANCE_ID]);
 	dwf_table_insert(log, true);
 	dwf_table_delete(queue);
 

@@ -44,15 +44,29 @@ static int64 step;				/* not yet seen to, microseconds */
 static bool is_moving;			/* it is, in the transaction under way */
 static TransactionId stepped_at;	/* the next one when it was seen last */
 
+/* What of a lane is due later than any poll is put off. */
+typedef struct Late
+{
+	int64		lane;
+	TimestampTz now;
+	int			limit;
+	int			count;			/* that were brought forward */
+} Late;
+
 static void read_destination(const DwfTable *tracked, DwfDestination *to);
+static void seek_late(DwfTable *tracked, const Late *late);
+static void bring_forward(void *arg);
 static void move_all(void *arg);
 static bool find_log(DwfTable *log, const DwfTracked *row);
 
 void
-dwf_tracked_add(const DwfTable *queue, Datum instance_id, TimestampTz now)
+dwf_tracked_add(const DwfTable *queue, Datum instance_id)
 {
 	DwfTable	tracked;
 	DwfDestination to;
+
+	/* in the worker the clock that it has seen, as in all that is moved */
+	TimestampTz now = dwf_clock_shown(dwf_clock_now());
 	TimestampTz due = now + dwf_tracked_wait(0, 0);
 	int64		lane;
 
@@ -235,19 +249,51 @@ dwf_tracked_end(const DwfTracked *row, bool forgets, const char *status,
 int
 dwf_tracked_bring_forward(int64 lane, TimestampTz now, int limit)
 {
+	static DwfSteady say = 0;
+	Late		late = {.lane = lane,.now = now,.limit = limit};
+	ErrorData  *error;
+	DwfTable	tracked;
+	bool		is_found;
+
+	dwf_table_open(&tracked, "tracked", TRACKED_COLUMNS, false);
+	seek_late(&tracked, &late);
+	is_found = dwf_table_next(&tracked);
+	dwf_table_close(&tracked);
+	if (!is_found)
+		return 0;
+	error = dwf_apart_try(bring_forward, &late);
+	if (error == NULL)
+		return late.count;
+	if (dwf_clock_once_a_minute(&say))
+		ereport(LOG,
+				(errmsg("domowf: instances that are due too late, as the clock was set, cannot be brought forward: %s",
+						error->message)));
+	return 0;
+}
+
+static void
+seek_late(DwfTable *tracked, const Late *late)
+{
+	dwf_tracked_seek(tracked, late->lane,
+					 late->now + DWF_MAX_POLL_WAIT + USECS_PER_MINUTE);
+}
+
+static void
+bring_forward(void *arg)
+{
+	Late	   *late = arg;
 	DwfTable	tracked;
 	int			count = 0;
 
 	dwf_table_open(&tracked, "tracked", TRACKED_COLUMNS, false);
-	dwf_tracked_seek(&tracked, lane,
-					 now + DWF_MAX_POLL_WAIT + USECS_PER_MINUTE);
-	while (limit-- > 0 && dwf_table_next(&tracked))
+	seek_late(&tracked, late);
+	for (int left = late->limit; left > 0 && dwf_table_next(&tracked); left--)
 	{
-		dwf_table_set(&tracked, TRACKED_DUE, TimestampTzGetDatum(now));
+		dwf_table_set(&tracked, TRACKED_DUE, TimestampTzGetDatum(late->now));
 		count += dwf_table_update(&tracked, false);
 	}
 	dwf_table_close(&tracked);
-	return count;
+	late->count = count;
 }
 
 void
@@ -258,16 +304,23 @@ dwf_tracked_note_step(int64 by)
 }
 
 /*
- * What refuses that stays as it is: of it, what is due too late is brought
- * forward.  So is what was written after the step and before it was seen, which
- * is moved as well.
+ * Where one is refused all stay as they are: what is due too late is brought
+ * forward then.  So is what a session has written (domowf_resolve()) after the
+ * step and before the worker saw it, which is moved as well.
  */
 void
 dwf_tracked_move(void)
 {
+	ErrorData  *error;
+
 	is_moving = true;
-	if (step != 0)
-		(void) dwf_apart_try(move_all, NULL);
+	if (step == 0)
+		return;
+	error = dwf_apart_try(move_all, NULL);
+	if (error != NULL)
+		ereport(LOG,
+				(errmsg("domowf: what is tracked cannot be moved as the clock was: %s",
+						error->message)));
 }
 
 void

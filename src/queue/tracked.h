@@ -21,7 +21,7 @@ typedef struct DwfTracked
 	int64		lane;
 	DwfDestination to;
 	int			tries;			/* polls, which decide the wait */
-	DwfSteady	started_at;
+	DwfSteady	started_at;		/* its start, which no step of the clock moves */
 } DwfTracked;
 
 /*
@@ -29,8 +29,7 @@ typedef struct DwfTracked
  * started, if that is to be; a text that the database holds.  Nothing where the
  * request has one already.
  */
-extern void dwf_tracked_add(const DwfTable *queue, Datum instance_id,
-							TimestampTz now);
+extern void dwf_tracked_add(const DwfTable *queue, Datum instance_id);
 
 /*
  * When the first of those is due that were added by this process since the last
@@ -70,7 +69,8 @@ extern bool dwf_tracked_end(const DwfTracked *row, bool forgets,
 
 /*
  * Brings forward, to now, up to `limit` of a lane that are due later than any
- * poll is put off, since somebody has set the clock back.  How many.
+ * poll is put off, since somebody has set the clock back.  How many; none of them
+ * where one is refused, which the server's log says.
  */
 extern int	dwf_tracked_bring_forward(int64 lane, TimestampTz now, int limit);
 

@@ -222,12 +222,12 @@ dwf_link_room_at(DwfLink *link, DwfSteady now, int max)
  * wait for, so that polls have what these leave.
  */
 void
-dwf_link_take_send(DwfLink *link)
+dwf_link_take_send(DwfLink *link, DwfSteady now)
 {
 	int			rate = dwf_link_rate(link);
 
 	/* filled where nobody polls, too: by the limit that there is now */
-	(void) dwf_rate_room(&link->with_polls, rate, dwf_clock_now(), 1);
+	(void) dwf_rate_room(&link->with_polls, rate, now, 1);
 	dwf_rate_take(&link->rate, rate, 1);
 	dwf_rate_take(&link->with_polls, rate, 1);
 }

@@ -73,7 +73,7 @@ extern int	dwf_link_room(DwfLink *link, DwfSteady now, int max);
 extern DwfSteady dwf_link_room_at(DwfLink *link, DwfSteady now, int max);
 
 /* A request is sent on it, or a poll, which both count in its rate. */
-extern void dwf_link_take_send(DwfLink *link);
+extern void dwf_link_take_send(DwfLink *link, DwfSteady now);
 extern void dwf_link_take_poll(DwfLink *link);
 
 /*

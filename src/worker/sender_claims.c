@@ -142,6 +142,7 @@ static void
 take(DwfSender *sender, const DwfClaim *claims, int count)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	DwfSteady	now = dwf_clock_now();
 
 	for (int i = 0; i < count; i++)
 	{
@@ -184,7 +185,7 @@ take(DwfSender *sender, const DwfClaim *claims, int count)
 		sender->claimed = lappend(sender->claimed, attempt);
 		MemoryContextSetParent(context, TopMemoryContext);
 		attempt->link->held++;
-		dwf_link_take_send(attempt->link);
+		dwf_link_take_send(attempt->link, now);
 	}
 	MemoryContextSwitchTo(old);
 }

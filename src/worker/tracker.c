@@ -73,14 +73,6 @@ typedef struct End
 	TimestampTz wall;
 } End;
 
-/* A lane of which so many are brought forward. */
-typedef struct Lane
-{
-	int64		lane;
-	TimestampTz wall;
-	int			count;
-} Lane;
-
 static Way *ways;
 static int	nways;
 static int	turn;				/* of these, the next one */
@@ -109,25 +101,24 @@ static void poll_row(DwfSender *sender, const DwfTable *tracked,
 static void end_apart(const DwfTracked *row, const char *why, TimestampTz wall);
 static void end_row(void *arg);
 static void put_off_row(void *arg);
-static bool is_brought_forward(int64 lane, TimestampTz wall);
-static void bring_forward(void *arg);
 static void say_refused(int64 request, const ErrorData *error);
 static void end_written(bool committed);
 
 void
-dwf_tracker_turn(DwfWriting *writing)
+dwf_tracker_turn(DwfWriting *writing, bool is_paused)
 {
 	DwfSender  *sender = writing->sender;
 	DwfSteady	now = dwf_clock_now();
 
 	if (dwf_polls_gave_way())
 		look_at = 0;			/* they are due still */
-	if (!dwf_track_instances && dwf_polls_count(DWF_POLL_ENDED) == 0)
+	if (is_paused ||
+		(!dwf_track_instances && dwf_polls_count(DWF_POLL_ENDED) == 0))
 	{
 		held_since = 0;
 		dwf_progress_drop(DWF_TASK_TRACK);
 	}
-	if (dwf_tracker_at(sender, now) > now)
+	if (is_paused || dwf_tracker_at(sender, now) > now)
 		return;
 	if (dwf_writing_do(writing, DWF_TASK_TRACK, work, sender))
 	{
@@ -185,6 +176,7 @@ work(void *arg)
 		again_at = TimestampTzPlusMilliseconds(now, TRY_AGAIN);
 		if (held_since == 0)
 			held_since = now;
+		held = NULL;
 		return;
 	}
 	dwf_tracked_move();
@@ -369,7 +361,7 @@ look(DwfSender *sender, DwfSteady now)
 		if (!ways[i].is_found)
 			continue;
 		ways[kept++] = ways[i];
-		if (is_brought_forward(ways[i].lane, wall))
+		if (dwf_tracked_bring_forward(ways[i].lane, wall, MAX_READ) > 0)
 			ways[kept - 1].next = look_at = 0;
 	}
 	nways = kept;
@@ -512,23 +504,6 @@ put_off_row(void *arg)
 
 	(void) dwf_tracked_go_on(end->row, end->row->tries, false, NULL, end->why,
 							 end->wall + DWF_MAX_POLL_WAIT);
-}
-
-/* Where a row of it refuses that, none of the lane is. */
-static bool
-is_brought_forward(int64 lane, TimestampTz wall)
-{
-	Lane		one = {.lane = lane,.wall = wall};
-
-	return dwf_apart_try(bring_forward, &one) == NULL && one.count > 0;
-}
-
-static void
-bring_forward(void *arg)
-{
-	Lane	   *lane = arg;
-
-	lane->count = dwf_tracked_bring_forward(lane->lane, lane->wall, MAX_READ);
 }
 
 static void

@@ -158,10 +158,8 @@ domowf_worker_main(Datum arg)
 		dwf_sender_send(worker->sender);
 		dwf_sender_harvest(worker->sender, worker->has_news);
 		look_after(worker);
-		if (worker->paused)
-			dwf_progress_drop(DWF_TASK_TRACK);
-		else if (!worker->drains)
-			dwf_tracker_turn(&worker->writing);
+		if (!worker->drains)
+			dwf_tracker_turn(&worker->writing, worker->paused);
 		dwf_return_see_to(&worker->writing, worker->read_state ||
 						  worker->is_copy || worker->drains);
 		publish(worker);

@@ -290,6 +290,29 @@ value('SELECT domowf_resume()');
 $locker->value('ROLLBACK');
 Domowf->set_test_point($node, '');
 
+# ---- what the worker has in hand itself
+
+# two are left over of what was read, when an earlier one of the lane is committed:
+# one of them is read again and picked twice
+$session->configure($_->[0], $_->[1]) foreach [ 'domowf.poll_interval', '5s' ],
+  [ 'domowf.stall_after', '1s' ], [ 'domowf.max_connections', 4 ];
+Domowf->until_taken_up($node) or die 'not taken up';
+$locker->value('BEGIN');
+$locker->enqueue('gated', ++$asked);
+my @gated = split /\n/, value(q{SELECT domowf_enqueue('gated') FROM generate_series(1, 6)});
+$domo->wait_for(held => '=4');
+$locker->value('COMMIT');
+$session->configure('domowf.max_connections', 8);
+$domo->wait_for(held => '=7');
+my $later = $session->enqueue('it', ++$asked, run_at => q{now() + interval '1 hour'});
+value("SELECT domowf_wait($later, '2 s')");
+is(value('SELECT state FROM domowf.worker'), 'sending', 'a request that was picked twice in a turn is no stall');
+$domo->release('way', 7);
+is($session->outcome($_), 'done', '... and is done') foreach @gated;
+value("SELECT domowf_discard($later)");
+$session->configure($_->[0], $_->[1]) foreach [ 'domowf.poll_interval', '200ms' ], [ 'domowf.stall_after', '300ms' ];
+Domowf->until_taken_up($node) or die 'not taken up';
+
 # ---- a standby that does not answer
 
 sub lose_standby
