@@ -432,10 +432,10 @@ SKIP:
 	skip 'no setting makes the queue of NOTIFY small', 4 if $node->pg_version < 17;
 	my $listener = Domowf->session($node);
 
-	$listener->value('LISTEN full; BEGIN; SELECT 1');
+	$listener->value('LISTEN crowd; BEGIN; SELECT 1');
 	foreach my $length (7000, 1)
 	{
-		1 until $session->run("SELECT pg_notify('full', repeat('x', $length))")->{sqlstate} eq '54000';
+		1 until $session->run("SELECT pg_notify('crowd', repeat('x', $length))")->{sqlstate} eq '54000';
 	}
 	$session->configure('domowf.notify', 'on');
 	Domowf->until_taken_up($node) or die 'not taken up';
