@@ -271,6 +271,7 @@ dwf_tracked_bring_forward(int64 lane, TimestampTz now, int limit)
 	return 0;
 }
 
+/* what is due later than any poll may lie ahead, and a minute to spare */
 static void
 seek_late(DwfTable *tracked, const Late *late)
 {
@@ -278,6 +279,7 @@ seek_late(DwfTable *tracked, const Late *late)
 					 late->now + DWF_MAX_POLL_WAIT + USECS_PER_MINUTE);
 }
 
+/* apart: what is refused here (a lock, a full disk) undoes no more than this */
 static void
 bring_forward(void *arg)
 {
