@@ -504,8 +504,10 @@ sub fail_over
 
 	# one that the standby will never have heard of
 	$chaos->value('SET synchronous_commit = local; ' . $chaos->{asker}->start(-1));
-	$chaos->until_true(SYNC_WAIT) or die 'no claim waits for the standby';
+	$self->_wait_for_claim;
 	my $worker = $chaos->worker;
+	$self->_end_wait($worker);
+	$self->_wait_for_claim;
 	$node->kill9;
 	ok(Domowf->wait_for_end($worker), 'without its postmaster the worker ends');
 	$is_frozen ? kill('CONT', $receiver) : $standby->start;
@@ -517,6 +519,31 @@ sub fail_over
 	$self->{is_alone} = 1;
 	$self->{kinds} = [];
 	return $self->_begin_ddl;
+}
+
+sub _wait_for_claim
+{
+	my ($self) = @_;
+
+	$self->{chaos}->until_true(SYNC_WAIT) or die 'no claim waits for the standby';
+	return;
+}
+
+# The names go and are there again while the worker stands still: its wait ends,
+# and the standby, which it is to wait for, has nothing.
+sub _end_wait
+{
+	my ($self, $worker) = @_;
+	my $chaos = $self->{chaos};
+
+	kill 'STOP', $worker;
+	$chaos->set_config(NAMES, '');
+
+	# until then it waits, too
+	$chaos->value(q{SELECT pg_logical_emit_message(true, 'chaos', '')});
+	$chaos->set_config(NAMES, 'standby');
+	kill 'CONT', $worker;
+	return;
 }
 
 # ---- beginning and end

@@ -81,7 +81,9 @@ sub ask
 		# few, so that they meet; others later, since a key is kept
 		$asked{key} = 'k' . int($round / 4) . '-' . dice(4)
 		  if $way =~ /^(?:workflow|insert)$/ && chance(30);
-		$asked{order_key} = 'o' . dice(3) if chance(35);
+
+		# others later here, too: behind one in doubt nothing would go
+		$asked{order_key} = 'o' . int($round / 2) . '-' . dice(2) if chance(35);
 	}
 	return $self->_rows($way, %asked) if $way =~ /^(?:insert|copy)$/;
 	$asked{order_key} = 'p' . dice(2) if $way eq 'set_permissions';

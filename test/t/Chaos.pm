@@ -439,15 +439,15 @@ sub unlock
 my %by_hand = (
 	retry => {
 		call => 'domowf_retry(id)',
-		states => q{'in_doubt', 'rejected', 'expired'}
+		states => q{'in_doubt', 'rejected', 'expired', 'sending'}
 	},
 	discard => {
 		call => 'domowf_discard(id)',
-		states => q{'in_doubt', 'rejected', 'expired', 'queued'}
+		states => q{'in_doubt', 'rejected', 'expired', 'queued', 'sending'}
 	},
 	resolve => {
 		call => q{domowf_resolve(id, 'by hand')},
-		states => q{'in_doubt', 'queued'}
+		states => q{'in_doubt', 'queued', 'sending'}
 	});
 
 # Somebody retries, discards or resolves something for which that is true, and
@@ -520,8 +520,11 @@ sub round
 	$self->{undo}->();
 	$self->unlock;
 	$self->_collect(@transactions);
-	$self->_act(one_of(qw(retry retry discard resolve)), 'true')
+	$self->_act(one_of(qw(retry retry discard resolve)), q{state <> 'sending'})
 	  foreach 1 .. dice(3);
+
+	# refused, unless it has ended meanwhile
+	$self->_act(one_of(qw(retry discard resolve)), q{state = 'sending'});
 	$self->_end_prepared($round);
 	$self->{after}->();
 	return;

@@ -28,6 +28,10 @@ use warnings;
 # connection than it gets the client's next request.
 use constant LATE => 0.1;
 
+# By so much a settlement is to lie within an attempt, since neither has an exact
+# time: the stand-in may stand still for a moment, as any process.
+use constant WHILE => 0.25;
+
 sub new
 {
 	my ($class, %option) = @_;
@@ -79,7 +83,8 @@ sub act
 	my $acts = $self->{acts}{$id} //= { retry => 0, discard => 0, resolve => 0 };
 
 	$acts->{$what}++;
-	$acts->{was_settled} = 1 if $state =~ /^(?:rejected|expired)$/;
+	# or may have been, where it was being sent a moment before
+	$acts->{was_settled} = 1 if $state =~ /^(?:rejected|expired|sending)$/;
 	return;
 }
 
@@ -304,6 +309,8 @@ sub _check_request
 	  if !$by_hand && $used > $row->{attempts};
 	$self->_break($n, 'it was executed, and says that it never may have been')
 	  if @executed && $row->{state} ne 'done' && !$row->{was_in_doubt};
+	$self->_break($n, 'it was settled while it was in flight')
+	  if grep { _is_in_flight($_, $row->{settled_at}) } @entries;
 	$self->_check_done($n, $row, $held && !$by_hand, @executed)
 	  if $row->{state} eq 'done' && !$acts->{resolve};
 	return;
@@ -410,6 +417,15 @@ sub _ended
 	$ended -= LATE
 	  if !defined $entry->{status} || ($entry->{scenario} // '') =~ /^hang/;
 	return $ended;
+}
+
+# Whether it certainly was at that time.
+sub _is_in_flight
+{
+	my ($entry, $time) = @_;
+
+	return $time ne ''
+	  && $time > $entry->{time} + WHILE && $time < _ended($entry) - WHILE;
 }
 
 sub _check_in_flight

@@ -43,6 +43,19 @@ $around = Around->new(
 	});
 my $chaos = $around->{chaos};
 
+# ---- servers
+
+# One for each kind, so that what all of them may have in flight counts, and an
+# order key goes across two.
+$chaos->value(sprintf <<'END', map { $domo->url, $domo->token } 1 .. 2);
+CREATE SERVER one FOREIGN DATA WRAPPER domowf OPTIONS (base_url '%s');
+CREATE USER MAPPING FOR CURRENT_USER SERVER one OPTIONS (token '%s');
+CREATE SERVER two FOREIGN DATA WRAPPER domowf OPTIONS (base_url '%s');
+CREATE USER MAPPING FOR CURRENT_USER SERVER two OPTIONS (token '%s');
+UPDATE domowf.workflow SET server = 'one' WHERE name = 'retry';
+UPDATE domowf.workflow SET server = 'two' WHERE name = 'few';
+END
+
 # ---- returns and functions
 
 # Each state that the requests of `hold` come to is told once, and the rows that
