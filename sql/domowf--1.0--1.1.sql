@@ -678,14 +678,20 @@ COMMENT ON COLUMN domowf.log.instance_finished_at IS
 
 ALTER TABLE domowf.queue
 	ADD COLUMN returns_to jsonb,
-	ADD COLUMN depth int;
+	ADD COLUMN depth int,
+	ADD COLUMN source_oid oid;
+COMMENT ON COLUMN domowf.queue.source_oid IS
+	'the same table, by whose owner''s rights it is sent again';
 COMMENT ON COLUMN domowf.queue.returns_to IS
 	'row and columns that what comes of it is written back into';
 COMMENT ON COLUMN domowf.queue.depth IS
 	'how many returns it comes of, one after the other; NULL: none';
 ALTER TABLE domowf.log
 	ADD COLUMN returns_to jsonb,
-	ADD COLUMN depth int;
+	ADD COLUMN depth int,
+	ADD COLUMN source_oid oid;
+COMMENT ON COLUMN domowf.log.source_oid IS
+	'the same table, by whose owner''s rights it is sent again';
 COMMENT ON COLUMN domowf.log.returns_to IS
 	'row and columns that what comes of it is written back into';
 COMMENT ON COLUMN domowf.log.depth IS

@@ -370,6 +370,7 @@ CREATE TABLE domowf.queue (
 	order_key text,
 	order_space text,
 	source text,
+	source_oid oid,
 	expires_at timestamptz,
 	server name,
 	server_owner oid,
@@ -413,6 +414,8 @@ COMMENT ON COLUMN domowf.queue.key IS 'key that makes it unique';
 COMMENT ON COLUMN domowf.queue.order_key IS
 	'requests of one order_key and order_space are sent one after the other';
 COMMENT ON COLUMN domowf.queue.source IS 'table whose trigger asked for it';
+COMMENT ON COLUMN domowf.queue.source_oid IS
+	'the same table, by whose owner''s rights it is sent again';
 COMMENT ON COLUMN domowf.queue.requested_by IS 'role that asked for it';
 COMMENT ON COLUMN domowf.queue.requested_by_oid IS
 	'oid of the role that asked for it';
@@ -542,7 +545,8 @@ CREATE TABLE domowf.log (
 	order_space text,
 	server name,
 	returns_to jsonb,
-	depth int
+	depth int,
+	source_oid oid
 );
 COMMENT ON TABLE domowf.log IS 'settled requests and finished calls';
 COMMENT ON COLUMN domowf.log.id IS 'id of the request or call';
@@ -554,6 +558,8 @@ COMMENT ON COLUMN domowf.log.origin IS 'request or call';
 COMMENT ON COLUMN domowf.log.key IS 'key that makes it unique';
 COMMENT ON COLUMN domowf.log.order_key IS 'its order_key';
 COMMENT ON COLUMN domowf.log.source IS 'table whose trigger asked for it';
+COMMENT ON COLUMN domowf.log.source_oid IS
+	'the same table, by whose owner''s rights it is sent again';
 COMMENT ON COLUMN domowf.log.attempts IS 'attempts used';
 COMMENT ON COLUMN domowf.log.http_status IS 'HTTP status of the last attempt';
 COMMENT ON COLUMN domowf.log.instance_id IS 'instance that was started or canceled';

@@ -47,6 +47,7 @@ const DwfColumn dwf_queue_columns[QUEUE_COLUMNS] = {
 	[QUEUE_TRACK] = {"track", BOOLOID,.since = "1.1"},
 	[QUEUE_RETURNS_TO] = {"returns_to", JSONBOID,.since = "1.1"},
 	[QUEUE_DEPTH] = {"depth", INT4OID,.since = "1.1"},
+	[QUEUE_SOURCE_OID] = {"source_oid", OIDOID,.since = "1.1"},
 };
 
 const DwfColumn dwf_log_columns[LOG_COLUMNS] = {
@@ -91,6 +92,7 @@ const DwfColumn dwf_log_columns[LOG_COLUMNS] = {
 	[LOG_SERVER] = {"server", NAMEOID,.since = "1.1"},
 	[LOG_RETURNS_TO] = {"returns_to", JSONBOID,.since = "1.1"},
 	[LOG_DEPTH] = {"depth", INT4OID,.since = "1.1"},
+	[LOG_SOURCE_OID] = {"source_oid", OIDOID,.since = "1.1"},
 };
 
 const DwfColumn dwf_key_columns[KEY_COLUMNS] = {

@@ -47,10 +47,11 @@ typedef enum DwfQueueColumn
 	QUEUE_SERVER_ROLE,
 	QUEUE_TRACK,
 	QUEUE_RETURNS_TO,
-	QUEUE_DEPTH
+	QUEUE_DEPTH,
+	QUEUE_SOURCE_OID
 } DwfQueueColumn;
 
-#define QUEUE_COLUMNS	(QUEUE_DEPTH + 1)
+#define QUEUE_COLUMNS	(QUEUE_SOURCE_OID + 1)
 
 /* domowf.log */
 typedef enum DwfLogColumn
@@ -95,10 +96,11 @@ typedef enum DwfLogColumn
 	LOG_ORDER_SPACE,
 	LOG_SERVER,
 	LOG_RETURNS_TO,
-	LOG_DEPTH
+	LOG_DEPTH,
+	LOG_SOURCE_OID
 } DwfLogColumn;
 
-#define LOG_COLUMNS		(LOG_DEPTH + 1)
+#define LOG_COLUMNS		(LOG_SOURCE_OID + 1)
 
 /* domowf.key */
 typedef enum DwfKeyColumn

@@ -499,3 +499,13 @@ dwf_guc_read_number(const char *name, const char *value)
 		return 0;
 	return number;
 }
+
+int
+dwf_guc_quote_as_needed(void)
+{
+	int			level = NewGUCNestLevel();
+
+	(void) set_config_option("quote_all_identifiers", "off", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}

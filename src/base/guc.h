@@ -67,4 +67,11 @@ extern void dwf_guc_check_value(const char *name, const char *value);
 /* A value that has been checked, of a setting that is a number, in its unit. */
 extern int	dwf_guc_read_number(const char *name, const char *value);
 
+/*
+ * For what is kept and compared, and so must not depend on the session's
+ * quote_all_identifiers: names are quoted where they have to be, until
+ * AtEOXact_GUC(false, ...) of what it returns, or an error.
+ */
+extern int	dwf_guc_quote_as_needed(void);
+
 #endif							/* DWF_GUC_H */

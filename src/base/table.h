@@ -186,6 +186,9 @@ extern void dwf_table_refresh(DwfTable *table);
  */
 extern bool dwf_table_update(DwfTable *table, bool wait);
 
+/* Whether this transaction, or a part of it, has written the row that was found. */
+extern bool dwf_table_is_written_here(const DwfTable *table);
+
 /* Who holds the row that was found; InvalidTransactionId: none, or several. */
 extern TransactionId dwf_table_holder(const DwfTable *table);
 

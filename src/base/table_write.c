@@ -505,6 +505,14 @@ lock_for_triggers(DwfTable *table, LockTupleMode mode)
 		refuse_changed(table, result);
 }
 
+bool
+dwf_table_is_written_here(const DwfTable *table)
+{
+	HeapTuple	tuple = ExecFetchSlotHeapTuple(table->found, false, NULL);
+
+	return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+}
+
 TransactionId
 dwf_table_holder(const DwfTable *table)
 {

@@ -36,7 +36,8 @@
 	X(ON_DOUBT, on_doubt) \
 	X(MAX_ATTEMPTS, max_attempts) \
 	X(RETURNS_TO, returns_to) \
-	X(DEPTH, depth)
+	X(DEPTH, depth) \
+	X(SOURCE_OID, source_oid)
 
 /* To the log only: a retry begins anew. */
 #define DWF_LEFT_COLUMNS(X) \
@@ -71,13 +72,18 @@
 #define DWF_SQL_SCOPE(row) \
 	"domowf.key_scope(" row ".operation, " row ".workflow)"
 
-/* Gives back the keys of the rows of `d`, and takes them again. */
+/*
+ * Gives back the keys of the rows of `d`, and takes them again: for the owner of
+ * the table whose trigger had asked, where one had.
+ */
 #define DWF_SQL_GIVE_BACK_KEY \
 	"DELETE FROM domowf.key USING d WHERE key.scope = " DWF_SQL_SCOPE("d") \
 	" AND key.key = d.key AND key.request_id = d.id "
 #define DWF_SQL_TAKE_KEY(row) \
-	"INSERT INTO domowf.key (scope, key, request_id) SELECT " \
-	DWF_SQL_SCOPE(row) ", key, id FROM " row " WHERE key IS NOT NULL "
+	"INSERT INTO domowf.key (scope, key, request_id, key_owner, source_oid) " \
+	"SELECT " DWF_SQL_SCOPE(row) ", key, id, (SELECT relowner " \
+	"FROM pg_catalog.pg_class c WHERE c.oid = source_oid), source_oid " \
+	"FROM " row " WHERE key IS NOT NULL "
 
 /* What a person may act on: $1 is the id, $2 the role. */
 #define DWF_SQL_OPEN \

@@ -16,8 +16,7 @@
  * affair of the table.  There the owner of the table is asked, and is entitled
  * to a key that was taken by a table of his: one that was his then (key_owner),
  * or is now (source_oid: the table has got another owner since).  A row of
- * version 1.0, or one that was taken again by domowf_retry(), has neither, and
- * goes by the name of the request's table.
+ * version 1.0 has neither, and goes by the name of the request's table.
  *
  * A step of test/model/domowf.pml: what changes here has to change there.
  */
@@ -57,8 +56,10 @@ typedef struct Holder
 static const char *scope_of(const DwfEnqueue *request, const DwfTable *key);
 static void set_oid(DwfTable *key, int column, Oid value);
 static Oid	get_oid(const DwfTable *key, int column);
-static bool may_have(const DwfEnqueue *request, Holder *holder);
-static void read_holder(Holder *holder);
+static bool is_nobodys(DwfTable *key, const char *scope, const char *text,
+					   Holder *holder);
+static bool may_have(const DwfEnqueue *request, const Holder *holder);
+static bool read_holder(Holder *holder);
 static bool read_holder_in(Holder *holder, const char *name, int ncolumns,
 						   int id, int requested_by, int source);
 static bool is_owners(const Holder *holder, Oid owner);
@@ -67,27 +68,61 @@ static void refuse(const DwfEnqueue *request) pg_attribute_noreturn();
 int64
 dwf_key_take(const DwfEnqueue *request, int64 id)
 {
-	Holder		holder = {.id = id};
+	Holder		holder;
 	DwfTable	key;
+	const char *scope;
 	bool		is_new;
 
 	dwf_table_open(&key, "key", KEY_COLUMNS, true);
-	dwf_table_set_text(&key, KEY_SCOPE, scope_of(request, &key));
-	dwf_table_set_text(&key, KEY_KEY, request->key);
-	dwf_table_set(&key, KEY_REQUEST_ID, Int64GetDatum(id));
-	set_oid(&key, KEY_KEY_OWNER, request->key_owner);
-	set_oid(&key, KEY_SOURCE_OID, request->source_oid);
-	is_new = dwf_table_insert_new(&key);
-	if (!is_new)
+	scope = scope_of(request, &key);
+	do
 	{
-		holder.id = DatumGetInt64(key.values[KEY_REQUEST_ID]);
-		holder.key_owner = get_oid(&key, KEY_KEY_OWNER);
-		holder.source_oid = get_oid(&key, KEY_SOURCE_OID);
-	}
+		dwf_table_clear(&key);
+		dwf_table_set_text(&key, KEY_SCOPE, scope);
+		dwf_table_set_text(&key, KEY_KEY, request->key);
+		dwf_table_set(&key, KEY_REQUEST_ID, Int64GetDatum(id));
+		set_oid(&key, KEY_KEY_OWNER, request->key_owner);
+		set_oid(&key, KEY_SOURCE_OID, request->source_oid);
+		is_new = dwf_table_insert_new(&key);
+	} while (!is_new && is_nobodys(&key, scope, request->key, &holder));
 	dwf_table_close(&key);
-	if (!is_new && !may_have(request, &holder))
+	if (is_new)
+		return id;
+	if (!may_have(request, &holder))
 		refuse(request);
 	return holder.id;
+}
+
+/*
+ * Reads the holder of the key at hand.  True where nobody is, as the log's row
+ * was removed by hand; then the key is given back.  A holder goes from the queue
+ * to the log, and from there nowhere but with its key, which is locked before it
+ * is believed to be gone.
+ */
+static bool
+is_nobodys(DwfTable *key, const char *scope, const char *text, Holder *holder)
+{
+	static const int by_key[] = {KEY_SCOPE, KEY_KEY};
+	bool		is_gone;
+
+	*holder = (Holder)
+	{
+		.id = DatumGetInt64(key->values[KEY_REQUEST_ID]),
+			.key_owner = get_oid(key, KEY_KEY_OWNER),
+			.source_oid = get_oid(key, KEY_SOURCE_OID)
+	};
+	if (read_holder(holder))
+		return false;
+	dwf_table_refresh(key);
+	is_gone = dwf_table_find_first(key, by_key, lengthof(by_key),
+								   CStringGetTextDatum(scope),
+								   CStringGetTextDatum(text)) &&
+		DatumGetInt64(key->values[KEY_REQUEST_ID]) == holder->id &&
+		dwf_table_lock(key) && !read_holder(holder);
+	if (is_gone)
+		dwf_table_delete(key);
+	dwf_table_refresh(key);
+	return true;
 }
 
 /* Version 1.0 has shared ones, until the update. */
@@ -118,31 +153,30 @@ get_oid(const DwfTable *key, int column)
 }
 
 static bool
-may_have(const DwfEnqueue *request, Holder *holder)
+may_have(const DwfEnqueue *request, const Holder *holder)
 {
 	bool		by_trigger = OidIsValid(request->key_owner);
 	Oid			asker = by_trigger ? request->key_owner : request->requested_by;
 
 	if (dwf_sight_of_all(asker))
 		return true;
-	read_holder(holder);
 	return holder->requested_by == asker ||
 		(by_trigger && is_owners(holder, asker));
 }
 
 /*
  * A request is in the queue or in the log.  One that domowf_retry() brings back
- * while we look is in the queue by the second time.
+ * while we look is in the queue by the second time.  False: it is in neither.
  */
-static void
+static bool
 read_holder(Holder *holder)
 {
-	if (!read_holder_in(holder, "queue", QUEUE_COLUMNS, QUEUE_ID,
-						QUEUE_REQUESTED_BY_OID, QUEUE_SOURCE) &&
-		!read_holder_in(holder, "log", LOG_COLUMNS, LOG_ID,
-						LOG_REQUESTED_BY_OID, LOG_SOURCE))
-		(void) read_holder_in(holder, "queue", QUEUE_COLUMNS, QUEUE_ID,
-							  QUEUE_REQUESTED_BY_OID, QUEUE_SOURCE);
+	return read_holder_in(holder, "queue", QUEUE_COLUMNS, QUEUE_ID,
+						  QUEUE_REQUESTED_BY_OID, QUEUE_SOURCE) ||
+		read_holder_in(holder, "log", LOG_COLUMNS, LOG_ID,
+					   LOG_REQUESTED_BY_OID, LOG_SOURCE) ||
+		read_holder_in(holder, "queue", QUEUE_COLUMNS, QUEUE_ID,
+					   QUEUE_REQUESTED_BY_OID, QUEUE_SOURCE);
 }
 
 static bool
@@ -166,7 +200,7 @@ read_holder_in(Holder *holder, const char *name, int ncolumns, int id,
 static bool
 is_owners(const Holder *holder, Oid owner)
 {
-	if (!OidIsValid(holder->key_owner))
+	if (!OidIsValid(holder->key_owner) && !OidIsValid(holder->source_oid))
 		return holder->source != NULL &&
 			dwf_source_owner(dwf_source_find(holder->source)) == owner;
 	return holder->key_owner == owner ||

@@ -107,6 +107,9 @@ insert_request(DwfTable *queue, const DwfEnqueue *request, int64 id,
 	dwf_table_set_text(queue, QUEUE_KEY, request->key);
 	dwf_table_set_text(queue, QUEUE_ORDER_KEY, request->order_key);
 	dwf_table_set_text(queue, QUEUE_SOURCE, request->source);
+	if (OidIsValid(request->source_oid))
+		dwf_table_set(queue, QUEUE_SOURCE_OID,
+					  ObjectIdGetDatum(request->source_oid));
 	dwf_table_set(queue, QUEUE_REQUESTED_BY, NameGetDatum(&role));
 	dwf_table_set(queue, QUEUE_REQUESTED_BY_OID,
 				  ObjectIdGetDatum(request->requested_by));

@@ -9,6 +9,11 @@
  * see it lends it no rights of his own, and a role that may no longer start a
  * workflow does not start it by way of what it once asked for.
  *
+ * A trigger's request goes by the rights of the owner of its table, which is known
+ * by its oid: who owns one that is called so by now may be anybody.  Where the
+ * table is gone, or was never known (a request of 1.0), it goes by the rights of
+ * who changed the row.
+ *
  * EXECUTE on the functions that enqueue is asked for only of who has his own
  * request sent again: a person may send what others asked for who are gone, or
  * whose functions were taken from them, since it is his decision.
@@ -46,6 +51,7 @@ typedef struct Asked
 	Jsonb	   *request;
 	char	   *source;			/* NULL: no trigger asked for it */
 	Oid			role;			/* by whose rights it goes */
+	bool		by_table;		/* its table's owner's */
 	bool		track;			/* a registered workflow's */
 } Asked;
 
@@ -56,15 +62,18 @@ enum
 	COLUMN_WORKFLOW,
 	COLUMN_REQUEST,
 	COLUMN_SOURCE,
+	COLUMN_SOURCE_OID,
 	COLUMN_REQUESTED_BY,
 	COLUMN_SERVER
 };
 
+#define ASKED \
+	"SELECT operation, workflow, request, source, source_oid, " \
+	"requested_by_oid, server "
+
 static const char find_asked[] =
-"SELECT operation, workflow, request, source, requested_by_oid, server "
-"FROM domowf.queue WHERE " DWF_SQL_OPEN
-"UNION ALL SELECT operation, workflow, request, source, requested_by_oid, "
-"server FROM domowf.log WHERE " DWF_SQL_RETRIABLE;
+ASKED "FROM domowf.queue WHERE " DWF_SQL_OPEN
+"UNION ALL " ASKED "FROM domowf.log WHERE " DWF_SQL_RETRIABLE;
 
 static bool read_asked(Asked *asked, Oid caller);
 static void fill_asked(Asked *asked, HeapTuple row, TupleDesc desc);
@@ -132,6 +141,7 @@ fill_asked(Asked *asked, HeapTuple row, TupleDesc desc)
 {
 	bool		isnull;
 	Datum		value;
+	Oid			owner;
 
 	value = SPI_getbinval(row, desc, COLUMN_OPERATION, &isnull);
 	asked->operation = TextDatumGetCString(value);
@@ -147,7 +157,11 @@ fill_asked(Asked *asked, HeapTuple row, TupleDesc desc)
 	if (isnull)
 		return;
 	asked->source = TextDatumGetCString(value);
-	asked->role = dwf_source_owner(dwf_source_find(asked->source));
+	value = SPI_getbinval(row, desc, COLUMN_SOURCE_OID, &isnull);
+	owner = isnull ? InvalidOid : dwf_source_owner(DatumGetObjectId(value));
+	asked->by_table = OidIsValid(owner);
+	if (asked->by_table)
+		asked->role = owner;
 }
 
 /* Whether the role may still execute what it must have called. */
@@ -254,7 +268,7 @@ refuse(const Asked *asked, const char *what)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied to send request " INT64_FORMAT " again",
 					asked->id),
-			 asked->source != NULL ?
+			 asked->by_table ?
 			 errdetail("A trigger may start what the owner of its table may; %s, the owner of %s, may no longer %s.",
 					   role, asked->source, what) :
 			 errdetail("It goes by the rights of who asked for it; %s may no longer %s.",

@@ -35,6 +35,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "replication/logicalworker.h"
 #include "utils/acl.h"
 #include "utils/datum.h"
@@ -43,6 +44,7 @@
 PG_FUNCTION_INFO_V1(domowf_refuse_replication);
 PG_FUNCTION_INFO_V1(domowf_keep_own);
 
+static bool is_published(void);
 static TriggerData *get_trigger(FunctionCallInfo fcinfo);
 static HeapTuple changed_row(const TriggerData *trigger);
 static Datum column(const TriggerData *trigger, HeapTuple row,
@@ -65,9 +67,9 @@ domowf_refuse_replication(PG_FUNCTION_ARGS)
 	TriggerData *trigger = get_trigger(fcinfo);
 
 	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		return PointerGetDatum(IsLogicalWorker() ? NULL :
+		return PointerGetDatum(is_published() ? NULL :
 							   changed_row(trigger));
-	if (IsLogicalWorker())
+	if (is_published())
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("a TRUNCATE of table domowf.%s is not taken from a publisher",
@@ -94,7 +96,7 @@ domowf_keep_own(PG_FUNCTION_ARGS)
 	TriggerData *trigger = get_trigger(fcinfo);
 	HeapTuple	row = changed_row(trigger);
 
-	for (int i = 0; IsLogicalWorker() && i < lengthof(tables); i++)
+	for (int i = 0; is_published() && i < lengthof(tables); i++)
 	{
 		if (dwf_table_oid(tables[i].table) !=
 			RelationGetRelid(trigger->tg_relation))
@@ -105,6 +107,17 @@ domowf_keep_own(PG_FUNCTION_ARGS)
 			row = without_oids(trigger, row);
 	}
 	return PointerGetDatum(row);
+}
+
+/*
+ * Whether it is an apply worker that writes what came from a publisher.  What
+ * domowf writes itself there, since a trigger of somebody's on the subscriber
+ * called it, it writes as its owner (owner.c).
+ */
+static bool
+is_published(void)
+{
+	return IsLogicalWorker() && !InLocalUserIdChange();
 }
 
 static TriggerData *
@@ -143,10 +156,10 @@ static HeapTuple
 without_oids(const TriggerData *trigger, HeapTuple row)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	const char *names[] = {"requested_by_oid", "returns_to"};
+	const char *names[] = {"requested_by_oid", "returns_to", "source_oid"};
 	int			columns[lengthof(names)];
 	Datum		values[lengthof(names)] = {0};
-	bool		nulls[lengthof(names)] = {false, true};
+	bool		nulls[lengthof(names)] = {false, true, true};
 	bool		isnull;
 	Datum		role = column(trigger, row, &dwf_log_columns[LOG_REQUESTED_BY],
 							  &isnull);

@@ -11,7 +11,9 @@
 #include "base/extension.h"
 #include "base/guc.h"
 #include "base/moment.h"
+#include "base/columns.h"
 #include "base/owner.h"
+#include "base/table.h"
 #include "base/waiters.h"
 #include "call/argument.h"
 #include "call/evaluation.h"
@@ -74,6 +76,7 @@ static void resolve(DwfEnqueue *enqueue, DwfRequest *request,
 static Datum wait(FunctionCallInfo fcinfo, const char *function,
 				  bool (*is_over) (int64 id));
 static bool look_at_request(int64 id, Datum *row, bool *is_own);
+static bool is_changed_here(int64 id);
 static bool is_finished(int64 id);
 static void refuse_untracked(int64 id) pg_attribute_noreturn();
 
@@ -274,10 +277,12 @@ wait(FunctionCallInfo fcinfo, const char *function,
 		dwf_waiters_prepare(id);
 		over = is_over == NULL || is_over(id);
 		is_settled = look_at_request(id, &row, &is_own);
-		if (is_own)
+		if (is_own || (!is_settled && is_changed_here(id)))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("request " INT64_FORMAT " was enqueued by this same transaction",
+					 errmsg(is_own ?
+							"request " INT64_FORMAT " was enqueued by this same transaction" :
+							"request " INT64_FORMAT " was changed by this same transaction",
 							id),
 					 errdetail("It is sent only after COMMIT.")));
 		left = TimestampDifferenceMilliseconds(dwf_clock_now(), until);
@@ -339,6 +344,22 @@ look_at_request(int64 id, Datum *row, bool *is_own)
 	dwf_owner_leave(&scope);
 	MemoryContextSwitchTo(context);
 	return is_settled;
+}
+
+/* Whether this transaction has written a request that waits in the queue. */
+static bool
+is_changed_here(int64 id)
+{
+	DwfTable	queue;
+	bool		is_own;
+
+	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		return false;
+	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
+	is_own = dwf_table_find(&queue, QUEUE_ID, Int64GetDatum(id)) &&
+		dwf_table_is_written_here(&queue);
+	dwf_table_close(&queue);
+	return is_own;
 }
 
 /*

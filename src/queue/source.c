@@ -2,8 +2,8 @@
  * source.c
  *	  The table whose trigger asked for a request, as requests name it.
  *
- * A request keeps its name, not its oid: it may have been dropped since, or
- * another one made that is called so.
+ * A request of 1.0 has its name alone, by which another one may be called since:
+ * nobody's rights go by that.
  */
 #include "postgres.h"
 

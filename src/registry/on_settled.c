@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "base/apart.h"
+#include "base/guc.h"
 #include "base/table.h"
 #include "registry/on_settled.h"
 
@@ -129,6 +130,8 @@ static char *
 find_signature(const char *text)
 {
 	Oid			function;
+	char	   *signature;
+	int			level;
 
 	if (!check_function_bodies && superuser() && !is_there(text))
 		return pstrdup(text);
@@ -142,7 +145,10 @@ find_signature(const char *text)
 						text),
 				 errhint("It has to be a function with one parameter, of type domowf.request, that returns no set.")));
 	check_owner(function);
-	return format_procedure_extended(function, FORMAT_PROC_FORCE_QUALIFY);
+	level = dwf_guc_quote_as_needed();
+	signature = format_procedure_extended(function, FORMAT_PROC_FORCE_QUALIFY);
+	AtEOXact_GUC(false, level);
+	return signature;
 }
 
 /* The same of what a publisher has sent; NULL, and a warning, where it may not. */

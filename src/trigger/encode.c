@@ -15,9 +15,11 @@
 
 #include "domo/domo_type.h"
 #include "trigger/encode.h"
+#include "trigger/iso.h"
 #include "trigger/sqltype.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -350,6 +352,15 @@ dwf_encode_text(const DwfEncoder *encoder, DwfInputFaults *faults,
 		json.type == jbvNull)
 		return NULL;
 	Assert(json.type == jbvString);
+
+	/* of who has another time zone it is the same, and of no other value */
+	if (encoder->sql_type.oid == TIMESTAMPOID)
+	{
+		char	   *text = palloc(DWF_ISO_SIZE);
+
+		(void) dwf_iso_timestamptz(DatumGetTimestamp(value), text);
+		return text;
+	}
 	return pnstrdup(json.val.string.val, json.val.string.len);
 }
 

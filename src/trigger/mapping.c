@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "base/compat.h"
+#include "base/guc.h"
 #include "domo/domo.h"
 #include "domo/domo_type.h"
 #include "domo/json.h"
@@ -97,8 +98,12 @@ dwf_mapping_table(const TriggerData *data)
 static char *
 name_of(Oid table)
 {
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
-									  get_rel_name(table));
+	int			level = dwf_guc_quote_as_needed();
+	char	   *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
+												  get_rel_name(table));
+
+	AtEOXact_GUC(false, level);
+	return name;
 }
 
 DwfMapping *

@@ -6,7 +6,8 @@
  * copy of a trigger has an oid of its own.  PostgreSQL sends a relcache
  * invalidation for a table when a column, its name, its owner or a trigger
  * changes, CREATE OR REPLACE TRIGGER included, and syscache invalidations for
- * schemas and casts, of which mappings hold names and functions.  Composite
+ * schemas, casts and functions, of which mappings hold names and what is to be
+ * called: a function's language, owner and settings are in that.  Composite
  * types are looked at for each value (encode.c); workflows have a serial.
  *
  * The callbacks may be called at any time, so they only take note.  What
@@ -91,6 +92,7 @@ create_hash(void)
 	CacheRegisterRelcacheCallback(note_table, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, note_object, (Datum) 0);
 	CacheRegisterSyscacheCallback(CASTSOURCETARGET, note_object, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, note_object, (Datum) 0);
 }
 
 /* InvalidOid stands for all tables. */

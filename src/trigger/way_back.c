@@ -26,7 +26,9 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_trigger.h"
+#include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -70,6 +72,7 @@ static const char *find_wrong_attribute(Form_pg_attribute attribute,
 										const char *field,
 										const char **detail);
 static bool fires_for(const TriggerData *data, const char *column);
+static bool is_made_of(Relation rel, AttrNumber generated, AttrNumber column);
 static bool is_key(const DwfWayBack *way_back, AttrNumber number);
 static bool is_target(const DwfWayBack *way_back, AttrNumber number);
 static AttrNumber find_here(const TriggerData *data, const char *column);
@@ -241,7 +244,10 @@ find_wrong_attribute(Form_pg_attribute attribute, const char *field,
 	return NULL;
 }
 
-/* Whether the trigger fires for an UPDATE of a column. */
+/*
+ * Whether the trigger fires for an UPDATE of a column: of a generated one, too,
+ * for what that is made of (PostgreSQL docs, CREATE TRIGGER).
+ */
 static bool
 fires_for(const TriggerData *data, const char *column)
 {
@@ -252,10 +258,23 @@ fires_for(const TriggerData *data, const char *column)
 		return false;
 	for (int i = 0; i < trigger->tgnattr; i++)
 	{
-		if (trigger->tgattr[i] == here)
+		if (trigger->tgattr[i] == here ||
+			is_made_of(data->tg_relation, trigger->tgattr[i], here))
 			return true;
 	}
 	return trigger->tgnattr == 0;
+}
+
+/* Whether a column is generated, and by what has another one in it. */
+static bool
+is_made_of(Relation rel, AttrNumber generated, AttrNumber column)
+{
+	Bitmapset  *used = NULL;
+
+	if (TupleDescAttr(RelationGetDescr(rel), generated - 1)->attgenerated == '\0')
+		return false;
+	pull_varattnos(build_column_default(rel, generated), 1, &used);
+	return bms_is_member(column - FirstLowInvalidHeapAttributeNumber, used);
 }
 
 static bool
