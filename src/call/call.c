@@ -69,6 +69,7 @@ static TimestampTz engine_reload_time;
 static WaitEventSet *wait_set;
 static WaitEventSet *socket_set;	/* for one kept connection ... */
 static uint64 socket_number;	/* ... of this number */
+static bool is_running;			/* the engine is some run's */
 
 static void open_engine(void);
 static void run_or_explain(Run *run);
@@ -83,6 +84,7 @@ static void prepare_socket_set(void);
 static WaitEventSet *choose_wait_set(void);
 static bool wait_for_network(void);
 static void refuse_in_worker(void);
+static void refuse_within_run(void);
 static void take_interrupts(Run *run);
 static void explain_interruption(void *arg);
 static char *describe_doubt(Doubt *doubt);
@@ -107,6 +109,7 @@ dwf_call_run(const DwfConnection *const *connections,
 	};
 
 	refuse_in_worker();
+	refuse_within_run();
 	dwf_returning_refuse_call();
 	dwf_evaluation_check_cursor();
 	open_engine();
@@ -115,10 +118,12 @@ dwf_call_run(const DwfConnection *const *connections,
 
 	PG_TRY();
 	{
+		is_running = true;
 		run_or_explain(&run);
 	}
 	PG_FINALLY();
 	{
+		is_running = false;
 		dwf_domo_free_reply(&run.reply);
 		dwf_http_abort(engine);
 		dwf_descriptors_tell(dwf_http_descriptors(engine));
@@ -138,6 +143,20 @@ refuse_in_worker(void)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("domowf's worker cannot call Domo for a trigger"),
 				 errhint("Enqueue it: see domowf_enqueue() and domowf_enqueue_call().")));
+}
+
+/*
+ * What a run writes into the log fires somebody's trigger there, while the
+ * engine has exchanges of the run in it.
+ */
+static void
+refuse_within_run(void)
+{
+	if (is_running)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("Domo cannot be called for a call that is under way"),
+				 errhint("Have the trigger enqueue it: see domowf_enqueue() and domowf_enqueue_call().")));
 }
 
 /* Makes the engine and what waits for it, where there is none in use. */
