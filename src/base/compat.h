@@ -116,6 +116,13 @@ typedef struct JsonbParseState *DwfJsonbState;
 	(pg_foreign_server_aclcheck((server), (role), ACL_USAGE) == ACLCHECK_OK)
 #endif
 
+/* Whether a role is another one, may SET ROLE to it, or is a superuser. */
+#if PG_VERSION_NUM >= 160000
+#define dwf_may_become(role, other)	member_can_set_role((role), (other))
+#else
+#define dwf_may_become(role, other)	is_member_of_role((role), (other))
+#endif
+
 /* Since 17 an interval can be infinite. */
 #if PG_VERSION_NUM >= 170000
 #define dwf_interval_is_infinite(interval)	INTERVAL_NOT_FINITE(interval)

@@ -17,16 +17,26 @@
  * A command line goes before the files; without preloading it is not known,
  * and what it sets counts as set by the session: configured tokens are not
  * sent.
+ *
+ * Who has set a value PostgreSQL keeps with it, and takes it back with it: by a
+ * RESET, at the end of a function or of a (sub)transaction, whatever role is the
+ * current one by then.  It does not know who has set what is stored for a
+ * database or a role, and takes it for a superuser's.
  */
 #include "postgres.h"
 
 #include "base/configuration.h"
 #include "http/url.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #define PREFIX	"domowf."
@@ -58,6 +68,8 @@ static bool read_files(ConfigVariable * *items);
 static void take_files(const ConfigVariable * items);
 static const char *find_value(const ConfigVariable * items, const char *name);
 static bool is_valid(DwfTarget target, const char *value);
+static Oid	stored_by(const char *name, Oid role);
+static Oid	database_owner(void);
 
 void
 dwf_configuration_note(DwfTarget target, const char *value, GucSource source)
@@ -119,14 +131,18 @@ dwf_configuration_restore(void)
 }
 
 const char *
-dwf_configuration_diverted_by(const char *const values[DWF_TARGETS])
+dwf_configuration_diverted_by(const char *const values[DWF_TARGETS],
+							  Oid trusting)
 {
-	learn();
 	for (int i = 0; i < DWF_TARGETS; i++)
 	{
 		/* with a base URL the instance is not used */
 		if (i == DWF_TARGET_INSTANCE && *values[DWF_TARGET_BASE_URL] != '\0')
 			continue;
+		if (OidIsValid(trusting) &&
+			dwf_may_become(dwf_configuration_setter(names[i]), trusting))
+			continue;
+		learn();
 		if (configured[i].value == NULL ||
 			strcmp(configured[i].value, values[i]) != 0)
 			return names[i];
@@ -243,4 +259,52 @@ is_valid(DwfTarget target, const char *value)
 			return dwf_url_check_proxy(value) == NULL;
 	}
 	return false;
+}
+
+Oid
+dwf_configuration_setter(const char *name)
+{
+	int			count;
+	struct config_generic **variables = dwf_guc_variables(&count);
+
+	for (int i = 0; i < count; i++)
+	{
+		const struct config_generic *variable = variables[i];
+
+		if (strcmp(variable->name, name) != 0)
+			continue;
+		if (variable->source == PGC_S_DATABASE)
+			return stored_by(name, database_owner());
+		if (variable->source == PGC_S_USER ||
+			variable->source == PGC_S_DATABASE_USER)
+			return stored_by(name, GetAuthenticatedUserId());
+		return variable->srole;
+	}
+	elog(ERROR, "no setting %s", name);
+}
+
+/*
+ * Who has stored a setting for a database or a role: its owner, or the role
+ * itself, if that may set it; else only a superuser can have.  (Who may alter
+ * another role may become it as well.)
+ */
+static Oid
+stored_by(const char *name, Oid role)
+{
+	return pg_parameter_aclcheck(name, role, ACL_SET) == ACLCHECK_OK ?
+		role : BOOTSTRAP_SUPERUSERID;
+}
+
+static Oid
+database_owner(void)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID,
+										ObjectIdGetDatum(MyDatabaseId));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "no database %u", MyDatabaseId);
+	owner = ((Form_pg_database) GETSTRUCT(tuple))->datdba;
+	ReleaseSysCache(tuple);
+	return owner;
 }

@@ -37,9 +37,18 @@ extern void dwf_configuration_restore(void);
  * The setting that sends requests elsewhere than the configuration says
  * ("domowf.base_url"), or NULL; `values` are the settings as they are now, none
  * NULL.  Configured secrets go only where the configuration points: a token and
- * the host that it goes to are one privilege.  Raises 55000 where the
- * configuration cannot be read.
+ * the host that it goes to are one privilege.  What `trusting`, or who may
+ * become that role, has set does not count; InvalidOid: everybody's does.
+ * Raises 55000 where the configuration cannot be read.
  */
-extern const char *dwf_configuration_diverted_by(const char *const values[DWF_TARGETS]);
+extern const char *dwf_configuration_diverted_by(const char *const values[DWF_TARGETS],
+												 Oid trusting);
+
+/*
+ * The role that has set what a setting of domowf's is now, whoever's session it
+ * is: of a function with SECURITY DEFINER that is its owner.  A superuser's is
+ * what the configuration says.
+ */
+extern Oid	dwf_configuration_setter(const char *name);
 
 #endif							/* DWF_CONFIGURATION_H */

@@ -10,6 +10,12 @@
  * domowf.token anyway and is free to send it; with token_file there is no
  * exception.
  *
+ * Nor is a session one role.  A function runs as its owner (SECURITY DEFINER, a
+ * table's maintenance), and what it sets may outlast it; so what counts is who
+ * has set what.  A session's token goes only where the configuration points, or
+ * who has set the token, or a superuser.  A superuser's exception is one of what
+ * he has set himself, in his own session, as long as he is the one who acts.
+ *
  * A server has nothing of the session's: neither a setting of the session nor
  * the configuration's token ever meets its host or its token.
  */
@@ -18,10 +24,12 @@
 #include "base/configuration.h"
 #include "base/domowf.h"
 #include "base/guc.h"
+#include "base/shared.h"
 #include "call/connection.h"
 #include "call/token_file.h"
 #include "http/url.h"
 
+#include "catalog/pg_authid.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 
@@ -34,7 +42,10 @@ static void redact_text(const DwfConnection *connection, char *text);
 static char *find_base_url(void);
 static char *copy_base_url(const char *base_url, const char *instance);
 static char *find_token(void);
-static void refuse_diversion(const char *what);
+static bool is_free_to_send(void);
+static void refuse_others_target(void);
+static void refuse_diversion(const char *what, Oid trusting);
+static const char *find_diversion(Oid trusting);
 static void finish_opening(DwfConnection *connection);
 
 void
@@ -201,41 +212,67 @@ copy_base_url(const char *base_url, const char *instance)
 }
 
 /*
- * Palloc'd.  Raises 55000 where there is none, or where a token of the
- * configuration would go to a host that the configuration does not name.
+ * Palloc'd.  Raises 55000 where there is none, or where it would go to a host
+ * that neither the configuration names nor who may have it sent there.
  */
 static char *
 find_token(void)
 {
-	const char *token = dwf_guc_token();
-
-	if (token != NULL)
+	if (dwf_guc_token() != NULL)
 	{
-		if (dwf_guc_token_is_configured() &&
-			!superuser_arg(GetSessionUserId()))
-			refuse_diversion("domowf.token of the server's configuration");
-		return pstrdup(token);
+		if (dwf_guc_token_is_configured())
+			refuse_diversion("domowf.token of the server's configuration",
+							 is_free_to_send() ?
+							 BOOTSTRAP_SUPERUSERID : InvalidOid);
+		else
+			refuse_others_target();
+		return pstrdup(dwf_guc_token());
 	}
 	if (*dwf_token_file == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no Domo token is set"),
 				 errhint("Set domowf.token_file in postgresql.conf, or domowf.token in the session.")));
-	refuse_diversion("domowf.token_file");
+	refuse_diversion("domowf.token_file", InvalidOid);
 	return dwf_token_file_read(dwf_token_file, NULL);
+}
+
+/*
+ * Whether a superuser acts in a session of his own, and nobody else in his name:
+ * neither somebody's function nor a background process.  domowf's worker, whose
+ * settings are the configuration's, is one as well.
+ */
+static bool
+is_free_to_send(void)
+{
+	if (dwf_shared_is_worker())
+		return true;
+	return MyBackendType == B_BACKEND && !InSecurityRestrictedOperation() &&
+		superuser() && superuser_arg(GetSessionUserId());
+}
+
+/* Raises 55000 where a session's token would go where another role has set. */
+static void
+refuse_others_target(void)
+{
+	const char *setting =
+	find_diversion(dwf_configuration_setter("domowf.token"));
+
+	if (setting != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("domowf.token is not used, because another role has set %s",
+						setting),
+				 errdetail("A session's token goes only where the configuration points, or the role that has set the token, or a superuser."),
+				 errhint("Set domowf.token and %s as one role. RESET ALL takes both back.",
+						 setting)));
 }
 
 /* Raises 55000 where the session sends requests elsewhere. */
 static void
-refuse_diversion(const char *what)
+refuse_diversion(const char *what, Oid trusting)
 {
-	const char *const values[DWF_TARGETS] = {
-		[DWF_TARGET_BASE_URL] = dwf_base_url,
-		[DWF_TARGET_CA_FILE] = dwf_ca_file,
-		[DWF_TARGET_INSTANCE] = dwf_instance,
-		[DWF_TARGET_PROXY] = dwf_proxy,
-	};
-	const char *setting = dwf_configuration_diverted_by(values);
+	const char *setting = find_diversion(trusting);
 
 	if (setting != NULL)
 		ereport(ERROR,
@@ -245,4 +282,18 @@ refuse_diversion(const char *what)
 				 errdetail("A configured token goes only where the configuration points."),
 				 errhint("Set %s in postgresql.conf, or domowf.token in the session as well.",
 						 setting)));
+}
+
+/* As dwf_configuration_diverted_by(), of the settings as they are now. */
+static const char *
+find_diversion(Oid trusting)
+{
+	const char *const values[DWF_TARGETS] = {
+		[DWF_TARGET_BASE_URL] = dwf_base_url,
+		[DWF_TARGET_CA_FILE] = dwf_ca_file,
+		[DWF_TARGET_INSTANCE] = dwf_instance,
+		[DWF_TARGET_PROXY] = dwf_proxy,
+	};
+
+	return dwf_configuration_diverted_by(values, trusting);
 }
