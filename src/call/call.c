@@ -20,6 +20,7 @@
  */
 #include "postgres.h"
 
+#include "base/client.h"
 #include "base/compat.h"
 #include "base/descriptors.h"
 #include "base/domowf.h"
@@ -360,6 +361,7 @@ explain_failure(Run *run, ErrorData *error)
 	if (doubt.count == 0)
 		return;
 	text = describe_doubt(&doubt);
+	(void) dwf_client_fit_plain(text);
 	error->detail = error->detail == NULL ? text :
 		psprintf("%s %s", error->detail, text);
 }
@@ -419,6 +421,8 @@ explain_interruption(void *arg)
 	MemoryContext caller;
 	ErrorData  *error;
 	char	   *detail;
+	char	   *shown;
+	bool		differs;
 
 	/* a message of lower level that happens to be sent meanwhile */
 	if (code == ERRCODE_SUCCESSFUL_COMPLETION ||
@@ -429,13 +433,17 @@ explain_interruption(void *arg)
 	caller = MemoryContextSwitchTo(CurTransactionContext);
 	dwf_http_each_pending(engine, visit_pending, &doubt);
 	detail = describe_doubt(&doubt);
+	shown = pstrdup(detail);
+	differs = dwf_client_fit_plain(shown);
 	run->is_explained = true;
 	error = CopyErrorData();
 	MemoryContextSwitchTo(caller);
-	errdetail_internal("%s", detail);
+	errdetail_internal("%s", shown);
 	/* since 19 the log has another detail: who has sent the signal */
 	if (error->detail_log != NULL)
 		errdetail_log("%s %s", error->detail_log, detail);
+	else if (differs)
+		errdetail_log("%s", detail);
 }
 
 /* What had been sent.  palloc'd. */

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "base/client.h"
 #include "base/domowf.h"
 #include "base/guc.h"
 #include "base/rowtype.h"
@@ -386,10 +387,10 @@ call_for_permissions(FunctionCallInfo fcinfo, const DwfRequest *request,
 		char		name[sizeof(request->unknown_permission)];
 
 		dwf_text_show(name, sizeof(name), request->unknown_permission);
-		ereport(WARNING,
-				(errcode(ERRCODE_WARNING),
-				 errmsg("permission \"%s\" is none that Domo documents", name),
-				 errdetail("It is sent all the same.")));
+		dwf_client_tell(WARNING, ERRCODE_WARNING,
+						psprintf("permission \"%s\" is none that Domo documents",
+								 name),
+						"It is sent all the same.", NULL);
 	}
 	dwf_log_open(&call.log, 1);
 	dwf_call_run(&connection, request, NULL, 1, 1, settle_permissions,

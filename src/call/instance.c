@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "base/client.h"
 #include "base/compat.h"
 #include "call/instance.h"
 
@@ -147,9 +148,9 @@ dwf_instance_text(const char *text, Datum *value)
 	/* domo_reply.c has checked the encoding: nothing else can fail */
 	if (!dwf_json_is_whole(text))
 	{
-		ereport(WARNING,
-				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-				 errmsg("part of Domo's reply cannot be stored in this database: it has \\u0000 or half of a surrogate pair")));
+		dwf_client_tell(WARNING, ERRCODE_UNTRANSLATABLE_CHARACTER,
+						"part of Domo's reply cannot be stored in this database: it has \\u0000 or half of a surrogate pair",
+						NULL, NULL);
 		return false;
 	}
 	if (GetDatabaseEncoding() == PG_UTF8)
@@ -188,10 +189,10 @@ convert(Conversion *conversion)
 		error = CopyErrorData();
 		FlushErrorState();
 		ok = false;
-		ereport(WARNING,
-				(errcode(error->sqlerrcode),
-				 errmsg("part of Domo's reply cannot be stored in this database: %s",
-						error->message)));
+		dwf_client_tell(WARNING, error->sqlerrcode,
+						psprintf("part of Domo's reply cannot be stored in this database: %s",
+								 error->message),
+						NULL, NULL);
 		FreeErrorData(error);
 	}
 	PG_END_TRY();

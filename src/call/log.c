@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "base/apart.h"
+#include "base/client.h"
 #include "base/columns.h"
 #include "base/extension.h"
 #include "base/guc.h"
@@ -110,11 +111,10 @@ insert_apart(DwfTable *table)
 	dwf_table_clear(table);
 	if (error == NULL)
 		return;
-	ereport(WARNING,
-			(errcode(error->sqlerrcode),
-			 errmsg("the call has succeeded, but is not in domowf.log: %s",
-					error->message),
-			 error->detail ? errdetail_internal("%s", error->detail) : 0));
+	dwf_client_tell(WARNING, error->sqlerrcode,
+					psprintf("the call has succeeded, but is not in domowf.log: %s",
+							 error->message),
+					error->detail, NULL);
 	FreeErrorData(error);
 }
 

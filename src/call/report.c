@@ -8,10 +8,11 @@
  * detail has Domo's words and its `toe`, the id that Domo's support asks for,
  * or how long each step of a failed exchange took.  Foreign text comes here as
  * UTF-8 without the token, which connection.c has taken out; it is cut and made
- * fit for the database by shown().
+ * fit for the database by shown(), and for the client when it is raised.
  */
 #include "postgres.h"
 
+#include "base/client.h"
 #include "base/guc.h"
 #include "base/text.h"
 #include "call/report.h"
@@ -233,12 +234,10 @@ dwf_report_raise(const DwfFailure *failure)
 {
 	const char *code = failure->sqlstate;
 
-	ereport(ERROR,
-			(errcode(MAKE_SQLSTATE(code[0], code[1], code[2], code[3],
-								   code[4])),
-			 errmsg_internal("%s", failure->message),
-			 failure->detail ? errdetail_internal("%s", failure->detail) : 0,
-			 failure->hint ? errhint("%s", failure->hint) : 0));
+	dwf_client_tell(ERROR, MAKE_SQLSTATE(code[0], code[1], code[2], code[3],
+										 code[4]),
+					failure->message, failure->detail, failure->hint);
+	pg_unreachable();
 }
 
 void
@@ -263,11 +262,9 @@ dwf_report_fault_as(int code, const DwfFault *fault)
 	char		message[sizeof(fault->message)];
 
 	dwf_text_show(message, sizeof(message), fault->message);
-	ereport(ERROR,
-			(errcode(code),
-			 errmsg_internal("%s", message),
-			 fault->detail ? errdetail_internal("%s", fault->detail) : 0,
-			 *fault->hint ? errhint("%s", fault->hint) : 0));
+	dwf_client_tell(ERROR, code, message, fault->detail,
+					*fault->hint ? fault->hint : NULL);
+	pg_unreachable();
 }
 
 Datum

@@ -11,10 +11,12 @@
  * first.  A released savepoint gives its level to the one around it; one that
  * rolls back warns and drops it.  Levels live in TopTransactionContext, which
  * outlasts the callbacks.  What runs after a success or within an abort must
- * not fail: entries have a fixed size, the message has a buffer of its own.
+ * not fail: entries have a fixed size, the message has a buffer of its own, and
+ * is one that every client's encoding can hold.
  */
 #include "postgres.h"
 
+#include "base/client.h"
 #include "base/domowf.h"
 #include "base/text.h"
 #include "call/rollback.h"
@@ -198,6 +200,7 @@ static void
 warn(const Level *level, const char *what)
 {
 	static char list[DWF_MAX_NAMED * (MAX_ID_SHOWN + 30)];
+	ErrorContextCallback *stack = error_context_stack;
 	size_t		used = 0;
 
 	if (level->total == 0)
@@ -213,9 +216,15 @@ warn(const Level *level, const char *what)
 	if (level->total > DWF_MAX_NAMED)
 		snprintf(list + used, sizeof(list) - used, " and " INT64_FORMAT " more",
 				 level->total - DWF_MAX_NAMED);
+
+	/* nor may it fail for what PostgreSQL adds: statements, functions' names */
+	(void) dwf_client_fit_plain(list);
+	if (dwf_client_converts())
+		error_context_stack = NULL;
 	ereport(WARNING,
 			(errcode(ERRCODE_WARNING),
 			 errmsg("the %s was rolled back, but Domo has executed its calls: %s",
 					what, list),
 			 errhint("A call takes effect at once and cannot be undone.")));
+	error_context_stack = stack;
 }

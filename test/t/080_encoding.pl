@@ -14,6 +14,7 @@ use lib $FindBin::RealBin, "$FindBin::RealBin/../domo";
 
 use Domo;
 use Domowf;
+use Encode ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -141,6 +142,114 @@ foreach my $dbname (sort keys %lacks)
 	is($got->{sqlstate}, '', "$dbname: an odd id") or diag $got->{err};
 	$session->quit;
 }
+
+# ---- a client that has not all characters of its database
+
+# A start whose message name has one that LATIN1 lacks; in ASCII.
+sub odd_start
+{
+	my ($model, $name) = @_;
+
+	return sprintf q{SELECT i.id FROM domowf_start(jsonb_build_object('messageName',
+		U&'%s', 'version', '1', 'modelId', '%s', 'data', '{}'::jsonb)) i},
+	  $name // 'Start \20ac', $model;
+}
+
+# That a call comes to what it does in UTF-8.
+sub in_latin1
+{
+	my ($name, $sqlstate, $message, $sql) = @_;
+	my $offset = Domowf->log_size($node);
+
+	$got = $session->run($sql);
+	is($got->{sqlstate}, $sqlstate, "LATIN1: $name") or diag $got->{err};
+	like($sqlstate eq '' ? $got->{warnings}[0]{message} : $got->{message},
+		$message, '... says so');
+	my $log = Domowf->log_since($node, $offset);
+	unlike($log, qr/while in ABORT state|22P05/, '... and nothing else goes wrong');
+	return Encode::decode('UTF-8', $log);
+}
+
+my $odd = q{U&'\043c\20ac'};
+my $permit = "SELECT count(*) FROM domowf_set_permissions($odd,"
+  . q{ '[{"id": "1", "type": "USER", "permissions": ["READ"]}]')};
+my $executed = qr/rolled back, but Domo has executed its calls: .+ \?\?$/;
+my $has_log;
+
+$session = Domowf->session($node);
+$session->value(<<'END');
+CREATE TABLE kept_on (n int);
+CREATE FUNCTION inner_call(name text, model text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE r text; BEGIN
+	SELECT i.id INTO r FROM domowf_start(jsonb_build_object('messageName', name,
+		'version', '1', 'modelId', model, 'data', '{}'::jsonb)) i; RETURN r;
+END $$;
+CREATE FUNCTION undone() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+	PERFORM inner_call('m', 'm'); PERFORM 1 / 0;
+EXCEPTION WHEN division_by_zero THEN INSERT INTO kept_on VALUES (4);
+END $$;
+CREATE FUNCTION outer_call(model text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+	RETURN inner_call('€', model); END $$;
+CREATE FUNCTION outer_undone() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+	PERFORM undone() WHERE '€' <> ''; END $$;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	RAISE EXCEPTION 'no € here' USING ERRCODE = 'check_violation'; END $$
+END
+$session->value(q{SET client_encoding = 'LATIN1'});
+
+in_latin1('a rollback', '', $executed, "BEGIN; $permit; ROLLBACK");
+in_latin1('a savepoint', '', $executed,
+	"BEGIN; INSERT INTO kept_on VALUES (1); SAVEPOINT a; $permit; ROLLBACK TO a;"
+	  . ' INSERT INTO kept_on VALUES (2); COMMIT');
+in_latin1('an exception', '', qr/the subtransaction was rolled back/, 'SELECT outer_undone()');
+is($session->value(q{SELECT string_agg(n::text, ',' ORDER BY n) FROM kept_on}),
+	'1,2,4', '... what was to go on did');
+
+$has_log = in_latin1('in doubt', '38U02', qr/\(message "Start \?"\) is in doubt/,
+	odd_start('scenario:reply:no-id'));
+like($got->{detail}, qr/^Domo answered with HTTP status 200/, '... the detail is there');
+like($got->{hint}, qr/^Domo may have started an instance/, '... and the hint');
+like($has_log, qr/In full: .*\(message "Start €"\) is in doubt/, '... in full in the log');
+in_latin1('refused', '38403', qr/^Domo refused start/,
+	odd_start('scenario:reply:error-unicode', 'Start'));
+like($got->{detail}, qr/kein Zugriff auf .*\?/, "... with Domo's words");
+in_latin1('not sent at all', '22023', qr/not valid|expected/,
+	q{SELECT * FROM domowf_start(jsonb_build_object(U&'\20ac', 1)) i});
+in_latin1('what LATIN1 has', '38U02', qr/\(message "Gr[^?]+e"\)/,
+	odd_start('scenario:reply:no-id', 'Gr\00f6\00dfe'));
+in_latin1('in a function', '38U02', qr/\(message "\?"\) is in doubt/,
+	q{SELECT outer_call('scenario:reply:no-id')});
+like($got->{err}, qr/^CONTEXT:.*function inner_call.*^PL\/pgSQL function outer_call/ms,
+	'... which the context tells');
+$got = $session->run(q{SELECT s.sqlstate, s.error ~ U&'Start \20ac' FROM domowf_start_all(ARRAY[
+	jsonb_build_object('messageName', U&'Start \20ac', 'version', '1',
+		'modelId', 'scenario:reply:no-id', 'data', '{}'::jsonb)]) s});
+is($got->{out}, '38U02|t', "LATIN1: domowf_start_all()'s row has it in full")
+  or diag $got->{err};
+in_latin1('an odd permission', '', qr/^permission "\?" is none/,
+	q{SELECT count(*) FROM domowf_set_permissions('m', jsonb_build_array(
+	jsonb_build_object('id', '1', 'type', 'USER', 'permissions', jsonb_build_array(U&'\20ac'))))});
+
+# interrupted
+{
+	my $pid = $session->pid;
+
+	$session->send(odd_start('scenario:hang'));
+	$domo->wait_for(held => 1);
+	$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
+	$got = $session->wait;
+	is($got->{sqlstate}, '57014', 'LATIN1: interrupted') or diag $got->{err};
+	like($got->{detail}, qr/\(message "Start \?"\) had been sent/, '... says what is in doubt');
+}
+
+# what cannot be logged is a success all the same
+$node->safe_psql('postgres', <<'END');
+CREATE TRIGGER refuse BEFORE INSERT ON domowf.log FOR EACH ROW EXECUTE FUNCTION refuse();
+ALTER TABLE domowf.log ENABLE ALWAYS TRIGGER refuse
+END
+in_latin1('not in the log', '', qr/^the call has succeeded, but .*: no \? here$/,
+	odd_start('m'));
+$session->quit;
 
 is_deeply([ map { $_->{violations} } $domo->violations ],
 	[], 'every request was as the page wants it');
