@@ -68,6 +68,7 @@ static bool read_files(ConfigVariable * *items);
 static void take_files(const ConfigVariable * items);
 static const char *find_value(const ConfigVariable * items, const char *name);
 static bool is_valid(DwfTarget target, const char *value);
+static const struct config_generic *find_variable(const char *name);
 static Oid	stored_by(const char *name, Oid role);
 static Oid	database_owner(void);
 
@@ -264,21 +265,46 @@ is_valid(DwfTarget target, const char *value)
 Oid
 dwf_configuration_setter(const char *name)
 {
-	int			count;
-	struct config_generic **variables = dwf_guc_variables(&count);
+	const struct config_generic *variable = find_variable(name);
 
+	if (variable->source == PGC_S_DATABASE)
+		return stored_by(name, database_owner());
+	if (variable->source == PGC_S_USER ||
+		variable->source == PGC_S_DATABASE_USER)
+		return stored_by(name, GetAuthenticatedUserId());
+	return variable->srole;
+}
+
+/* Each is looked for once: what a library has defined stays where it is. */
+static const struct config_generic *
+find_variable(const char *name)
+{
+	static struct
+	{
+		const char *name;
+		const struct config_generic *variable;
+	}			found[DWF_TARGETS + 1];
+	int			at = 0;
+	int			count;
+	struct config_generic **variables;
+
+	while (at < lengthof(found) && found[at].name != NULL)
+	{
+		if (strcmp(found[at].name, name) == 0)
+			return found[at].variable;
+		at++;
+	}
+	variables = dwf_guc_variables(&count);
 	for (int i = 0; i < count; i++)
 	{
-		const struct config_generic *variable = variables[i];
-
-		if (strcmp(variable->name, name) != 0)
+		if (strcmp(variables[i]->name, name) != 0)
 			continue;
-		if (variable->source == PGC_S_DATABASE)
-			return stored_by(name, database_owner());
-		if (variable->source == PGC_S_USER ||
-			variable->source == PGC_S_DATABASE_USER)
-			return stored_by(name, GetAuthenticatedUserId());
-		return variable->srole;
+		if (at < lengthof(found))
+		{
+			found[at].name = variables[i]->name;
+			found[at].variable = variables[i];
+		}
+		return variables[i];
 	}
 	elog(ERROR, "no setting %s", name);
 }
