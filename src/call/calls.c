@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "base/client.h"
+#include "base/command.h"
 #include "base/domowf.h"
 #include "base/guc.h"
 #include "base/rowtype.h"
@@ -110,7 +111,7 @@ domowf_start_jsonb(PG_FUNCTION_ARGS)
 	Jsonb	   *jsonb;
 	JsonbValue	data;
 
-	PreventCommandIfReadOnly("domowf_start()");
+	dwf_command_begin("domowf_start()");
 	dwf_argument_not_null(fcinfo, 0, "request");
 	jsonb = PG_GETARG_JSONB_P(0);
 	if (!dwf_argument_read(DWF_START, jsonb, &request, &fault))
@@ -134,7 +135,7 @@ domowf_start_workflow(PG_FUNCTION_ARGS)
 	Jsonb	   *data;
 	Jsonb	   *jsonb;
 
-	PreventCommandIfReadOnly("domowf_start()");
+	dwf_command_begin("domowf_start()");
 	dwf_argument_not_null(fcinfo, 0, "workflow");
 	dwf_argument_not_null(fcinfo, 1, "data");
 	data = PG_GETARG_JSONB_P(1);
@@ -171,7 +172,7 @@ domowf_cancel_jsonb(PG_FUNCTION_ARGS)
 	DwfRequest	request;
 	DwfFault	fault;
 
-	PreventCommandIfReadOnly("domowf_cancel()");
+	dwf_command_begin("domowf_cancel()");
 	dwf_argument_not_null(fcinfo, 0, "request");
 	if (!dwf_argument_read(DWF_CANCEL, PG_GETARG_JSONB_P(0), &request, &fault))
 		dwf_report_fault(&fault);
@@ -188,7 +189,7 @@ domowf_cancel_text(PG_FUNCTION_ARGS)
 	DwfRequest	request;
 	DwfFault	fault;
 
-	PreventCommandIfReadOnly("domowf_cancel()");
+	dwf_command_begin("domowf_cancel()");
 	dwf_argument_not_null(fcinfo, 0, "instance_id");
 	if (!dwf_argument_read_cancel(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 								  &request, &fault))
@@ -209,6 +210,7 @@ domowf_instance(PG_FUNCTION_ARGS)
 	DwfRequest	request;
 	DwfFault	fault;
 
+	PreventCommandIfParallelMode("domowf_instance()");
 	dwf_argument_not_null(fcinfo, 0, "instance_id");
 	if (!dwf_argument_read_id(DWF_READ_INSTANCE,
 							  text_to_cstring(PG_GETARG_TEXT_PP(0)),
@@ -334,7 +336,7 @@ domowf_set_permissions_jsonb(PG_FUNCTION_ARGS)
 	DwfFault	fault;
 	JsonbValue	entries;
 
-	PreventCommandIfReadOnly("domowf_set_permissions()");
+	dwf_command_begin("domowf_set_permissions()");
 	dwf_argument_not_null(fcinfo, 0, "request");
 	jsonb = PG_GETARG_JSONB_P(0);
 	if (!dwf_argument_read(DWF_SET_PERMISSIONS, jsonb, &request, &fault))
@@ -356,7 +358,7 @@ domowf_set_permissions_text(PG_FUNCTION_ARGS)
 	DwfRequest	request;
 	DwfFault	fault;
 
-	PreventCommandIfReadOnly("domowf_set_permissions()");
+	dwf_command_begin("domowf_set_permissions()");
 	dwf_argument_not_null(fcinfo, 0, "model_id");
 	dwf_argument_not_null(fcinfo, 1, "permissions");
 	permissions = PG_GETARG_JSONB_P(1);

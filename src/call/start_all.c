@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "base/command.h"
 #include "base/domowf.h"
 #include "base/rowtype.h"
 #include "base/text.h"
@@ -94,7 +95,7 @@ domowf_start_all(PG_FUNCTION_ARGS)
 	bool	   *nulls;
 	int			max_parallel;
 
-	PreventCommandIfReadOnly("domowf_start_all()");
+	dwf_command_begin("domowf_start_all()");
 	dwf_argument_not_null(fcinfo, 0, "requests");
 	dwf_argument_not_null(fcinfo, 1, "max_parallel");
 	max_parallel = PG_GETARG_INT32(1);

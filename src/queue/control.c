@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/columns.h"
+#include "base/command.h"
 #include "base/commit.h"
 #include "base/extension.h"
 #include "base/guc.h"
@@ -142,7 +143,7 @@ domowf_retry(PG_FUNCTION_ARGS)
 	DwfRenewal	renewal;
 	bool		done;
 
-	PreventCommandIfReadOnly("domowf_retry()");
+	dwf_command_begin("domowf_retry()");
 	dwf_returning_check_depth();
 	values[0] = Int64GetDatum(get_id(fcinfo));
 	values[1] = ObjectIdGetDatum(GetUserId());
@@ -290,7 +291,7 @@ stands_behind(const char *space, const char *order_key)
 Datum
 domowf_discard(PG_FUNCTION_ARGS)
 {
-	PreventCommandIfReadOnly("domowf_discard()");
+	dwf_command_begin("domowf_discard()");
 	PG_RETURN_BOOL(settle_by_hand(get_id(fcinfo), "discarded", (Datum) 0,
 								  true));
 }
@@ -304,7 +305,7 @@ domowf_resolve(PG_FUNCTION_ARGS)
 	DwfRequest	cancel;
 	DwfFault	fault;
 
-	PreventCommandIfReadOnly("domowf_resolve()");
+	dwf_command_begin("domowf_resolve()");
 	dwf_argument_not_null(fcinfo, 1, "instance_id");
 	/* what could be cancelled: an id as everywhere */
 	if (!dwf_argument_read_cancel(text_to_cstring(PG_GETARG_TEXT_PP(1)),

@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "base/columns.h"
+#include "base/command.h"
 #include "base/commit.h"
 #include "base/extension.h"
 #include "base/guc.h"
@@ -75,7 +76,7 @@ domowf_hold(PG_FUNCTION_ARGS)
 	Choice		choice = {.role = GetUserId(),
 	.why = "It was held by domowf_hold(): it may have been sent elsewhere."};
 
-	PreventCommandIfReadOnly("domowf_hold()");
+	dwf_command_begin("domowf_hold()");
 	dwf_argument_not_null(fcinfo, 0, "enqueued_before");
 	dwf_extension_require_update();
 	choice.before = PG_GETARG_TIMESTAMPTZ(0);

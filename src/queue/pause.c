@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "base/command.h"
 #include "base/commit.h"
 #include "base/objects.h"
 #include "base/owner.h"
@@ -73,7 +74,7 @@ dwf_pause_promoted(void)
 Datum
 domowf_pause(PG_FUNCTION_ARGS)
 {
-	PreventCommandIfReadOnly("domowf_pause()");
+	dwf_command_begin("domowf_pause()");
 	set_paused(true, PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0),
 			   PG_ARGISNULL(0));
 	PG_RETURN_VOID();
@@ -86,7 +87,7 @@ domowf_pause(PG_FUNCTION_ARGS)
 Datum
 domowf_resume(PG_FUNCTION_ARGS)
 {
-	PreventCommandIfReadOnly("domowf_resume()");
+	dwf_command_begin("domowf_resume()");
 	set_paused(false, (Datum) 0, true);
 	PG_RETURN_VOID();
 }

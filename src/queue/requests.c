@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "base/command.h"
 #include "base/extension.h"
 #include "base/guc.h"
 #include "base/moment.h"
@@ -92,7 +93,7 @@ domowf_enqueue(PG_FUNCTION_ARGS)
 	DwfFault	fault;
 	Jsonb	   *data;
 
-	PreventCommandIfReadOnly("domowf_enqueue()");
+	dwf_command_begin("domowf_enqueue()");
 	dwf_evaluation_check_cursor();
 	dwf_argument_not_null(fcinfo, 0, "workflow");
 	dwf_argument_not_null(fcinfo, 1, "data");
@@ -116,7 +117,7 @@ domowf_enqueue_call(PG_FUNCTION_ARGS)
 	DwfEnqueue	enqueue;
 	DwfRequest	request;
 
-	PreventCommandIfReadOnly("domowf_enqueue_call()");
+	dwf_command_begin("domowf_enqueue_call()");
 	dwf_evaluation_check_cursor();
 	dwf_argument_not_null(fcinfo, 0, "operation");
 	dwf_argument_not_null(fcinfo, 1, "request");
@@ -258,6 +259,8 @@ wait(FunctionCallInfo fcinfo, const char *function,
 	bool		is_own;
 	bool		is_settled;
 
+	/* of what this transaction has done only the leader knows */
+	PreventCommandIfParallelMode(function);
 	dwf_argument_not_null(fcinfo, 0, "request_id");
 	dwf_argument_not_null(fcinfo, 1, "timeout");
 	if (IsolationUsesXactSnapshot())

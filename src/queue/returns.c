@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/columns.h"
+#include "base/command.h"
 #include "base/commit.h"
 #include "base/extension.h"
 #include "base/guc.h"
@@ -444,7 +445,7 @@ domowf_retry_return(PG_FUNCTION_ARGS)
 	DwfOwnerScope scope;
 	bool		done;
 
-	PreventCommandIfReadOnly("domowf_retry_return()");
+	dwf_command_begin("domowf_retry_return()");
 	dwf_argument_not_null(fcinfo, 0, "request_id");
 	dwf_extension_require_update();
 	values[0] = PG_GETARG_DATUM(0);

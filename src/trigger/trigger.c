@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "base/command.h"
 #include "base/guc.h"
 #include "call/argument.h"
 #include "call/report.h"
@@ -74,7 +75,7 @@ domowf_trigger(PG_FUNCTION_ARGS)
 	/* who fires triggers for a million rows does not look */
 	CHECK_FOR_INTERRUPTS();
 	/* a temporary table can be changed in a read-only transaction */
-	PreventCommandIfReadOnly("domowf_trigger()");
+	dwf_command_begin("domowf_trigger()");
 	context.callback = tell_trigger;
 	context.arg = fcinfo->context;
 	context.previous = error_context_stack;
