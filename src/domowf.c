@@ -2,9 +2,10 @@
  * domowf.c
  *	  The module: what happens when the library is loaded.
  *
- * Loading defines the settings; a postmaster that preloads the library also
- * gets shared memory and the launcher.  Without that, calls work and requests
- * are stored.  libcurl is started by the first call.
+ * Loading defines the settings, and has a say in how queries with calls are
+ * planned; a postmaster that preloads the library also gets shared memory and
+ * the launcher.  Without that, calls work and requests are stored.  libcurl is
+ * started by the first call.
  */
 #include "postgres.h"
 
@@ -13,6 +14,7 @@
 #include "base/shared.h"
 #include "base/timeline.h"
 #include "base/waiters.h"
+#include "call/lateral.h"
 #include "worker/evict.h"
 #include "worker/launcher.h"
 
@@ -35,6 +37,7 @@ void
 _PG_init(void)
 {
 	dwf_guc_define();
+	dwf_lateral_install();
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
 	dwf_shared_request(parts, lengthof(parts));

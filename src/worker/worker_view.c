@@ -68,9 +68,9 @@ typedef struct StatusScan
 	DwfConnectionStatus connections[DWF_SHOWN_CONNECTIONS];
 } StatusScan;
 
-static void estimate(PlannerInfo *root, RelOptInfo * rel, Oid table);
-static void offer_path(PlannerInfo *root, RelOptInfo * rel, Oid table);
-static ForeignScan * make_plan(PlannerInfo *root, RelOptInfo * rel, Oid table,
+static void estimate(PlannerInfo *root, RelOptInfo *rel, Oid table);
+static void offer_path(PlannerInfo *root, RelOptInfo *rel, Oid table);
+static ForeignScan * make_plan(PlannerInfo *root, RelOptInfo *rel, Oid table,
 							   ForeignPath * path, List *tlist, List *clauses,
 							   Plan *outer_plan);
 static void begin(ForeignScanState * scan, int flags);
@@ -101,19 +101,19 @@ domowf_worker_handler(PG_FUNCTION_ARGS)
 }
 
 static void
-estimate(PlannerInfo *root, RelOptInfo * rel, Oid table)
+estimate(PlannerInfo *root, RelOptInfo *rel, Oid table)
 {
 	rel->rows = 1;
 }
 
 static void
-offer_path(PlannerInfo *root, RelOptInfo * rel, Oid table)
+offer_path(PlannerInfo *root, RelOptInfo *rel, Oid table)
 {
 	add_path(rel, (Path *) dwf_create_foreignscan_path(root, rel));
 }
 
 static ForeignScan *
-make_plan(PlannerInfo *root, RelOptInfo * rel, Oid table, ForeignPath * path,
+make_plan(PlannerInfo *root, RelOptInfo *rel, Oid table, ForeignPath * path,
 		  List *tlist, List *clauses, Plan *outer_plan)
 {
 	return make_foreignscan(tlist, extract_actual_clauses(clauses, false),
