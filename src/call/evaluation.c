@@ -15,9 +15,14 @@
  *   rows where the planner thinks that this is cheaper, and with LATERAL once
  *   for several rows with equal values (Memoize): a start would be left out.
  *   The function itself, in FROM, is run once and its result kept, or with
- *   LATERAL once for each row; so is what stands in WITH.
+ *   LATERAL once for each row (lateral.c); so is what stands in WITH.
  * - OFFSET and WITH TIES compute rows that are not returned.
- * - A cursor that goes back computes its rows again.
+ * - Arguments of an aggregate are evaluated once for each sort that GROUPING
+ *   SETS need, and again for rows that a hashed GROUP BY has put aside on disk.
+ * - Arguments of a window function are evaluated for each frame that a row is
+ *   in, and for each row that lag() and the like look at.
+ *
+ * A cursor that goes back computes its rows again.
  *
  * The planner's support function (expansion.c) is asked about each call, with
  * the query that the call is a part of.  Where exactly the call stands it is
@@ -53,17 +58,31 @@ typedef struct Search
 	bool		inlined;		/* functions of language SQL stand for it */
 } Search;
 
+/* Aggregates or window functions of a query that have the call in them. */
+typedef struct Repeating
+{
+	Search	   *search;
+	NodeTag		tag;			/* T_Aggref or T_WindowFunc */
+	int			depth;			/* of the query that is walked, below that one */
+} Repeating;
+
+/* A hint: what is to be done with what the call has returned. */
+#define ABOVE(what) \
+	"Call it first, as in WITH called AS MATERIALIZED (SELECT t.id, i.* FROM t CROSS JOIN LATERAL f(...) i), and " what " over what that returns."
+
 static bool is_evaluated_again(Query *query, Search *search);
 static bool is_joined(Query *query, Search *search);
 static bool is_computed_in_vain(Query *query, Search *search);
+static bool find_repeating(Node *node, Repeating *repeating);
 static bool find_call(Node *node, Search *search);
 static bool find_in_actions(List *actions, Search *search);
 static bool is_call(FuncExpr *expr, Search *search);
 static bool is_kept(SubLink * link);
+static bool is_repeated(Query *query, NodeTag tag, Search *search);
+static bool is_rewound(Portal portal);
 static Bitmapset *collect_relations(Bitmapset *relations, Node *jointree);
 static void refuse(Oid function, const char *problem, const char *hint)
 			pg_attribute_noreturn();
-static bool is_rewound(Portal portal);
 
 void
 dwf_evaluation_check(PlannerInfo *root, Oid function)
@@ -86,6 +105,15 @@ dwf_evaluation_check(PlannerInfo *root, Oid function)
 			refuse(function,
 				   "PostgreSQL may run a sub-select that is joined once for each row of the others, or once for several.",
 				   "Call it in FROM itself, as in FROM t CROSS JOIN LATERAL f(...) i, or in WITH called AS MATERIALIZED (...).");
+		if ((at->parse->groupClause != NIL || at->parse->groupingSets != NIL) &&
+			is_repeated(at->parse, T_Aggref, &search))
+			refuse(function,
+				   "PostgreSQL may evaluate arguments of an aggregate more than once for a row where there is GROUP BY.",
+				   ABOVE("aggregate"));
+		if (is_repeated(at->parse, T_WindowFunc, &search))
+			refuse(function,
+				   "PostgreSQL evaluates arguments of a window function again for each frame that a row is in.",
+				   ABOVE("use the window function"));
 	}
 }
 
@@ -192,6 +220,43 @@ is_computed_in_vain(Query *query, Search *search)
 								 DatumGetInt64(((Const *) offset)->constvalue) == 0))))
 		return false;
 	return find_call((Node *) query->targetList, search);
+}
+
+/*
+ * Whether an aggregate or window function of a query has the call in it.  An
+ * aggregate may stand in a sub-select and be the query's all the same.
+ */
+static bool
+is_repeated(Query *query, NodeTag tag, Search *search)
+{
+	Repeating	repeating = {.search = search,.tag = tag};
+
+	if (tag == T_Aggref ? !query->hasAggs : !query->hasWindowFuncs)
+		return false;
+	return query_tree_walker(query, find_repeating, &repeating, 0);
+}
+
+/* Sub-selects are walked for aggregates that are of a query above them. */
+static bool
+find_repeating(Node *node, Repeating *repeating)
+{
+	bool		found;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		repeating->depth++;
+		found = query_tree_walker((Query *) node, find_repeating, repeating, 0);
+		repeating->depth--;
+		return found;
+	}
+	if (nodeTag(node) == repeating->tag &&
+		(IsA(node, Aggref) ? (int) ((Aggref *) node)->agglevelsup : 0) ==
+		repeating->depth &&
+		expression_tree_walker(node, find_call, repeating->search))
+		return true;
+	return expression_tree_walker(node, find_repeating, repeating);
 }
 
 /* Looks for the call, but not in what is evaluated once and kept. */

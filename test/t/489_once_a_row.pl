@@ -103,4 +103,69 @@ counted('LATERAL domowf_set_permissions()',
 	"SELECT count(*) FROM many m, LATERAL domowf_set_permissions('m' || m.n, $permissions) s",
 	200);
 
+# arguments of aggregates
+my $aggregate = qr/HINT:.*AS MATERIALIZED .* aggregate over/;
+my $spill = q{SET LOCAL work_mem = '64kB'; SET LOCAL hash_mem_multiplier = 1; SET LOCAL enable_sort = off};
+my $sorted = 'SET LOCAL enable_hashagg = off';
+refused('a hashed GROUP BY',
+	"BEGIN; $spill; SELECT count(*) FROM (SELECT k, max($ask) FROM big GROUP BY k OFFSET 0) s; COMMIT",
+	$aggregate);
+refused('GROUPING SETS',
+	"BEGIN; $sorted; SELECT count($ask) FROM many GROUP BY GROUPING SETS ((n), (id)); COMMIT",
+	$aggregate);
+refused($_->[0], $_->[1], $aggregate)
+  foreach (
+	[ 'FILTER', "SELECT count(*) FILTER (WHERE $ask > 0) FROM many GROUP BY n" ],
+	[ 'HAVING', "SELECT n FROM many GROUP BY n HAVING count($ask) > 0" ],
+	[ 'ORDER BY of an aggregate',
+		"SELECT array_agg(id ORDER BY $ask) FROM many GROUP BY n" ],
+	[ 'a direct argument',
+		"SELECT percentile_cont(n * 0 + domowf_enqueue('w', '{}') * 0) WITHIN GROUP (ORDER BY id) FROM many GROUP BY n" ],
+	[ 'a start', q{SELECT count((domowf_start('w', jsonb_build_object('x', id))).id) FROM many GROUP BY n} ],
+	[ 'a sub-select in an aggregate',
+		"SELECT count((SELECT $ask WHERE many.id > 0)) FROM many GROUP BY n" ],
+	[ 'an aggregate of the query outside',
+		'SELECT (SELECT count(' . ($ask =~ s/id/m.id/r) . ') FROM (SELECT 1) s) FROM many m GROUP BY n' ],
+	[ 'a wrapped request in an aggregate', 'SELECT count(wrapped(id)) FROM many GROUP BY n' ],
+	[ 'GROUP BY without a column', "SELECT count($ask) FROM many GROUP BY ()" ]);
+counted($_->[0], "BEGIN; $spill; $_->[1]; COMMIT", $_->[2])
+  foreach (
+	[ 'an aggregate without GROUP BY', "SELECT count($ask) FROM many", 200 ],
+	[ 'the highest', "SELECT max($ask) FROM many", 200 ],
+	[ 'DISTINCT in an aggregate', "SELECT count(DISTINCT $ask) FROM many", 200 ],
+	[ 'ORDER BY in an aggregate', "SELECT array_agg($ask ORDER BY $ask) FROM many", 200 ],
+	[ 'ORDER BY in an aggregate, by another', "SELECT array_agg($ask ORDER BY n DESC) FROM many", 200 ],
+	[ 'the key of groups', "SELECT count(*) FROM (SELECT $ask, k FROM big GROUP BY 1, 2 OFFSET 0) s", 1000 ],
+	[ 'DISTINCT', "SELECT count(*) FROM (SELECT DISTINCT $ask, k FROM big OFFSET 0) s", 1000 ],
+	[ 'a call for each group',
+		q{SELECT count(s.r) FROM (SELECT n, domowf_enqueue('w', jsonb_build_object('x', sum(id))) AS r FROM many GROUP BY n OFFSET 0) s}, 5 ],
+	[ 'a call first, then GROUP BY',
+		"WITH c AS MATERIALIZED (SELECT n, $ask AS r FROM many) SELECT n, count(r) FROM c GROUP BY n", 200 ],
+	[ 'a call in FROM, then GROUP BY',
+		"SELECT m.n, count(s.r) FROM many m CROSS JOIN LATERAL $of s(r) GROUP BY m.n", 200 ],
+	[ 'one call in an aggregate of GROUP BY',
+		"SELECT max((SELECT domowf_enqueue('w', '{}'))) FROM many GROUP BY n", 1 ]);
+counted('the key of GROUPING SETS',
+	"BEGIN; $sorted; SELECT count(*) FROM (SELECT n, $ask AS r FROM many GROUP BY GROUPING SETS ((n), (2))) s; COMMIT",
+	200);
+
+# window functions
+my $window = qr/HINT:.*AS MATERIALIZED .* use the window function over/;
+refused($_->[0], $_->[1], $window)
+  foreach (
+	[ 'a frame',
+		"SELECT sum($ask) OVER (ORDER BY id ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) FROM many" ],
+	[ 'lag()', "SELECT lag($ask) OVER (ORDER BY id) FROM many" ],
+	[ 'FILTER of a window function',
+		"SELECT count(*) FILTER (WHERE $ask > 0) OVER (ORDER BY id) FROM many" ],
+	[ 'a sub-select in a window function',
+		"SELECT sum((SELECT $ask WHERE many.id > 0)) OVER (ORDER BY id) FROM many" ]);
+counted($_->[0], $_->[1], $_->[2])
+  foreach (
+	[ 'PARTITION BY', "SELECT count(*) OVER (PARTITION BY $ask) FROM many", 200 ],
+	[ 'ORDER BY of a window', "SELECT rank() OVER (ORDER BY $ask ROWS 2 PRECEDING) FROM many", 200 ],
+	[ 'the offset of a frame',
+		"SELECT count(*) OVER (ORDER BY id ROWS domowf_enqueue('w', '{}') PRECEDING) FROM many", 1 ],
+	[ 'a call beside a window function', "SELECT $ask, lag(id) OVER (ORDER BY n) FROM many", 200 ]);
+
 done_testing();
