@@ -14,6 +14,7 @@
 #include "base/shared.h"
 #include "base/timeline.h"
 #include "base/waiters.h"
+#include "call/cursor.h"
 #include "call/lateral.h"
 #include "worker/evict.h"
 #include "worker/launcher.h"
@@ -38,6 +39,7 @@ _PG_init(void)
 {
 	dwf_guc_define();
 	dwf_lateral_install();
+	dwf_cursor_install();
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
 	dwf_shared_request(parts, lengthof(parts));

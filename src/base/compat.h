@@ -210,6 +210,17 @@ typedef struct JsonbParseState *DwfJsonbState;
 #define dwf_standbys_are_named()	(WalSndCtl->sync_standbys_defined)
 #endif
 
+/* What a hook of ExecutorRun() gets, and what it passes on. */
+#if PG_VERSION_NUM >= 180000
+#define DWF_RUN_PARAMETERS \
+	QueryDesc *query, ScanDirection direction, uint64 count
+#define DWF_RUN_ARGUMENTS		query, direction, count
+#else
+#define DWF_RUN_PARAMETERS \
+	QueryDesc *query, ScanDirection direction, uint64 count, bool once
+#define DWF_RUN_ARGUMENTS		query, direction, count, once
+#endif
+
 /* A path over a foreign table of one row. */
 #if PG_VERSION_NUM >= 180000
 #define dwf_create_foreignscan_path(root, rel) \

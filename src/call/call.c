@@ -27,7 +27,7 @@
 #include "base/returning.h"
 #include "base/shared.h"
 #include "call/call.h"
-#include "call/evaluation.h"
+#include "call/cursor.h"
 #include "call/report.h"
 #include "call/rollback.h"
 #include "http/http.h"
@@ -112,7 +112,7 @@ dwf_call_run(const DwfConnection *const *connections,
 	refuse_in_worker();
 	refuse_within_run();
 	dwf_returning_refuse_call();
-	dwf_evaluation_check_cursor();
+	dwf_cursor_check();
 	open_engine();
 	prepare_socket_set();
 	dwf_rollback_prepare();

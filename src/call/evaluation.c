@@ -22,7 +22,7 @@
  * - Arguments of a window function are evaluated for each frame that a row is
  *   in, and for each row that lag() and the like look at.
  *
- * A cursor that goes back computes its rows again.
+ * A cursor that goes back computes its rows again: cursor.c.
  *
  * The planner's support function (expansion.c) is asked about each call, with
  * the query that the call is a part of.  Where exactly the call stands it is
@@ -37,20 +37,13 @@
 #include "call/evaluation.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
-#include "executor/execdesc.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
-#include "tcop/pquery.h"
 #include "utils/lsyscache.h"
-#include "utils/portal.h"
 #include "utils/syscache.h"
-
-/* Cursors of a session that are told apart, if they call and may scroll. */
-#define MAX_CURSORS		16
 
 typedef struct Search
 {
@@ -79,7 +72,6 @@ static bool find_in_actions(List *actions, Search *search);
 static bool is_call(FuncExpr *expr, Search *search);
 static bool is_kept(SubLink * link);
 static bool is_repeated(Query *query, NodeTag tag, Search *search);
-static bool is_rewound(Portal portal);
 static Bitmapset *collect_relations(Bitmapset *relations, Node *jointree);
 static void refuse(Oid function, const char *problem, const char *hint)
 			pg_attribute_noreturn();
@@ -314,57 +306,4 @@ refuse(Oid function, const char *problem, const char *hint)
 					get_func_name(function)),
 			 errdetail("%s", problem),
 			 errhint("%s", hint)));
-}
-
-void
-dwf_evaluation_check_cursor(void)
-{
-	Portal		portal = ActivePortal;
-
-	if (portal == NULL || portal->strategy != PORTAL_ONE_SELECT ||
-		portal->queryDesc == NULL || portal->queryDesc->estate == NULL ||
-		(portal->cursorOptions & CURSOR_OPT_SCROLL) == 0)
-		return;
-	if (ScanDirectionIsBackward(portal->queryDesc->estate->es_direction) ||
-		is_rewound(portal))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cursor \"%s\" would call domowf again for rows that it has fetched",
-						portal->name),
-				 errhint("Declare it with NO SCROLL.")));
-}
-
-/*
- * Whether a cursor has gone back to its beginning.  One WITH HOLD that may
- * scroll does so when its transaction commits, if rows were fetched.  Of
- * FETCH FIRST a portal keeps no trace, but that it is at its start again in
- * another statement; so the last cursors are known here.
- */
-static bool
-is_rewound(Portal portal)
-{
-	static struct
-	{
-		Portal		portal;
-		TimestampTz created;
-		TimestampTz statement;	/* in which it was at its start */
-	}			seen[MAX_CURSORS];
-	static int	next = 0;
-	TimestampTz statement = GetCurrentStatementStartTimestamp();
-
-	if (portal->holdStore != NULL)
-		return !portal->atStart;
-	if (!portal->atStart)
-		return false;
-	for (int i = 0; i < MAX_CURSORS; i++)
-	{
-		if (seen[i].portal == portal &&
-			seen[i].created == portal->creation_time)
-			return seen[i].statement != statement;
-	}
-	seen[next].portal = portal;
-	seen[next].created = portal->creation_time;
-	seen[next].statement = statement;
-	next = (next + 1) % MAX_CURSORS;
-	return false;
 }

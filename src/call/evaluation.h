@@ -15,10 +15,4 @@
  */
 extern void dwf_evaluation_check(PlannerInfo *root, Oid function);
 
-/*
- * The same for what the plan does not show, when a function is run: a cursor
- * that goes back over rows for which it has been run.  Raises 0A000.
- */
-extern void dwf_evaluation_check_cursor(void);
-
 #endif							/* DWF_EVALUATION_H */

@@ -17,7 +17,7 @@
 #include "base/table.h"
 #include "base/waiters.h"
 #include "call/argument.h"
-#include "call/evaluation.h"
+#include "call/cursor.h"
 #include "call/report.h"
 #include "queue/enqueue.h"
 #include "registry/workflow.h"
@@ -94,7 +94,7 @@ domowf_enqueue(PG_FUNCTION_ARGS)
 	Jsonb	   *data;
 
 	dwf_command_begin("domowf_enqueue()");
-	dwf_evaluation_check_cursor();
+	dwf_cursor_check();
 	dwf_argument_not_null(fcinfo, 0, "workflow");
 	dwf_argument_not_null(fcinfo, 1, "data");
 	data = PG_GETARG_JSONB_P(1);
@@ -118,7 +118,7 @@ domowf_enqueue_call(PG_FUNCTION_ARGS)
 	DwfRequest	request;
 
 	dwf_command_begin("domowf_enqueue_call()");
-	dwf_evaluation_check_cursor();
+	dwf_cursor_check();
 	dwf_argument_not_null(fcinfo, 0, "operation");
 	dwf_argument_not_null(fcinfo, 1, "request");
 	dwf_enqueue_begin(&enqueue,

@@ -168,4 +168,85 @@ counted($_->[0], $_->[1], $_->[2])
 		"SELECT count(*) OVER (ORDER BY id ROWS domowf_enqueue('w', '{}') PRECEDING) FROM many", 1 ],
 	[ 'a call beside a window function', "SELECT $ask, lag(id) OVER (ORDER BY n) FROM many", 200 ]);
 
+# cursors that go back: in one statement, over rows that did not call, many
+my $again = qr/HINT: +Declare it with NO SCROLL/;
+
+# Runs all, and then the last one, which is refused and calls nothing.
+sub goes_back
+{
+	my ($name, $expected, @statements) = @_;
+	my $last = pop @statements;
+	my $before = calls();
+	my $got;
+
+	$session->value('BEGIN');
+	$session->value($_) foreach @statements;
+	is(calls() - $before, $expected, "cursor: $name: so many calls");
+	$got = $session->run($last);
+	is($got->{sqlstate}, '0A000', "cursor: $name");
+	like($got->{err}, $again, "cursor: $name: what to do");
+	$session->run('ROLLBACK; CLOSE ALL');
+	return;
+}
+my $some = "SELECT CASE WHEN id % 2 = 0 THEN $ask END FROM many WHERE id <= 10";
+my $c = "DECLARE c CURSOR FOR SELECT $ask FROM many WHERE id <= 10";
+
+refused($_->[0], $_->[1], $again)
+  foreach (
+	[ 'FETCH FIRST in PL/pgSQL',
+		"DO \$\$ DECLARE c CURSOR FOR SELECT $ask FROM many WHERE id <= 10; r bigint;
+		BEGIN OPEN c; FETCH c INTO r; FETCH FIRST FROM c INTO r; END \$\$" ],
+	[ 'FETCH FIRST twice of SCROLL',
+		"DO \$\$ DECLARE c SCROLL CURSOR FOR SELECT $ask FROM many; r bigint;
+		BEGIN OPEN c; FETCH FIRST FROM c INTO r; FETCH FIRST FROM c INTO r; END \$\$" ],
+	[ 'FETCH FIRST in one string', "$c\\; FETCH 1 FROM c\\; FETCH FIRST FROM c" ]);
+$some = "DECLARE c CURSOR FOR $some";
+goes_back('to its start, over a first row that does not call', 1, $some,
+	'FETCH 1 FROM c', 'FETCH 1 FROM c', 'MOVE ABSOLUTE 0 FROM c', 'FETCH 2 FROM c');
+goes_back('to its start, all in one fetch', 1, $some,
+	'FETCH 2 FROM c', 'MOVE ABSOLUTE 0 FROM c', 'FETCH 2 FROM c');
+goes_back('to its start, and on from there row by row', 1, $some,
+	'FETCH 3 FROM c', 'MOVE ABSOLUTE 0 FROM c', 'FETCH 1 FROM c', 'FETCH 1 FROM c');
+goes_back('after its end', 5, $some,
+	'FETCH ALL FROM c', 'MOVE ABSOLUTE 0 FROM c', 'MOVE 2 FROM c');
+goes_back('held, at its start again', 1, $some =~ s/CURSOR/SCROLL CURSOR WITH HOLD/r,
+	'FETCH 2 FROM c', 'MOVE ABSOLUTE 0 FROM c', 'COMMIT');
+goes_back('by a row, which does not call', 1, $some,
+	'FETCH 2 FROM c', 'FETCH 1 FROM c', 'MOVE RELATIVE -1 FROM c');
+goes_back('one of many', 17,
+	(map { ($c =~ s/ c / c$_ /r, "FETCH 1 FROM c$_") } 1 .. 17),
+	'FETCH FIRST FROM c1');
+
+# and those that do not
+counted($_->[0], $_->[1], $_->[2])
+  foreach (
+	[ 'a cursor in steps', "BEGIN; $some; FETCH 1 FROM c; FETCH 1 FROM c; MOVE 3 FROM c; COMMIT", 2 ],
+	[ 'a cursor that is moved before it has called',
+		"BEGIN; $some; FETCH 1 FROM c; MOVE ABSOLUTE 0 FROM c; FETCH ALL FROM c; COMMIT", 5 ],
+	[ 'a cursor by the same name', "BEGIN; $c; FETCH 1 FROM c; CLOSE c; $c; FETCH 1 FROM c; COMMIT", 2 ],
+	[ 'two cursors in turn',
+		"BEGIN; $c; " . ($c =~ s/ c / d /r)
+		  . '; FETCH 2 FROM c; FETCH 1 FROM d; FETCH 2 FROM c; FETCH 3 FROM d; COMMIT', 8 ],
+	[ 'a cursor that keeps its rows',
+		"BEGIN; DECLARE c SCROLL CURSOR FOR SELECT $ask AS y FROM many WHERE id <= 5 ORDER BY 1; FETCH 3 FROM c; FETCH FIRST FROM c; FETCH ALL FROM c; COMMIT", 5 ],
+	[ 'a row that calls several times', <<"END", 30 ],
+CREATE FUNCTION thrice(x int) RETURNS int LANGUAGE plpgsql AS \$\$
+BEGIN
+	FOR id IN 1 .. 3 LOOP PERFORM $ask; END LOOP;
+	RETURN 1;
+END \$\$;
+BEGIN; DECLARE c CURSOR FOR SELECT thrice(id) FROM many WHERE id <= 10;
+FETCH 4 FROM c; FETCH 4 FROM c; FETCH 4 FROM c; FETCH 1 FROM c; COMMIT
+END
+	[ 'a condition that calls', "BEGIN; DECLARE c CURSOR FOR SELECT id FROM many WHERE id <= 10 AND $ask % 3 = 0;
+		FETCH 1 FROM c; FETCH 1 FROM c; FETCH ALL FROM c; FETCH ALL FROM c; COMMIT", 10 ],
+	[ 'loops in PL/pgSQL', <<"END", 230 ]);
+DO \$\$ DECLARE c CURSOR FOR SELECT $ask AS y FROM many WHERE id <= 10; r bigint; x record; BEGIN
+	FOR x IN SELECT $ask FROM many LOOP NULL; END LOOP;
+	FOR x IN c LOOP NULL; END LOOP;
+	OPEN c; LOOP FETCH c INTO r; EXIT WHEN NOT FOUND; END LOOP; CLOSE c;
+	OPEN c; MOVE FORWARD 5 FROM c; LOOP FETCH NEXT FROM c INTO r; EXIT WHEN NOT FOUND; END LOOP; CLOSE c;
+END \$\$
+END
+
 done_testing();
