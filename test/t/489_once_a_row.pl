@@ -168,6 +168,28 @@ counted($_->[0], $_->[1], $_->[2])
 		"SELECT count(*) OVER (ORDER BY id ROWS domowf_enqueue('w', '{}') PRECEDING) FROM many", 1 ],
 	[ 'a call beside a window function', "SELECT $ask, lag(id) OVER (ORDER BY n) FROM many", 200 ]);
 
+# what the parser doubles
+my $from = qr/HINT:.*CROSS JOIN LATERAL domowf_enqueue\(/;
+refused($_->[0], $_->[1], $from)
+  foreach (
+	[ 'BETWEEN', "SELECT $ask BETWEEN 1 AND 100000000 FROM many LIMIT 10" ],
+	[ 'NOT BETWEEN', "SELECT id FROM many WHERE $ask NOT BETWEEN 1 AND 2" ],
+	[ 'BETWEEN SYMMETRIC', "SELECT $ask BETWEEN SYMMETRIC 9 AND 1 FROM many" ],
+	[ 'a sub-select BETWEEN', "SELECT (SELECT $ask WHERE many.id > 0) BETWEEN 1 AND 2 FROM many" ],
+	[ 'IN with columns', "SELECT $ask IN (id, n) FROM many" ],
+	[ 'BETWEEN in a view', "CREATE TEMP VIEW v AS SELECT $ask BETWEEN 1 AND 9 AS y FROM many; SELECT y FROM v" ]);
+counted($_->[0], $_->[1], $_->[2])
+  foreach (
+	[ 'IN with constants', "SELECT $ask IN (1, 2) FROM many", 200 ],
+	[ 'two that are written twice', "SELECT $ask > 0 AND $ask > 0 FROM many", 400 ],
+	[ 'CASE', "SELECT CASE $ask WHEN 1 THEN 2 WHEN 2 THEN 3 END FROM many", 200 ],
+	[ 'ORDER BY the same', "SELECT $ask FROM many ORDER BY $ask", 200 ],
+	[ 'BETWEEN of what was called',
+		"SELECT s.r BETWEEN 1 AND 9 FROM many m CROSS JOIN LATERAL $of s(r)", 200 ],
+	[ 'EXISTS, which README tells of', "SELECT EXISTS (SELECT $ask FROM many)", 0 ],
+	[ 'WITH that nothing refers to, which README tells of',
+		"WITH c AS MATERIALIZED (SELECT $ask FROM many) SELECT 1", 0 ]);
+
 # cursors that go back: in one statement, over rows that did not call, many
 my $again = qr/HINT: +Declare it with NO SCROLL/;
 
