@@ -8,11 +8,11 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "base/columns.h"
 #include "base/command.h"
 #include "base/extension.h"
 #include "base/guc.h"
 #include "base/moment.h"
-#include "base/columns.h"
 #include "base/owner.h"
 #include "base/table.h"
 #include "base/waiters.h"
