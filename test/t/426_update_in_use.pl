@@ -127,7 +127,7 @@ is($domo->arrived('again'), 0, 'what met a key is not sent');
 
 is( value(q{SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute
 	WHERE attrelid = 'domowf.queue'::regclass AND attnum > 26 AND NOT attisdropped}),
-	'mine order_space lane server server_owner server_role track returns_to depth',
+	'mine order_space lane server server_owner server_role track returns_to depth source_oid',
 	'what is the extension\'s is behind somebody\'s own');
 is(value('SELECT check_name, detail FROM domowf_check() WHERE NOT ok'),
 	'triggers|who made these triggers before version 1.1 is not known, who may have been'
