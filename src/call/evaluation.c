@@ -16,7 +16,7 @@
  *   for several rows with equal values (Memoize): a start would be left out.
  *   The function itself, in FROM, is run once and its result kept, or with
  *   LATERAL once for each row (lateral.c); so is what stands in WITH.
- * - OFFSET and WITH TIES compute rows that are not returned.
+ * - OFFSET, WITH TIES and DISTINCT ON compute rows that are not returned.
  * - Arguments of an aggregate are evaluated once for each sort that GROUPING
  *   SETS need, and again for rows that a hashed GROUP BY has put aside on disk.
  * - Arguments of a window function are evaluated for each frame that a row is
@@ -85,7 +85,7 @@ dwf_evaluation_check(PlannerInfo *root, Oid function)
 	search.inlined = !query_tree_walker(root->parse, find_call, &search, 0);
 	if (is_computed_in_vain(root->parse, &search))
 		refuse(function,
-			   "It would be called for rows that OFFSET or WITH TIES leaves out.",
+			   "It would be called for rows that OFFSET, WITH TIES or DISTINCT ON leaves out.",
 			   "Choose the rows in a sub-select, and call it for what that returns.");
 	for (at = root; at != NULL; at = at->parent_root)
 	{
@@ -207,6 +207,7 @@ is_computed_in_vain(Query *query, Search *search)
 	Node	   *offset = eval_const_expressions(NULL, query->limitOffset);
 
 	if (query->limitOption != LIMIT_OPTION_WITH_TIES &&
+		!query->hasDistinctOn &&
 		(offset == NULL ||
 		 (IsA(offset, Const) && (((Const *) offset)->constisnull ||
 								 DatumGetInt64(((Const *) offset)->constvalue) == 0))))

@@ -165,6 +165,7 @@ refused('a view that is joined',
 refused('UNION ALL that is joined',
 	"SELECT count(s.y) FROM many m, LATERAL (SELECT $of UNION ALL SELECT $of) s(y)");
 refused('OFFSET', "SELECT $each FROM many OFFSET 5", qr/HINT:.*sub-select/);
+refused('DISTINCT ON', "SELECT DISTINCT ON (n) n, $each FROM many", qr/HINT:.*sub-select/);
 refused('WITH TIES',
 	"SELECT $each FROM many ORDER BY id FETCH FIRST 2 ROWS WITH TIES",
 	qr/HINT:.*sub-select/);
