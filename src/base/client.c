@@ -20,6 +20,7 @@
 #define MAX_CONVERTED	((MAX_MULTIBYTE_CHAR_LEN + 1) * MAX_CONVERSION_GROWTH)
 
 static bool fit(char *text);
+static bool is_sent_as_it_is(const char *text);
 static bool replace(char *text, Oid conversion);
 static bool converts_to(Oid conversion, char *character, int len);
 static char *copy(const char *text);
@@ -81,7 +82,8 @@ fit(char *text)
 	Oid			conversion = InvalidOid;
 	int			database = GetDatabaseEncoding();
 
-	if (text == NULL || !dwf_client_converts() || pg_is_ascii(text))
+	if (text == NULL || !dwf_client_converts() || pg_is_ascii(text) ||
+		is_sent_as_it_is(text))
 		return false;
 	if (database != PG_SQL_ASCII)
 		conversion = FindDefaultConversionProc(database,
@@ -89,10 +91,19 @@ fit(char *text)
 	return replace(text, conversion);
 }
 
+/* What SQL_ASCII has in it is not converted, but has to be the client's. */
+static bool
+is_sent_as_it_is(const char *text)
+{
+	return GetDatabaseEncoding() == PG_SQL_ASCII &&
+		pg_verify_mbstr(pg_get_client_encoding(), text, strlen(text), true);
+}
+
 bool
 dwf_client_fit_plain(char *text)
 {
-	return dwf_client_converts() && replace(text, InvalidOid);
+	return dwf_client_converts() && !is_sent_as_it_is(text) &&
+		replace(text, InvalidOid);
 }
 
 bool
