@@ -681,7 +681,7 @@ ALTER TABLE domowf.queue
 	ADD COLUMN depth int,
 	ADD COLUMN source_oid oid;
 COMMENT ON COLUMN domowf.queue.source_oid IS
-	'the same table, by whose owner''s rights it is sent again';
+	'table whose trigger asked for it, by whose owner''s rights it is sent again';
 COMMENT ON COLUMN domowf.queue.returns_to IS
 	'row and columns that what comes of it is written back into';
 COMMENT ON COLUMN domowf.queue.depth IS
@@ -691,7 +691,7 @@ ALTER TABLE domowf.log
 	ADD COLUMN depth int,
 	ADD COLUMN source_oid oid;
 COMMENT ON COLUMN domowf.log.source_oid IS
-	'the same table, by whose owner''s rights it is sent again';
+	'table whose trigger asked for it, by whose owner''s rights it is sent again';
 COMMENT ON COLUMN domowf.log.returns_to IS
 	'row and columns that what comes of it is written back into';
 COMMENT ON COLUMN domowf.log.depth IS

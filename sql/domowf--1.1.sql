@@ -415,7 +415,7 @@ COMMENT ON COLUMN domowf.queue.order_key IS
 	'requests of one order_key and order_space are sent one after the other';
 COMMENT ON COLUMN domowf.queue.source IS 'table whose trigger asked for it';
 COMMENT ON COLUMN domowf.queue.source_oid IS
-	'the same table, by whose owner''s rights it is sent again';
+	'table whose trigger asked for it, by whose owner''s rights it is sent again';
 COMMENT ON COLUMN domowf.queue.requested_by IS 'role that asked for it';
 COMMENT ON COLUMN domowf.queue.requested_by_oid IS
 	'oid of the role that asked for it';
@@ -559,7 +559,7 @@ COMMENT ON COLUMN domowf.log.key IS 'key that makes it unique';
 COMMENT ON COLUMN domowf.log.order_key IS 'its order_key';
 COMMENT ON COLUMN domowf.log.source IS 'table whose trigger asked for it';
 COMMENT ON COLUMN domowf.log.source_oid IS
-	'the same table, by whose owner''s rights it is sent again';
+	'table whose trigger asked for it, by whose owner''s rights it is sent again';
 COMMENT ON COLUMN domowf.log.attempts IS 'attempts used';
 COMMENT ON COLUMN domowf.log.http_status IS 'HTTP status of the last attempt';
 COMMENT ON COLUMN domowf.log.instance_id IS 'instance that was started or canceled';
