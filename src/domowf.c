@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "base/guc.h"
+#include "base/kept.h"
 #include "base/quota.h"
 #include "base/shared.h"
 #include "base/timeline.h"
@@ -40,6 +41,7 @@ _PG_init(void)
 	dwf_guc_define();
 	dwf_lateral_install();
 	dwf_cursor_install();
+	dwf_kept_install();
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
 	dwf_shared_request(parts, lengthof(parts));

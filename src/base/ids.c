@@ -5,8 +5,9 @@
  * The sequence knows nothing of rows that came some other way: a restored log,
  * a log that is replicated, and setval().  An id that the log has already is
  * found out by the settlement, when Domo has executed the request.  So a call
- * looks before it sends, and who enqueues looks now and then: two look-ups would
- * cost as much as the rest of it.
+ * knows of its id before it sends that it is behind all that the log has, or
+ * looks for it; and who enqueues looks now and then: two look-ups would cost as
+ * much as the rest of it.
  */
 #include "postgres.h"
 
@@ -71,7 +72,7 @@ is_taken(int64 id, DwfTable *log)
 {
 	bool		all_seen = true;
 
-	if (log != NULL && dwf_table_holds(log, LOG_ID, id))
+	if (log != NULL && dwf_table_may_hold(log, LOG_ID, id))
 		return true;
 	if (voucher > 0 && id > last_id && id - voucher < VOUCHED)
 		return false;

@@ -16,7 +16,6 @@
 #include "postgres.h"
 
 #include "base/firing.h"
-#include "base/index.h"
 #include "base/objects.h"
 #include "base/table.h"
 
@@ -36,7 +35,6 @@ static void open_locked(DwfTable *table, const char *name, int ncolumns,
 static void find_places(DwfTable *table, const char *name);
 static int	find_place(TupleDesc desc, const char *column, int guess);
 static bool is_at(TupleDesc desc, int place, const char *column);
-static void find_sparse(DwfTable *table);
 static void prepare_triggers(DwfTable *table, bool fires);
 
 Oid
@@ -95,43 +93,13 @@ open_locked(DwfTable *table, const char *name, int ncolumns, bool takes_new,
 		CheckCmdReplicaIdentity(table->rel, CMD_DELETE);
 	}
 	ExecOpenIndices(table->target, takes_new);
-	find_sparse(table);
+	dwf_table_find_sparse(table);
 	dwf_table_act_as_caller(&caller);
 	table->row = MakeSingleTupleTableSlot(RelationGetDescr(table->rel),
 										  &TTSOpsVirtual);
 	find_places(table, name);
 	Assert(table->ncolumns == ncolumns);
 	dwf_table_clear(table);
-}
-
-/*
- * A predicate that a column is not null, or is no certain text, is looked at by
- * table_write.c: to have the executor do so costs more than the entry.
- */
-static void
-find_sparse(DwfTable *table)
-{
-	int			count = table->target->ri_NumIndices;
-
-	for (int i = 0; i < count; i++)
-	{
-		IndexInfo  *index = table->target->ri_IndexRelationInfo[i];
-		DwfSparse	sparse = {0};
-
-		if (index->ii_Predicate == NIL || index->ii_Unique ||
-			index->ii_ExclusionOps != NULL)
-			continue;
-		sparse.column = dwf_index_not_null(index->ii_Predicate);
-		if (sparse.column == 0)
-			sparse.column = dwf_index_not_text(index->ii_Predicate,
-											   &sparse.text, &sparse.length);
-		if (sparse.column <= 0)
-			continue;
-		if (table->sparse == NULL)
-			table->sparse = palloc0(sizeof(DwfSparse) * count);
-		table->sparse[i] = sparse;
-		index->ii_Predicate = NIL;
-	}
 }
 
 /* Those that fire, where there are any; for what is only read there are none. */

@@ -38,7 +38,8 @@ typedef struct DwfTable
 	int			ncolumns;		/* of columns.h */
 	int		   *places;			/* of each in the table; -1: it has none */
 	MemoryContext context;
-	TupleTableSlot **appended;	/* NULL: none was ever */
+	TupleDesc	appended_desc;	/* NULL: no row was ever ... */
+	TupleTableSlot **appended;	/* ... that is to be written with others */
 	int			nappended;
 	EState	   *estate;
 	ResultRelInfo *target;
@@ -52,6 +53,9 @@ typedef struct DwfTable
 	Snapshot	snapshot;		/* for all that is read; NULL: none yet */
 	IndexScanDesc scan;			/* of an index that begins with ... */
 	int			scanned;		/* ... this column; NULL: none yet */
+	int64		highest;		/* of dwf_table_may_hold(), for values up to
+								 * ... */
+	int64		highest_until;	/* 0: for none */
 	ScanKeyData place[2];		/* members of a comparison of rows */
 } DwfTable;
 
@@ -87,6 +91,15 @@ extern void dwf_table_act_as_owner(const DwfTable *table,
 								   DwfTableCaller *caller);
 extern void dwf_table_act_as_caller(const DwfTableCaller *caller);
 
+/*
+ * For the same: finds the indexes that have entries of some rows alone; and has
+ * the executor pass by those that have none of this row, from the one call to the
+ * other.
+ */
+extern void dwf_table_find_sparse(DwfTable *table);
+extern Relation *dwf_table_leave_out(DwfTable *table, TupleTableSlot *row);
+extern void dwf_table_take_in(DwfTable *table, Relation *indexes);
+
 /* For table.c: inserts what was appended, and appends no more. */
 extern void dwf_table_end_append(DwfTable *table);
 
@@ -111,10 +124,11 @@ extern void dwf_table_insert(DwfTable *table, bool checked);
 
 /*
  * The same, unchecked, but with others in one go, which is cheaper, and at the
- * latest when the table is closed.  Copies what the row at hand points to.  Not
- * where dwf_table_may_refuse().
+ * latest when the table is closed, or by the second of these.  Copies what the
+ * row at hand points to.  Not where dwf_table_may_refuse().
  */
 extern void dwf_table_append(DwfTable *table);
+extern void dwf_table_write_appended(DwfTable *table);
 
 /*
  * Whether an index, a check or a trigger could refuse the row at hand for what
@@ -152,6 +166,14 @@ extern bool dwf_table_holds(DwfTable *table, int column, int64 value);
 extern bool dwf_table_highest(DwfTable *table, int column, int64 *value);
 
 /*
+ * As dwf_table_holds(), of one column and values that are positive and grow, but
+ * for what somebody puts in meanwhile: where the value is higher than any that
+ * there was, nothing is looked for.  What was is looked at anew for each thousand
+ * values, and when the table is opened.
+ */
+extern bool dwf_table_may_hold(DwfTable *table, int column, int64 value);
+
+/*
  * The same for two columns, both texts or bigints: takes the first row in the
  * order of the index, which has to begin with all `columns`.
  */
@@ -181,8 +203,9 @@ extern void dwf_table_refresh(DwfTable *table);
 
 /*
  * Writes the row at hand in place of the one that was found.  Returns false
- * where somebody holds or has changed it; with `wait`, waits for whoever holds
- * it, and raises 40001 where it was changed.  Checks and triggers apply.
+ * where somebody holds or has changed it (but waits for who takes hold of it in
+ * the instant between); with `wait`, waits for whoever holds it, and raises 40001
+ * where it was changed.  Checks and triggers apply.
  */
 extern bool dwf_table_update(DwfTable *table, bool wait);
 

@@ -26,6 +26,9 @@
 /* Columns that a scan may ask an index to begin with. */
 #define MAX_SCANNED	4
 
+/* Values for which the highest one is looked at once. */
+#define SAME_HIGHEST	1000
+
 static Relation find_index(const DwfTable *table, const int *columns,
 						   int ncolumns);
 static bool look_dirty(DwfTable *table, int column, const int64 *value,
@@ -114,6 +117,18 @@ bool
 dwf_table_highest(DwfTable *table, int column, int64 *value)
 {
 	return look_dirty(table, column, NULL, value);
+}
+
+bool
+dwf_table_may_hold(DwfTable *table, int column, int64 value)
+{
+	if (value >= table->highest_until)
+	{
+		if (!dwf_table_highest(table, column, &table->highest))
+			table->highest = 0;
+		table->highest_until = value + SAME_HIGHEST;
+	}
+	return value <= table->highest && dwf_table_holds(table, column, value);
 }
 
 bool

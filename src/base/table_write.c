@@ -43,13 +43,10 @@ static void keep_own_columns(const DwfTable *table);
 static Bitmapset *find_changed(const DwfTable *table);
 static List *insert_entries(DwfTable *table, TupleTableSlot *row,
 							bool *conflict);
-static Relation *leave_out_sparse(DwfTable *table, TupleTableSlot *row);
-static bool is_left_out(const DwfSparse *sparse, TupleTableSlot *row);
-static void take_in_sparse(DwfTable *table, Relation *indexes);
-static void insert_appended(DwfTable *table);
 static bool holds_long(const DwfTable *table, const IndexInfo * index);
 static bool try_new(DwfTable *table);
 static bool take_conflicting(DwfTable *table, ItemPointer tid);
+static bool is_free(const DwfTable *table);
 static void lock_for_triggers(DwfTable *table, LockTupleMode mode);
 static TM_Result lock_found(DwfTable *table, LockTupleMode mode,
 							LockWaitPolicy policy);
@@ -172,57 +169,11 @@ insert_entries(DwfTable *table, TupleTableSlot *row, bool *conflict)
 
 	if (table->target->ri_NumIndices == 0)
 		return NIL;
-	indexes = leave_out_sparse(table, row);
+	indexes = dwf_table_leave_out(table, row);
 	recheck = dwf_insert_index_tuples(table->target, row, table->estate,
 									  conflict != NULL, conflict);
-	take_in_sparse(table, indexes);
+	dwf_table_take_in(table, indexes);
 	return recheck;
-}
-
-/*
- * Has the executor pass by the indexes that a row has no entry in, as it does by
- * those that are null.  Returns what they all are, per-tuple memory; NULL: it
- * passes by none.
- */
-static Relation *
-leave_out_sparse(DwfTable *table, TupleTableSlot *row)
-{
-	Relation   *indexes = table->target->ri_IndexRelationDescs;
-	Relation   *left;
-	int			count = table->target->ri_NumIndices;
-
-	if (table->sparse == NULL)
-		return NULL;
-	left = MemoryContextAlloc(GetPerTupleMemoryContext(table->estate),
-							  sizeof(Relation) * count);
-	for (int i = 0; i < count; i++)
-		left[i] = is_left_out(&table->sparse[i], row) ? NULL : indexes[i];
-	table->target->ri_IndexRelationDescs = left;
-	return indexes;
-}
-
-static bool
-is_left_out(const DwfSparse *sparse, TupleTableSlot *row)
-{
-	Datum		value;
-	struct varlena *text;
-	bool		isnull;
-
-	if (sparse->column == 0)
-		return false;
-	value = slot_getattr(row, sparse->column, &isnull);
-	if (isnull || sparse->text == NULL)
-		return isnull;
-	text = PG_DETOAST_DATUM_PACKED(value);
-	return VARSIZE_ANY_EXHDR(text) == sparse->length &&
-		memcmp(VARDATA_ANY(text), sparse->text, sparse->length) == 0;
-}
-
-static void
-take_in_sparse(DwfTable *table, Relation *indexes)
-{
-	if (indexes != NULL)
-		table->target->ri_IndexRelationDescs = indexes;
 }
 
 void
@@ -300,26 +251,29 @@ void
 dwf_table_append(DwfTable *table)
 {
 	MemoryContext old = MemoryContextSwitchTo(table->context);
-	TupleDesc	desc = RelationGetDescr(table->rel);
 	TupleTableSlot **slot;
 
 	Assert(!fires(table) && !is_checked(table));
-	if (table->appended == NULL)
+	if (table->appended_desc == NULL)
+	{
+		/* a copy is nobody's who ends before the table is closed (kept.h) */
+		table->appended_desc = CreateTupleDescCopy(RelationGetDescr(table->rel));
 		table->appended = palloc0(MAX_APPENDED * sizeof(*table->appended));
+	}
 	slot = &table->appended[table->nappended];
 	if (*slot == NULL)
-		*slot = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
+		*slot = MakeSingleTupleTableSlot(table->appended_desc, &TTSOpsHeapTuple);
 	store_row(table, NULL);
 	ExecStoreHeapTuple(ExecCopySlotHeapTuple(table->row), *slot, true);
 	MemoryContextSwitchTo(old);
 	dwf_table_clear(table);
 	if (++table->nappended == MAX_APPENDED)
-		insert_appended(table);
+		dwf_table_write_appended(table);
 }
 
 /* Of a table that fires nothing and checks nothing. */
-static void
-insert_appended(DwfTable *table)
+void
+dwf_table_write_appended(DwfTable *table)
 {
 	DwfTableCaller caller;
 
@@ -341,8 +295,8 @@ insert_appended(DwfTable *table)
 void
 dwf_table_end_append(DwfTable *table)
 {
-	insert_appended(table);
-	for (int i = 0; table->appended != NULL && i < MAX_APPENDED; i++)
+	dwf_table_write_appended(table);
+	for (int i = 0; table->appended_desc != NULL && i < MAX_APPENDED; i++)
 	{
 		if (table->appended[i] != NULL)
 			ExecDropSingleTupleTableSlot(table->appended[i]);
@@ -456,7 +410,7 @@ dwf_table_update(DwfTable *table, bool wait)
 	DwfTableCaller caller;
 	DwfFiring	firing;
 
-	if (!wait &&
+	if (!wait && !is_free(table) &&
 		lock_found(table, LockTupleNoKeyExclusive, LockWaitSkip) != TM_Ok)
 		return false;
 	if (wait)
@@ -473,20 +427,39 @@ dwf_table_update(DwfTable *table, bool wait)
 	result = dwf_tuple_update(table->rel, tid, table->row,
 							  table->estate->es_output_cid, table->snapshot,
 							  &failure, &mode, &updated);
-	if (result != TM_Ok)
+	if (result != TM_Ok && (wait || fires(table)))
 		refuse_changed(table, result);
+	if (result != TM_Ok)
+	{
+		dwf_table_act_as_caller(&caller);
+		return false;
+	}
 	table->written = table->row->tts_tid;
 	if (table->target->ri_NumIndices > 0)
 	{
-		indexes = leave_out_sparse(table, table->row);
+		indexes = dwf_table_leave_out(table, table->row);
 		dwf_update_index_tuples(table->target, table->row, table->estate,
 								updated);
-		take_in_sparse(table, indexes);
+		dwf_table_take_in(table, indexes);
 	}
 	dwf_firing_after_update(&firing, tid, table->row);
 	dwf_firing_end(&firing);
 	dwf_table_act_as_caller(&caller);
 	return true;
+}
+
+/*
+ * Whether nobody has ever locked, changed or deleted the version that was found,
+ * by its page as it is now: then an update need not lock it first, which would
+ * be a record of WAL more.  Triggers need it locked.
+ */
+static bool
+is_free(const DwfTable *table)
+{
+	HeapTuple	tuple = ExecFetchSlotHeapTuple(table->found, false, NULL);
+
+	return !fires(table) &&
+		(tuple->t_data->t_infomask & HEAP_XMAX_INVALID) != 0;
 }
 
 /*

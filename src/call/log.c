@@ -14,6 +14,7 @@
 #include "base/extension.h"
 #include "base/guc.h"
 #include "base/ids.h"
+#include "base/kept.h"
 #include "call/instance.h"
 #include "call/log.h"
 
@@ -39,13 +40,13 @@ dwf_log_open(DwfCallLog *log, int count)
 		return;
 	if (dwf_extension_find() == NULL)
 		return;
-	dwf_table_open(&log->table, "log", LOG_COLUMNS, false);
+	log->table = dwf_kept_open("log", LOG_COLUMNS);
 	namestrcpy(&log->role, GetUserNameFromId(GetUserId(), false));
 	log->batch = GetTopFullTransactionId();
 	log->ids = MemoryContextAllocHuge(CurrentMemoryContext,
 									  sizeof(int64) * count);
 	for (int i = 0; i < count; i++)
-		log->ids[i] = dwf_ids_next(&log->table);
+		log->ids[i] = dwf_ids_next(log->table);
 	log->is_open = true;
 }
 
@@ -54,7 +55,7 @@ dwf_log_call(DwfCallLog *log, int index, const DwfRequest *request,
 			 Jsonb *request_jsonb, const DwfInstance *instance,
 			 int http_status, NullableDatum response)
 {
-	DwfTable   *table = &log->table;
+	DwfTable   *table = log->table;
 
 	if (!log->is_open)
 		return;
@@ -122,7 +123,7 @@ void
 dwf_log_close(DwfCallLog *log)
 {
 	if (log->is_open)
-		dwf_table_close(&log->table);
+		dwf_kept_release(log->table);
 	log->is_open = false;
 }
 

@@ -19,7 +19,7 @@ typedef struct DwfCallLog
 	int64	   *ids;			/* of each call */
 	NameData	role;
 	FullTransactionId batch;
-	DwfTable	table;
+	DwfTable   *table;			/* kept.h */
 } DwfCallLog;
 
 /*

@@ -139,7 +139,7 @@ claim(DwfTable *queue, DwfTable *log, DwfPick *pick, int64 owner,
 	}
 	claimed->lane = pick->lane;
 	claimed->place = queue->written;
-	claimed->is_logged = dwf_table_holds(log, LOG_ID, pick->id);
+	claimed->is_logged = dwf_table_may_hold(log, LOG_ID, pick->id);
 	fill_claim(queue, claimed);
 	pick->is_claimed = true;
 	return true;

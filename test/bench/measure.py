@@ -105,10 +105,7 @@ def measure_rows(bench, wanted):
     return rows
 
 
-def main():
-    arguments = parse_arguments()
-    load = os.getloadavg()[0]
-    bench = Bench(arguments.rounds)
+def measure_all(bench, arguments, load):
     makers = (
         make_calls(bench.nginx),
         make_peers(bench.nginx),
@@ -142,7 +139,16 @@ def main():
         )
     facts = [*bench.facts, describe_machine(bench.backend, load)]
     print_table(rows, facts, arguments.markdown, MOST_SCATTER)
-    bench.stop()
+
+
+def main():
+    arguments = parse_arguments()
+    load = os.getloadavg()[0]
+    bench = Bench(arguments.rounds)
+    try:
+        measure_all(bench, arguments, load)
+    finally:
+        bench.stop()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,221 @@
+/*
+ * kept.c
+ *	  One of domowf's own tables, open from one use of it to the next in a
+ *	  transaction.
+ *
+ * To open a table with its indexes, and to find its columns, takes as long as to
+ * write a row of it.  Who writes one row in each of many calls of a function
+ * opens it once in a transaction, as PostgreSQL does it for large objects
+ * (inv_api.c).  The lock is held to the end of the transaction either way.
+ *
+ * What is open belongs to a resource owner of its own, below that of the whole
+ * transaction: so it outlasts statements and savepoints, can be let go in any
+ * state, and an abort needs no help.  A table that is open cannot be changed by
+ * its own session; so it is closed before every statement that might.
+ */
+#include "postgres.h"
+
+#include "base/changes.h"
+#include "base/kept.h"
+#include "base/objects.h"
+
+#include "access/xact.h"
+#include "tcop/utility.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+
+/* The one that is kept. */
+static struct
+{
+	ResourceOwner owner;		/* NULL: none */
+	MemoryContext context;
+	DwfTable   *table;			/* in the context, as all that belongs to it */
+	uint64		generation;		/* of what was known when it was opened */
+	int			used_at;		/* nesting level of who uses it; 0: nobody */
+	bool		is_spoiled;		/* an error has ended a use of it */
+}			kept;
+
+static ProcessUtility_hook_type next_hook = NULL;
+
+static bool is_same(const char *name);
+static void open_anew(const char *name, int ncolumns);
+static void release_owner(void);
+static void register_callbacks(void);
+static void at_xact_event(XactEvent event, void *arg);
+static void at_subxact_event(SubXactEvent event, SubTransactionId my_subid,
+							 SubTransactionId parent_subid, void *arg);
+static void close_before(PlannedStmt *pstmt, const char *query_string,
+						 bool read_only_tree, ProcessUtilityContext context,
+						 ParamListInfo params, QueryEnvironment *query_env,
+						 DestReceiver *dest, QueryCompletion *completion);
+static bool may_change_tables(const Node *statement);
+
+void
+dwf_kept_install(void)
+{
+	next_hook = ProcessUtility_hook;
+	ProcessUtility_hook = close_before;
+}
+
+DwfTable *
+dwf_kept_open(const char *name, int ncolumns)
+{
+	DwfTable   *table;
+
+	if (kept.used_at != 0)
+	{
+		table = palloc(sizeof(DwfTable));
+		dwf_table_open(table, name, ncolumns, false);
+		return table;
+	}
+	if (!is_same(name))
+	{
+		dwf_kept_close();
+		open_anew(name, ncolumns);
+	}
+	kept.used_at = GetCurrentTransactionNestLevel();
+	return kept.table;
+}
+
+/* Whether what is kept is the table of this name, and nothing has changed since. */
+static bool
+is_same(const char *name)
+{
+	return kept.owner != NULL && !kept.is_spoiled &&
+		dwf_object_require(name, NULL) == RelationGetRelid(kept.table->rel) &&
+		dwf_changes_generation() == kept.generation;
+}
+
+/* What fails to open is spoiled, and let go of by who opens next. */
+static void
+open_anew(const char *name, int ncolumns)
+{
+	ResourceOwner caller = CurrentResourceOwner;
+	MemoryContext old;
+
+	register_callbacks();
+	kept.context = AllocSetContextCreate(TopTransactionContext,
+										 "domowf kept table",
+										 ALLOCSET_DEFAULT_SIZES);
+	kept.owner = ResourceOwnerCreate(TopTransactionResourceOwner,
+									 "domowf kept table");
+	kept.is_spoiled = true;
+	old = MemoryContextSwitchTo(kept.context);
+	CurrentResourceOwner = kept.owner;
+	PG_TRY();
+	{
+		kept.table = palloc0(sizeof(DwfTable));
+		dwf_table_open(kept.table, name, ncolumns, false);
+		kept.generation = dwf_changes_generation();
+		kept.is_spoiled = false;
+	}
+	PG_FINALLY();
+	{
+		CurrentResourceOwner = caller;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+}
+
+void
+dwf_kept_release(DwfTable *table)
+{
+	if (table != kept.table)
+	{
+		dwf_table_close(table);
+		pfree(table);
+		return;
+	}
+	dwf_table_write_appended(table);
+	dwf_table_clear(table);
+	kept.used_at = 0;
+}
+
+void
+dwf_kept_close(void)
+{
+	if (kept.owner == NULL || kept.used_at != 0)
+		return;
+	release_owner();
+	MemoryContextDelete(kept.context);
+	memset(&kept, 0, sizeof(kept));
+}
+
+/* Lets go, as an abort does, of all but the locks, which become the transaction's. */
+static void
+release_owner(void)
+{
+	ResourceOwnerRelease(kept.owner, RESOURCE_RELEASE_BEFORE_LOCKS, false, false);
+	ResourceOwnerRelease(kept.owner, RESOURCE_RELEASE_LOCKS, true, false);
+	ResourceOwnerRelease(kept.owner, RESOURCE_RELEASE_AFTER_LOCKS, false, false);
+	ResourceOwnerDelete(kept.owner);
+}
+
+/* Once in a backend: a list that grows would slow down every commit. */
+static void
+register_callbacks(void)
+{
+	static bool registered = false;
+
+	if (registered)
+		return;
+	RegisterXactCallback(at_xact_event, NULL);
+	RegisterSubXactCallback(at_subxact_event, NULL);
+	registered = true;
+}
+
+/* What is still open after the transaction is gone with all that was its own. */
+static void
+at_xact_event(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+		dwf_kept_close();
+	else
+		memset(&kept, 0, sizeof(kept));
+}
+
+static void
+at_subxact_event(SubXactEvent event, SubTransactionId my_subid,
+				 SubTransactionId parent_subid, void *arg)
+{
+	if (event != SUBXACT_EVENT_ABORT_SUB ||
+		kept.used_at < GetCurrentTransactionNestLevel())
+		return;
+	kept.used_at = 0;
+	kept.is_spoiled = true;
+}
+
+/* The hook, of whatever is not run by the executor. */
+static void
+close_before(PlannedStmt *pstmt, const char *query_string,
+			 bool read_only_tree, ProcessUtilityContext context,
+			 ParamListInfo params, QueryEnvironment *query_env,
+			 DestReceiver *dest, QueryCompletion *completion)
+{
+	ProcessUtility_hook_type run = next_hook != NULL ? next_hook :
+	standard_ProcessUtility;
+
+	if (may_change_tables(pstmt->utilityStmt))
+		dwf_kept_close();
+	run(pstmt, query_string, read_only_tree, context, params, query_env, dest,
+		completion);
+}
+
+/* What clients send often does not, or only by what comes here by itself. */
+static bool
+may_change_tables(const Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_CallStmt:
+		case T_DoStmt:
+		case T_ExecuteStmt:
+		case T_FetchStmt:
+		case T_TransactionStmt:
+		case T_VariableSetStmt:
+			return false;
+		default:
+			return true;
+	}
+}
