@@ -243,6 +243,10 @@ CREATE TRIGGER go AFTER INSERT ON own.crash FOR EACH ROW
 	EXECUTE FUNCTION domowf_trigger('good', 'n=id', 'state<-state');
 END
 my $number = 0;
+
+# one that has had work stays for a while, and would fall into the trap
+until_true(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'domowf returns'},
+	'nobody is at it');
 foreach my $point (qw(return-taken return-written return-removed return-committed before-settle))
 {
 	my $offset = Domowf->log_size($node);
