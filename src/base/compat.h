@@ -210,6 +210,14 @@ typedef struct JsonbParseState *DwfJsonbState;
 #define dwf_standbys_are_named()	(WalSndCtl->sync_standbys_defined)
 #endif
 
+/* What an index keeps from one insertion to the next, pages among it, is let go. */
+#if PG_VERSION_NUM >= 170000
+#define dwf_index_insert_cleanup(index, info) \
+	index_insert_cleanup((index), (info))
+#else
+#define dwf_index_insert_cleanup(index, info)	((void) 0)
+#endif
+
 /* What a hook of ExecutorRun() gets, and what it passes on. */
 #if PG_VERSION_NUM >= 180000
 #define DWF_RUN_PARAMETERS \

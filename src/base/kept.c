@@ -127,8 +127,7 @@ dwf_kept_release(DwfTable *table)
 		pfree(table);
 		return;
 	}
-	dwf_table_write_appended(table);
-	dwf_table_clear(table);
+	dwf_table_rest(table);
 	kept.used_at = 0;
 }
 

@@ -124,11 +124,16 @@ extern void dwf_table_insert(DwfTable *table, bool checked);
 
 /*
  * The same, unchecked, but with others in one go, which is cheaper, and at the
- * latest when the table is closed, or by the second of these.  Copies what the
- * row at hand points to.  Not where dwf_table_may_refuse().
+ * latest when the table is closed or rests.  Copies what the row at hand points
+ * to.  Not where dwf_table_may_refuse().
  */
 extern void dwf_table_append(DwfTable *table);
-extern void dwf_table_write_appended(DwfTable *table);
+
+/*
+ * For a table that outlasts a statement which has written to it: holds nothing
+ * more that is the statement's, and nothing is at hand.
+ */
+extern void dwf_table_rest(DwfTable *table);
 
 /*
  * Whether an index, a check or a trigger could refuse the row at hand for what

@@ -43,6 +43,7 @@ static void keep_own_columns(const DwfTable *table);
 static Bitmapset *find_changed(const DwfTable *table);
 static List *insert_entries(DwfTable *table, TupleTableSlot *row,
 							bool *conflict);
+static void insert_appended(DwfTable *table);
 static bool holds_long(const DwfTable *table, const IndexInfo * index);
 static bool try_new(DwfTable *table);
 static bool take_conflicting(DwfTable *table, ItemPointer tid);
@@ -268,12 +269,12 @@ dwf_table_append(DwfTable *table)
 	MemoryContextSwitchTo(old);
 	dwf_table_clear(table);
 	if (++table->nappended == MAX_APPENDED)
-		dwf_table_write_appended(table);
+		insert_appended(table);
 }
 
 /* Of a table that fires nothing and checks nothing. */
-void
-dwf_table_write_appended(DwfTable *table)
+static void
+insert_appended(DwfTable *table)
 {
 	DwfTableCaller caller;
 
@@ -293,9 +294,19 @@ dwf_table_write_appended(DwfTable *table)
 }
 
 void
+dwf_table_rest(DwfTable *table)
+{
+	insert_appended(table);
+	for (int i = 0; i < table->target->ri_NumIndices; i++)
+		dwf_index_insert_cleanup(table->target->ri_IndexRelationDescs[i],
+								 table->target->ri_IndexRelationInfo[i]);
+	dwf_table_clear(table);
+}
+
+void
 dwf_table_end_append(DwfTable *table)
 {
-	dwf_table_write_appended(table);
+	insert_appended(table);
 	for (int i = 0; table->appended_desc != NULL && i < MAX_APPENDED; i++)
 	{
 		if (table->appended[i] != NULL)
