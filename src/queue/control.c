@@ -57,8 +57,8 @@ PG_FUNCTION_INFO_V1(domowf_created);
  * the role by whose mapping it is sent, or NULL, $11 whether to track, or NULL
  */
 static const char retry_queued[] =
-"WITH o AS (SELECT id, state, server FROM domowf.queue WHERE " DWF_SQL_OPEN
-"FOR UPDATE) "
+"WITH o AS (SELECT id, state, server, attempts AS used FROM domowf.queue WHERE "
+DWF_SQL_OPEN "FOR UPDATE) "
 "UPDATE domowf.queue q SET state = 'queued', attempts = 0, failures = 0, "
 "request = coalesce($7, request), lane = $6, "
 "server = $8, server_owner = $9, server_role = $10, track = $11, "
@@ -68,7 +68,9 @@ static const char retry_queued[] =
 "FROM o WHERE q.id = o.id "
 "RETURNING CASE o.state WHEN 'in_doubt' THEN 1 ELSE 0 END, q.lane, "
 "NULL::text, NULL::text, q.requested_by_oid, "
-DWF_SQL_COUNTED("q.") ", NULL::text, NULL::text, o.server, q.server";
+/* DWF_SQL_COUNTED, of what it was */
+"q.operation, q.workflow, o.server, q.requested_by, q.requested_by_oid, "
+"o.used, q.enqueued_at, NULL::text, NULL::text, o.server, q.server";
 
 /* what 1.0 settled has no order_space: its workflows shared one */
 static const char find_settled[] =
@@ -377,7 +379,8 @@ change(const char *sql, int nparams, Datum *values, const char *nulls)
 /*
  * What the request came to, and what it no longer is, and the server that it
  * went to, and the one that it goes to now: the columns behind those of
- * DWF_SQL_COUNTED, any of them null.
+ * DWF_SQL_COUNTED, any of them null.  One that is sent again begins anew, also
+ * where it was not settled: what it has used is counted now.
  */
 static void
 count_change(HeapTuple row, TupleDesc desc)
@@ -404,7 +407,9 @@ count_change(HeapTuple row, TupleDesc desc)
 		dwf_counter_add(&counter, &reopened);
 	}
 	what.outcome = is;
-	if (is != NULL)
+	if (is == NULL)
+		what.waited = -1;
+	if (is != NULL || what.attempts > 0)
 		dwf_counter_add(&counter, &what);
 	count_move(&counter, what, SPI_getvalue(row, desc, server),
 			   SPI_getvalue(row, desc, server + 1));

@@ -107,6 +107,31 @@ is($session->value('SELECT domowf_hold()'), 1, 'one is held');
 like(counted('plain'), qr/ in_doubt:1$/, '... and counted');
 $session->value("SELECT domowf_discard($id)");
 
+# ---- attempts that are used stay counted, whatever is sent again
+
+sub attempts
+{
+	return $session->value(
+		q{SELECT coalesce(sum(attempts), 0) FROM domowf.stats WHERE workflow = 'doubted'});
+}
+
+$session->value(q{INSERT INTO domowf.workflow (name, model_id, version, message_name)
+	VALUES ('doubted', 'scenario:status:502', '1.0.0', 'Start it')});
+$session->outcome($id = $session->enqueue('doubted', 'in doubt twice'));
+is(attempts(), 1, 'attempts: of one in doubt');
+$session->value("BEGIN; SELECT domowf_retry($id); ROLLBACK");
+is(attempts(), 1, '... and that is not sent again, after all');
+$session->value("SELECT domowf_retry($id)");
+$session->outcome($id);
+is(attempts(), 2, '... and of one that is sent again');
+is(counted('doubted'), 'in doubt:in_doubt:2:t2 1', '... which is no outcome');
+is($session->value(q{SELECT sum(value) FROM domowf_metrics()
+	WHERE name = 'domowf_attempts_total' AND labels->>'workflow' = 'doubted'}), 2, '... as the metric has it');
+$session->value("SELECT domowf_discard($id)");
+is(attempts(), 2, '... each once, when it is settled');
+$session->value(q{DELETE FROM domowf.counter WHERE workflow = 'doubted';
+	DELETE FROM domowf.workflow WHERE name = 'doubted'});
+
 # ---- each attempt that did not succeed is a line in the server's log
 
 my $log = Domowf->log_since($node, 0);
@@ -114,7 +139,7 @@ like($log, qr/LOG:  domowf: attempt 1 failed: class=$_->[1] status=$_->[2] reque
 	"an attempt in the log: $_->[1]")
   foreach [ 'refused', 'rejected', 404 ], [ 'doubtful', 'in_doubt', 502 ],
   [ 'plain', 'not_executed', 429 ];
-is(() = $log =~ /domowf: attempt /g, 4, '... one line each, and none for what is done');
+is(() = $log =~ /domowf: attempt /g, 6, '... one line each, and none for what is done');
 until_true(q{SELECT query = 'domowf: waits for requests' FROM pg_stat_activity
 	WHERE backend_type = 'domowf worker'}, 'pg_stat_activity tells what the worker does');
 
