@@ -470,24 +470,12 @@ COMMENT ON FUNCTION @extschema@.domowf_hold(timestamptz) IS
 -- What logical replication brings into the tables
 --
 
-CREATE TRIGGER refuse_truncation
-	BEFORE TRUNCATE ON domowf.queue
-	FOR EACH STATEMENT EXECUTE FUNCTION domowf.refuse_replication();
-ALTER TABLE domowf.queue ENABLE ALWAYS TRIGGER refuse_truncation;
-COMMENT ON TRIGGER refuse_truncation ON domowf.queue IS
-	'a publisher does not empty it';
 CREATE TRIGGER refuse_replication
 	BEFORE INSERT OR UPDATE OR DELETE ON domowf.key
 	FOR EACH ROW EXECUTE FUNCTION domowf.refuse_replication();
 ALTER TABLE domowf.key ENABLE ALWAYS TRIGGER refuse_replication;
 COMMENT ON TRIGGER refuse_replication ON domowf.key IS
 	'a subscriber has keys of its own';
-CREATE TRIGGER refuse_truncation
-	BEFORE TRUNCATE ON domowf.key
-	FOR EACH STATEMENT EXECUTE FUNCTION domowf.refuse_replication();
-ALTER TABLE domowf.key ENABLE ALWAYS TRIGGER refuse_truncation;
-COMMENT ON TRIGGER refuse_truncation ON domowf.key IS
-	'a publisher does not empty it';
 CREATE TRIGGER refuse_replication
 	BEFORE INSERT OR UPDATE OR DELETE ON domowf.state
 	FOR EACH ROW EXECUTE FUNCTION domowf.refuse_replication();
@@ -500,6 +488,9 @@ CREATE TRIGGER refuse_replication
 ALTER TABLE domowf.earlier_trigger ENABLE ALWAYS TRIGGER refuse_replication;
 COMMENT ON TRIGGER refuse_replication ON domowf.earlier_trigger IS
 	'a subscriber has triggers of its own';
+
+COMMENT ON FUNCTION domowf.refuse_replication() IS
+	'drops what logical replication would do to a table';
 
 -- What is here already stays (src/queue/replica.c).
 CREATE FUNCTION domowf.keep_own()
@@ -640,12 +631,6 @@ CREATE TRIGGER refuse_replication
 ALTER TABLE domowf.tracked ENABLE ALWAYS TRIGGER refuse_replication;
 COMMENT ON TRIGGER refuse_replication ON domowf.tracked IS
 	'a subscriber does not poll what its publisher polls';
-CREATE TRIGGER refuse_truncation
-	BEFORE TRUNCATE ON domowf.tracked
-	FOR EACH STATEMENT EXECUTE FUNCTION domowf.refuse_replication();
-ALTER TABLE domowf.tracked ENABLE ALWAYS TRIGGER refuse_truncation;
-COMMENT ON TRIGGER refuse_truncation ON domowf.tracked IS
-	'a publisher does not empty it';
 ALTER TABLE domowf.tracked ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_requests ON domowf.tracked FOR SELECT USING (
 	EXISTS (SELECT FROM domowf.request r WHERE r.id = tracked.request_id));
@@ -776,12 +761,6 @@ CREATE TRIGGER refuse_replication
 ALTER TABLE domowf.return_entry ENABLE ALWAYS TRIGGER refuse_replication;
 COMMENT ON TRIGGER refuse_replication ON domowf.return_entry IS
 	'a subscriber has outcomes of its own';
-CREATE TRIGGER refuse_truncation
-	BEFORE TRUNCATE ON domowf.return_entry
-	FOR EACH STATEMENT EXECUTE FUNCTION domowf.refuse_replication();
-ALTER TABLE domowf.return_entry ENABLE ALWAYS TRIGGER refuse_truncation;
-COMMENT ON TRIGGER refuse_truncation ON domowf.return_entry IS
-	'a publisher does not empty it';
 
 ALTER TABLE domowf.return_entry ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_requests ON domowf.return_entry FOR SELECT USING (
@@ -894,12 +873,26 @@ CREATE TRIGGER refuse_replication
 ALTER TABLE domowf.counter ENABLE ALWAYS TRIGGER refuse_replication;
 COMMENT ON TRIGGER refuse_replication ON domowf.counter IS
 	'a subscriber counts what it has done itself';
-CREATE TRIGGER refuse_truncation
-	BEFORE TRUNCATE ON domowf.counter
-	FOR EACH STATEMENT EXECUTE FUNCTION domowf.refuse_replication();
-ALTER TABLE domowf.counter ENABLE ALWAYS TRIGGER refuse_truncation;
-COMMENT ON TRIGGER refuse_truncation ON domowf.counter IS
-	'a publisher does not empty it';
+
+-- A TRUNCATE of a publisher's is taken of no table: what is there is kept, and put
+-- in again behind it (src/queue/truncation.c).
+DO LANGUAGE plpgsql $$
+DECLARE
+	emptied text;
+BEGIN
+	FOREACH emptied IN ARRAY ARRAY['queue', 'key', 'log', 'tracked', 'counter',
+		'state', 'return_entry', 'earlier_trigger', 'workflow',
+		'workflow_input']
+	LOOP
+		EXECUTE format('CREATE TRIGGER refuse_truncation BEFORE TRUNCATE ON domowf.%I FOR EACH STATEMENT EXECUTE FUNCTION domowf.refuse_replication()', emptied);
+		EXECUTE format('CREATE TRIGGER undo_truncation AFTER TRUNCATE ON domowf.%I FOR EACH STATEMENT EXECUTE FUNCTION domowf.refuse_replication()', emptied);
+		EXECUTE format('ALTER TABLE domowf.%I ENABLE ALWAYS TRIGGER refuse_truncation, ENABLE ALWAYS TRIGGER undo_truncation', emptied);
+		EXECUTE format('COMMENT ON TRIGGER refuse_truncation ON domowf.%I IS %L',
+			emptied, 'a publisher does not empty it: keeps what is there');
+		EXECUTE format('COMMENT ON TRIGGER undo_truncation ON domowf.%I IS %L',
+			emptied, 'a publisher does not empty it: puts in what was kept');
+	END LOOP;
+END $$;
 
 ALTER TABLE domowf.counter ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_requests ON domowf.counter FOR SELECT USING (

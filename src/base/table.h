@@ -136,6 +136,12 @@ extern void dwf_table_append(DwfTable *table);
 extern void dwf_table_rest(DwfTable *table);
 
 /*
+ * Puts a whole row in that was there before this transaction has emptied the
+ * table: no check and no trigger applies, and all see it who see the table.
+ */
+extern void dwf_table_bring_back(DwfTable *table, TupleTableSlot *row);
+
+/*
  * Whether an index, a check or a trigger could refuse the row at hand for what
  * it holds, its first column aside: one that somebody has added.
  */

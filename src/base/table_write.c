@@ -202,6 +202,19 @@ dwf_table_insert(DwfTable *table, bool checked)
 	dwf_table_clear(table);
 }
 
+void
+dwf_table_bring_back(DwfTable *table, TupleTableSlot *row)
+{
+	DwfTableCaller caller;
+
+	ResetPerTupleExprContext(table->estate);
+	dwf_table_act_as_owner(table, &caller);
+	table_tuple_insert(table->rel, row, GetCurrentCommandId(true),
+					   TABLE_INSERT_FROZEN, NULL);
+	list_free(insert_entries(table, row, NULL));
+	dwf_table_act_as_caller(&caller);
+}
+
 bool
 dwf_table_may_refuse(const DwfTable *table)
 {

@@ -266,7 +266,8 @@ dwf_counter_find_refuser(Relation rel)
 		const Trigger *trigger = &rel->trigdesc->triggers[i];
 
 		if (strcmp(trigger->tgname, "refuse_replication") != 0 &&
-			strcmp(trigger->tgname, "refuse_truncation") != 0)
+			strcmp(trigger->tgname, "refuse_truncation") != 0 &&
+			strcmp(trigger->tgname, "undo_truncation") != 0)
 			return psprintf("trigger %s", trigger->tgname);
 	}
 	return NULL;

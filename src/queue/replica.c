@@ -7,8 +7,12 @@
  * The queue, its keys, whether it is paused, and what is known of triggers
  * belong to one database: of these nothing is taken, so that a subscriber does
  * not send what its publisher sends, nor lose what it was asked for.  Nothing
- * is said, since an error would end the subscription; but of a TRUNCATE, which
- * a trigger cannot leave out, and which nobody but a person does.
+ * is said, since an error would end the subscription.
+ *
+ * A TRUNCATE, which nobody but a person does, is taken of no table: it would
+ * remove a subscriber's own rows of the log, without which a key is nobody's
+ * (key.c) and what holds it is sent twice, and its own workflows.  What it
+ * removes is put in again (truncation.c).
  *
  * The log is history, and the registry configuration: of these what comes is
  * taken, but for what meets a row that is here already, by which PostgreSQL
@@ -30,6 +34,7 @@
 #include "base/objects.h"
 #include "base/sequence.h"
 #include "base/table.h"
+#include "queue/truncation.h"
 
 #include "access/htup_details.h"
 #include "commands/trigger.h"
@@ -45,6 +50,7 @@ PG_FUNCTION_INFO_V1(domowf_refuse_replication);
 PG_FUNCTION_INFO_V1(domowf_keep_own);
 
 static bool is_published(void);
+static bool is_undone(Relation rel);
 static TriggerData *get_trigger(FunctionCallInfo fcinfo);
 static HeapTuple changed_row(const TriggerData *trigger);
 static Datum column(const TriggerData *trigger, HeapTuple row,
@@ -58,8 +64,8 @@ static bool takes_input(const TriggerData *trigger);
 static bool keeps_name(const TriggerData *trigger, const DwfColumn *name);
 
 /*
- * domowf.refuse_replication() returns trigger: BEFORE, for each row, or for
- * TRUNCATE
+ * domowf.refuse_replication() returns trigger: BEFORE, for each row, or BEFORE
+ * and AFTER TRUNCATE
  */
 Datum
 domowf_refuse_replication(PG_FUNCTION_ARGS)
@@ -69,12 +75,19 @@ domowf_refuse_replication(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		return PointerGetDatum(is_published() ? NULL :
 							   changed_row(trigger));
-	if (is_published())
+	if (!is_published())
+		return PointerGetDatum(NULL);
+	if (TRIGGER_FIRED_AFTER(trigger->tg_event))
+		dwf_truncation_undo(trigger->tg_relation);
+	else if (is_undone(trigger->tg_relation))
+		dwf_truncation_keep(trigger->tg_relation);
+	else
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("a TRUNCATE of table domowf.%s is not taken from a publisher",
 						RelationGetRelationName(trigger->tg_relation)),
-				 errhint("See ALTER SUBSCRIPTION ... SKIP.")));
+				 errdetail("Its rows would be gone, as trigger undo_truncation does not fire always."),
+				 errhint("See domowf_check(), row \"triggers\".")));
 	return PointerGetDatum(NULL);
 }
 
@@ -118,6 +131,20 @@ static bool
 is_published(void)
 {
 	return IsLogicalWorker() && !InLocalUserIdChange();
+}
+
+/* Whether what is kept of a TRUNCATE is put in again. */
+static bool
+is_undone(Relation rel)
+{
+	const TriggerDesc *triggers = rel->trigdesc;
+
+	for (int i = 0; i < triggers->numtriggers; i++)
+	{
+		if (strcmp(triggers->triggers[i].tgname, "undo_truncation") == 0)
+			return triggers->triggers[i].tgenabled == TRIGGER_FIRES_ALWAYS;
+	}
+	return false;
 }
 
 static TriggerData *

@@ -178,7 +178,12 @@ $one->value("INSERT INTO domowf.workflow_input VALUES"
 	  . " ('first', 'more', 'text', false, true)");
 $node->wait_for_catchup('registry');
 like(used($reader, 'first'), qr/does not fit/, '... to its inputs, too');
-$one->value('TRUNCATE domowf.workflow, domowf.workflow_input');
+$one->value('BEGIN; TRUNCATE domowf.workflow, domowf.workflow_input');
+is($one->value('SELECT count(*) FROM domowf.workflow'), 0, 'a publisher empties its own');
+$one->value('ROLLBACK; TRUNCATE domowf.workflow_input');
+$node->wait_for_catchup('registry');
+like(used($reader, 'first'), qr/does not fit/, '... but not a subscriber\'s');
+$one->value('DELETE FROM domowf.workflow');
 $node->wait_for_catchup('registry');
 is( used($reader, 'first'),
 	'workflow "first" is not registered',

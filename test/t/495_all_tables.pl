@@ -80,6 +80,9 @@ SELECT string_agg(c.relname, ' ') FROM pg_class c
 WHERE c.relnamespace = 'domowf'::regnamespace AND c.relkind = 'r'
 	AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid
 		AND tgenabled = 'A' AND tgname IN ('refuse_replication', 'keep_own'))
+	OR c.relnamespace = 'domowf'::regnamespace AND c.relkind = 'r'
+		AND (SELECT count(*) FROM pg_trigger WHERE tgrelid = c.oid
+			AND tgenabled = 'A' AND tgname IN ('refuse_truncation', 'undo_truncation')) <> 2
 SQL
 is( value('subscriber', <<'SQL'), '', '... and a primary key, without which a publication refuses changes, or all of a row is its identity');
 SELECT string_agg(c.relname, ' ') FROM pg_class c
@@ -184,10 +187,71 @@ is(value('subscriber', Domowf->outcome_sql($own{later})), 'done', 'the subscribe
 my $offset = Domowf->log_size($at{subscriber});
 my $kept = value('subscriber', Domowf->enqueue_sql('shared', 's kept', run_at => $hour));
 
+# ---- a publisher that empties its tables
+
+my @tables = split /\n/, value('subscriber', q{SELECT relname FROM pg_class
+	WHERE relnamespace = 'domowf'::regnamespace AND relkind = 'r' ORDER BY 1});
+
+# All rows of the subscriber's tables, as they stand there.
+sub all_rows
+{
+	return value('subscriber', join "\nUNION ALL\n",
+		map { "(SELECT '$_ ' || t FROM domowf.$_ t ORDER BY 1)" } @tables);
+}
+
+# a value that stands aside, a column of somebody's own, and a trigger that copies
+value('subscriber', <<"SQL");
+UPDATE domowf.log SET error = (SELECT string_agg(md5(g::text), '') FROM generate_series(1, 500) g)
+WHERE id = $own{log};
+ALTER TABLE domowf.log ADD COLUMN own text;
+UPDATE domowf.log SET own = 'own';
+CREATE TABLE copied (id bigint);
+CREATE FUNCTION copy_outcome() RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN INSERT INTO public.copied VALUES (NEW.id); RETURN NULL; END';
+CREATE TRIGGER copy_outcome AFTER INSERT ON domowf.log FOR EACH ROW EXECUTE FUNCTION copy_outcome();
+ALTER TABLE domowf.log ENABLE ALWAYS TRIGGER copy_outcome;
+SELECT domowf_pause('the subscriber')
+SQL
+my $all = all_rows();
+like($all, qr/^$_ /m, "rows are in $_") foreach qw(counter key log queue state workflow workflow_input);
+my $reader = Domowf->session($at{subscriber});
+$reader->value('BEGIN ISOLATION LEVEL REPEATABLE READ');
+$reader->value('SELECT 1');
+value('publisher', 'TRUNCATE domowf.log');
+value('publisher', 'BEGIN; INSERT INTO plain VALUES (3); TRUNCATE domowf.log; TRUNCATE domowf.log; COMMIT');
+value('publisher', 'TRUNCATE ' . join ', ', map { "domowf.$_" } @tables);
+value('publisher', 'INSERT INTO plain VALUES (4)');
+catch_up();
+is(value('subscriber', 'SELECT count(*) FROM plain'), 4, 'no TRUNCATE ends the subscription');
+is(all_rows(), $all, '... all that was there still is, of every table');
+is(value('subscriber', 'SELECT count(*) FROM copied'), 0, '... and was not put in, for triggers');
+is($reader->value("SELECT count(*) FROM domowf.log WHERE id = $own{log}"), 1,
+	'... for a snapshot of before, too');
+$reader->value('COMMIT');
+is( value('subscriber', <<"SQL"), '1|2|1', '... and in the indexes');
+SET enable_seqscan = off;
+SELECT (SELECT count(*) FROM domowf.log WHERE id = $own{log}), (SELECT count(*) FROM domowf.log WHERE key = 'k'),
+	(SELECT count(*) FROM domowf.queue WHERE id = $kept)
+SQL
+value('subscriber', q{DROP TRIGGER copy_outcome ON domowf.log; ALTER TABLE domowf.log DROP COLUMN own;
+	SELECT domowf_resume()});
+is(value('subscriber', Domowf->enqueue_sql('shared', 's again', key => q{'k'})),
+	$own{log}, '... and nothing is asked for twice');
+
+# where it cannot be put in again, it is refused
+value('subscriber', 'ALTER TABLE domowf.queue DISABLE TRIGGER undo_truncation');
+is(value('subscriber', q{SELECT detail FROM domowf_check() WHERE check_name = 'triggers'}),
+	'trigger undo_truncation of domowf.queue does not fire always: see ALTER TABLE ... ENABLE ALWAYS TRIGGER',
+	'domowf_check() names a trigger that does not fire');
 value('publisher', 'TRUNCATE domowf.queue');
 $at{subscriber}->wait_for_log(qr/a TRUNCATE of table domowf\.queue is not taken/, $offset);
 is(value('subscriber', "SELECT state FROM domowf.queue WHERE id = $kept"),
-	'queued', 'a publisher does not empty a queue');
+	'queued', '... without which a TRUNCATE is refused');
+value('subscriber', 'ALTER TABLE domowf.queue ENABLE ALWAYS TRIGGER undo_truncation');
+value('publisher', 'INSERT INTO plain VALUES (5)');
+catch_up();
+is(value('subscriber', 'SELECT count(*) FROM plain'), 5, '... and with which it goes on');
+is(value('subscriber', "SELECT state FROM domowf.queue WHERE id = $kept"), 'queued', '... the queue as it was');
 value('subscriber', 'ALTER SUBSCRIPTION everything DISABLE');
 value('subscriber', 'ALTER SUBSCRIPTION everything SET (slot_name = NONE)');
 value('subscriber', 'DROP SUBSCRIPTION everything');
