@@ -874,6 +874,9 @@ ALTER TABLE domowf.counter ENABLE ALWAYS TRIGGER refuse_replication;
 COMMENT ON TRIGGER refuse_replication ON domowf.counter IS
 	'a subscriber counts what it has done itself';
 
+COMMENT ON COLUMN domowf.log.batch IS
+	'transaction that enqueued or called it; of a row that has come from a publisher the one there, and 4611686018427387904 more';
+
 -- A TRUNCATE of a publisher's is taken of no table: what is there is kept, and put
 -- in again behind it (src/queue/truncation.c).
 DO LANGUAGE plpgsql $$

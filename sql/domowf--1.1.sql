@@ -582,7 +582,7 @@ COMMENT ON COLUMN domowf.log.enqueued_at IS 'when it was enqueued';
 COMMENT ON COLUMN domowf.log.sent_at IS 'when the last attempt was sent';
 COMMENT ON COLUMN domowf.log.settled_at IS 'when its outcome was final';
 COMMENT ON COLUMN domowf.log.batch IS
-	'transaction that enqueued or called it';
+	'transaction that enqueued or called it; of a row that has come from a publisher the one there, and 4611686018427387904 more';
 COMMENT ON COLUMN domowf.log.on_doubt IS 'hold or retry';
 COMMENT ON COLUMN domowf.log.max_attempts IS
 	'attempts that the request may use';

@@ -180,5 +180,6 @@ dwf_timeline_note_enqueued(uint64 batch)
 bool
 dwf_timeline_is_enqueued_here(uint64 batch)
 {
-	return batch >= pg_atomic_read_u64(&memory->first_batch);
+	return batch < DWF_BATCH_ELSEWHERE &&
+		batch >= pg_atomic_read_u64(&memory->first_batch);
 }

@@ -6,6 +6,12 @@
 #ifndef DWF_TIMELINE_H
 #define DWF_TIMELINE_H
 
+/*
+ * What is added to the number of another database's transaction, which says
+ * nothing here: more than a cluster ever comes to.
+ */
+#define DWF_BATCH_ELSEWHERE	(UINT64CONST(1) << 62)
+
 /* Where a queue was served. */
 typedef struct DwfTimeline
 {

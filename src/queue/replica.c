@@ -22,7 +22,8 @@
  *   then the newer one replaces it.  Which row a removal means cannot be seen,
  *   as it tells an id and no more: a subscriber removes by its own retention.
  *   Ids of this side's move behind those that come.  Oids in it mean nothing
- *   here: who asked is the role of that name, and it points at no table.
+ *   here: who asked is the role of that name, and it points at no table.  Its
+ *   batch, a transaction of elsewhere, is told from this side's.
  * - A registered workflow, and an input, stays as it is until the publisher
  *   changes it.
  *
@@ -34,6 +35,7 @@
 #include "base/objects.h"
 #include "base/sequence.h"
 #include "base/table.h"
+#include "base/timeline.h"
 #include "queue/truncation.h"
 
 #include "access/htup_details.h"
@@ -45,6 +47,8 @@
 #include "utils/acl.h"
 #include "utils/datum.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
 
 PG_FUNCTION_INFO_V1(domowf_refuse_replication);
 PG_FUNCTION_INFO_V1(domowf_keep_own);
@@ -55,7 +59,8 @@ static TriggerData *get_trigger(FunctionCallInfo fcinfo);
 static HeapTuple changed_row(const TriggerData *trigger);
 static Datum column(const TriggerData *trigger, HeapTuple row,
 					const DwfColumn *column, bool *isnull);
-static HeapTuple without_oids(const TriggerData *trigger, HeapTuple row);
+static HeapTuple as_elsewhere(const TriggerData *trigger, HeapTuple row);
+static uint64 batch_elsewhere(Datum batch);
 static bool takes_log(const TriggerData *trigger);
 static bool is_newer(const TriggerData *trigger, HeapTuple row,
 					 const Datum *values, const bool *nulls);
@@ -117,7 +122,7 @@ domowf_keep_own(PG_FUNCTION_ARGS)
 		if (!tables[i].takes(trigger))
 			return PointerGetDatum(NULL);
 		if (tables[i].takes == takes_log)
-			row = without_oids(trigger, row);
+			row = as_elsewhere(trigger, row);
 	}
 	return PointerGetDatum(row);
 }
@@ -177,23 +182,27 @@ column(const TriggerData *trigger, HeapTuple row, const DwfColumn *known,
 
 /*
  * A row of the log whose oids are of this side: a role that is not here is
- * nobody, and what is sent again from here has no row to be written back into.
+ * nobody, and what is sent again from here has no row to be written back into;
+ * and whose batch is none of this side's transactions.
  */
 static HeapTuple
-without_oids(const TriggerData *trigger, HeapTuple row)
+as_elsewhere(const TriggerData *trigger, HeapTuple row)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	const char *names[] = {"requested_by_oid", "returns_to", "source_oid"};
+	const char *names[] = {"requested_by_oid", "batch", "returns_to", "source_oid"};
 	int			columns[lengthof(names)];
 	Datum		values[lengthof(names)] = {0};
-	bool		nulls[lengthof(names)] = {false, true, true};
+	bool		nulls[lengthof(names)] = {false, false, true, true};
 	bool		isnull;
+	Datum		batch = column(trigger, row, &dwf_log_columns[LOG_BATCH],
+							   &isnull);
 	Datum		role = column(trigger, row, &dwf_log_columns[LOG_REQUESTED_BY],
 							  &isnull);
 	int			count = 0;
 
 	values[0] = ObjectIdGetDatum(get_role_oid(NameStr(*DatumGetName(role)),
 											  true));
+	values[1] = FullTransactionIdGetDatum(FullTransactionIdFromU64(batch_elsewhere(batch)));
 	/* SQL of 1.0 has no way back */
 	while (count < lengthof(names) && SPI_fnumber(desc, names[count]) > 0)
 	{
@@ -201,6 +210,14 @@ without_oids(const TriggerData *trigger, HeapTuple row)
 		count++;
 	}
 	return heap_modify_tuple_by_cols(row, desc, count, columns, values, nulls);
+}
+
+/* The same of one that has come on from there, or from further. */
+static uint64
+batch_elsewhere(Datum batch)
+{
+	return U64FromFullTransactionId(DatumGetFullTransactionId(batch)) |
+		DWF_BATCH_ELSEWHERE;
 }
 
 /*
@@ -239,26 +256,22 @@ takes_log(const TriggerData *trigger)
 /*
  * Whether a row tells of the same request as the one that is there, or of the
  * same call, of which there is only the time at which it was settled.  A
- * transaction and a time to the microsecond are not met by chance.
+ * transaction and a time to the microsecond are not met by chance.  What is
+ * there may have come in another way, as by a dump, with its batch as it was.
  */
 static bool
 is_newer(const TriggerData *trigger, HeapTuple row, const Datum *values,
 		 const bool *nulls)
 {
-	int			same[] = {LOG_BATCH,
-	nulls[LOG_ENQUEUED_AT] ? LOG_SETTLED_AT : LOG_ENQUEUED_AT};
+	int			time = nulls[LOG_ENQUEUED_AT] ? LOG_SETTLED_AT : LOG_ENQUEUED_AT;
+	bool		isnull;
+	Datum		batch = column(trigger, row, &dwf_log_columns[LOG_BATCH],
+							   &isnull);
+	Datum		at = column(trigger, row, &dwf_log_columns[time], &isnull);
 
-	for (int i = 0; i < lengthof(same); i++)
-	{
-		bool		isnull;
-		Datum		value = column(trigger, row, &dwf_log_columns[same[i]],
-								   &isnull);
-
-		/* both are by value */
-		if (isnull || nulls[same[i]] || value != values[same[i]])
-			return false;
-	}
-	return true;
+	return !isnull && !nulls[time] &&
+		DatumGetTimestampTz(at) == DatumGetTimestampTz(values[time]) &&
+		batch_elsewhere(batch) == batch_elsewhere(values[LOG_BATCH]);
 }
 
 /* Whether a registered workflow is taken: none of that name is there. */

@@ -180,6 +180,30 @@ catch_up();
 is(value('subscriber', q{SELECT count(*) FROM domowf.workflow WHERE name = 'passing'}),
 	0, '... nor the workflow');
 
+# ---- a batch is a transaction of one side: two of the same number do not mix
+
+my ($mine, $batch) = split /\|/, value('subscriber', <<"SQL");
+WITH e AS MATERIALIZED (SELECT domowf_enqueue('shared', '{"n": "s batch"}', run_at => $hour) AS id
+	FROM generate_series(1, 2))
+SELECT string_agg(id::text, ','), pg_current_xact_id() FROM e
+SQL
+my $theirs_too = value('publisher', <<"SQL");
+INSERT INTO domowf.log SELECT (jsonb_populate_record(l, jsonb_build_object(
+	'id', 5000, 'batch', '$batch', 'key', NULL))).*
+FROM domowf.log l WHERE id = $theirs{key} RETURNING id
+SQL
+catch_up();
+my $batches = "SELECT batch, total, done, waiting FROM domowf.batch WHERE batch IN ('$batch', '"
+  . ($batch + (1 << 62)) . q{') ORDER BY batch};
+is(log_of('subscriber', $theirs_too), 'done|p key', 'a row of a batch that has the number of one here');
+is(value('subscriber', $batches), "$batch|2|0|2\n" . ($batch + (1 << 62)) . '|1|1|0', '... is not of that one');
+value('publisher', "UPDATE domowf.log SET instance_status = 'COMPLETED' WHERE id = $theirs_too");
+catch_up();
+is(value('subscriber', "SELECT instance_status FROM domowf.log WHERE id = $theirs_too"),
+	'COMPLETED', '... and what comes of it is');
+value('subscriber', "SELECT domowf_discard(id) FROM domowf.queue WHERE id IN ($mine)");
+is(value('subscriber', $batches), "$batch|2|0|0\n" . ($batch + (1 << 62)) . '|1|1|0', '... nor when all is settled');
+
 value('publisher', "SELECT domowf_discard($theirs{later})");
 value('subscriber', "SELECT domowf_retry($own{later})");
 $sent{'s later'}++;
