@@ -510,13 +510,13 @@ CREATE TRIGGER keep_own
 	FOR EACH ROW EXECUTE FUNCTION domowf.keep_own();
 ALTER TABLE domowf.workflow ENABLE ALWAYS TRIGGER keep_own;
 COMMENT ON TRIGGER keep_own ON domowf.workflow IS
-	'a workflow that is registered here stays';
+	'a workflow that is registered here stays, until the publisher changes or removes the one of that name';
 CREATE TRIGGER keep_own
 	BEFORE INSERT OR UPDATE OR DELETE ON domowf.workflow_input
 	FOR EACH ROW EXECUTE FUNCTION domowf.keep_own();
 ALTER TABLE domowf.workflow_input ENABLE ALWAYS TRIGGER keep_own;
 COMMENT ON TRIGGER keep_own ON domowf.workflow_input IS
-	'an input that is declared here stays';
+	'an input that is declared here stays, until the publisher changes or removes the one of that name';
 
 --
 -- Servers: named connections to several Domo instances

@@ -25,7 +25,8 @@
  *   here: who asked is the role of that name, and it points at no table.  Its
  *   batch, a transaction of elsewhere, is told from this side's.
  * - A registered workflow, and an input, stays as it is until the publisher
- *   changes it.
+ *   changes or removes the one of that name.  Where it comes from is not kept, so
+ *   that this holds for one that was registered here, too.
  *
  * The triggers are ones that fire ALWAYS: an apply worker runs as a replica.
  */

@@ -180,6 +180,22 @@ catch_up();
 is(value('subscriber', q{SELECT count(*) FROM domowf.workflow WHERE name = 'passing'}),
 	0, '... nor the workflow');
 
+# ... and to one that both have registered: by its name, as README has it
+foreach my $name ('subscriber', 'publisher')
+{
+	value($name, qq{INSERT INTO domowf.workflow (name, model_id, version, message_name)
+		VALUES ('both', 'model of the $name', '1.0.0', 'Start it')});
+}
+my $both = q{SELECT model_id, version FROM domowf.workflow WHERE name = 'both'};
+catch_up();
+is(value('subscriber', $both), 'model of the subscriber|1.0.0', 'a workflow that both register stays');
+value('publisher', q{UPDATE domowf.workflow SET version = '1.0.1' WHERE name = 'both'});
+catch_up();
+is(value('subscriber', $both), 'model of the publisher|1.0.1', '... until the publisher changes it');
+value('publisher', q{DELETE FROM domowf.workflow WHERE name = 'both'});
+catch_up();
+is(value('subscriber', $both), '', '... or removes it');
+
 # ---- a batch is a transaction of one side: two of the same number do not mix
 
 my ($mine, $batch) = split /\|/, value('subscriber', <<"SQL");
