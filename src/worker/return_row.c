@@ -53,6 +53,7 @@ static void add_target(Writing *writing, AttrNumber number,
 					   const char *field, const Jsonb *outcome);
 static void set_param(Writing *writing, int param, Oid type,
 					  const char *text, int32 typmod);
+static char *spell_as(Form_pg_attribute attribute, Oid base);
 static Form_pg_attribute find_attribute(const Writing *writing,
 										AttrNumber number);
 static bool is_there(Writing *writing);
@@ -134,11 +135,27 @@ add_key(Writing *writing, AttrNumber number, const char *text)
 						format_type_be(attribute->atttypid))));
 	appendStringInfoString(&writing->key,
 						   writing->nkeys++ == 0 ? "" : " AND ");
-	generate_operator_clause(&writing->key,
-							 psprintf("t.%s", quote_identifier(NameStr(attribute->attname))),
-							 attribute->atttypid, type->eq_opr,
+	generate_operator_clause(&writing->key, spell_as(attribute, base), base,
+							 type->eq_opr,
 							 psprintf("$%d", writing->nparams + 1), base);
 	set_param(writing, writing->nparams++, base, text, attribute->atttypmod);
+}
+
+/*
+ * A column as a value of its base type, palloc'd.  The operator of a domain over
+ * an enum is anyenum's, to which only an enum can be cast.
+ */
+static char *
+spell_as(Form_pg_attribute attribute, Oid base)
+{
+	const char *name = quote_identifier(NameStr(attribute->attname));
+
+	if (attribute->atttypid == base)
+		return psprintf("t.%s", name);
+	/* that its typmod is told keeps bpchar from being char(1) */
+	return psprintf("CAST(t.%s AS %s)", name,
+					format_type_extended(base, -1, FORMAT_TYPE_TYPEMOD_GIVEN |
+										 FORMAT_TYPE_FORCE_QUALIFY));
 }
 
 /* One more column that gets a field. */

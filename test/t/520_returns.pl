@@ -143,6 +143,14 @@ SET DateStyle = 'German'; SET TimeZone = 'Asia/Kolkata'; SET bytea_output = esca
 INSERT INTO own."Odd ""one" VALUES ('green', 1.50, '2026-04-01 12:00:00.123456+02', '\x615c78');
 RESET DateStyle; RESET TimeZone; RESET bytea_output;
 
+CREATE DOMAIN own.paint AS own.color;
+CREATE DOMAIN own.shade AS own.paint;
+CREATE DOMAIN own.code AS char(4);
+CREATE TABLE own.painted (shade own.shade, code own.code, state text, PRIMARY KEY (shade, code));
+CREATE TRIGGER go AFTER INSERT ON own.painted FOR EACH ROW
+	EXECUTE FUNCTION domowf_trigger('good', 'n=code', 'state<-state');
+INSERT INTO own.painted VALUES ('red', 'ab'), ('red', 'a');
+
 CREATE TABLE own.part (note text, region int, id int, state text, PRIMARY KEY (region, id))
 	PARTITION BY LIST (region);
 CREATE TABLE own.part_1 (gone int, id int NOT NULL, state text, region int NOT NULL, note text);
@@ -173,6 +181,8 @@ END
 until_returned();
 is($session->value(q{SELECT "result ""x" FROM own."Odd ""one"}), 'done',
 	'a key of several columns of any type, quoted names, settings of whoever inserts');
+is($session->value('SELECT count(*) FROM own.painted WHERE state = \'done\''), '2',
+	'... of domains, over an enum and over char(n) among them');
 is($session->value('SELECT string_agg(id || outcome, \' \' ORDER BY id) FROM own.parts'),
 	'1done 2done 3done', 'partitions: the row has moved, the table and the column were renamed');
 is($session->value('SELECT tableoid::regclass, state FROM own.base ORDER BY 1'),
