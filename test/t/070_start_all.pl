@@ -260,6 +260,14 @@ is(scalar @{ $got->{warnings} }, 1, 'rolled back: one warning');
 is(scalar(() = $got->{warnings}[0]{message} =~ /started /g),
 	5, '... which names all of them');
 
+# ---- README's recipe, where its query finds no row
+
+my ($recipe) = slurp_file("$FindBin::RealBin/../../README.md") =~
+  /^\*\*Start one for each row of a query\*\*.*?^```sql\n(.*?)^```/ms;
+like($recipe, qr/\bdomowf_start_all\(/, 'README has a recipe');
+$got = $session->run("CREATE TABLE orders (id int, approved bool); $recipe");
+is("$got->{sqlstate} $got->{out}", ' ', '... of which no row makes no start');
+
 $session->quit;
 $admin->quit;
 is_deeply([ map { $_->{violations} } $domo->violations ],

@@ -307,6 +307,15 @@ SKIP:
 	unlike(Domowf->log_since($node, $offset),
 		qr/due to transaction timeout/, '... at once');
 }
+
+# ---- README tells which unit a time has that is given none
+
+my ($told) = slurp_file("$FindBin::RealBin/../../README.md") =~
+  /A time without a unit is\s+(milliseconds, of \S+\s+seconds, of \S+\s+minutes)\b/;
+my %of = map { reverse split /\|/ } grep { /^domowf\..*\|(?:s|min)$/ }
+  split /\n/, $session->value(q{SELECT name, unit FROM pg_catalog.pg_settings});
+is( $told =~ s/\s+/ /gr, "milliseconds, of `$of{s}` seconds, of `$of{min}` minutes",
+	'the units of times are as README has them');
 unlike(Domowf->log_since($node), qr/\Q@{[Domowf::TOKEN]}\E/,
 	'the token is not in the log');
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
