@@ -14,6 +14,7 @@
 #include "call/connection.h"
 #include "queue/counter.h"
 #include "queue/returns.h"
+#include "registry/dump.h"
 #include "registry/makers.h"
 #include "registry/server.h"
 #include "worker/serving.h"
@@ -89,6 +90,7 @@ static const char *const written[] = {
 static void emit_check(ReturnSetInfo *result, const char *name, bool ok,
 					   const char *detail);
 static void check_connection(ReturnSetInfo *result);
+static void check_dumps(ReturnSetInfo *result);
 static void check_objects(ReturnSetInfo *result);
 static void check_privileges(ReturnSetInfo *result);
 static void check_returns(ReturnSetInfo *result);
@@ -113,6 +115,7 @@ domowf_check(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	dwf_extension_look_again();
 	check_connection(result);
+	check_dumps(result);
 	emit_check(result, "preload", dwf_shared_exists(),
 			   dwf_shared_exists() ? "the library is preloaded" :
 			   "add domowf to shared_preload_libraries and restart: calls work, requests are not sent");
@@ -136,6 +139,16 @@ emit_check(ReturnSetInfo *result, const char *name, bool ok,
 	bool		nulls[] = {false, false, false};
 
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* Whether what pg_dump has of the registry can be restored as it is. */
+static void
+check_dumps(ReturnSetInfo *result)
+{
+	const char *fault = dwf_dump_find_fault();
+
+	emit_check(result, "dumps", fault == NULL, fault == NULL ?
+			   "pg_dump has the registry as it is" : fault);
 }
 
 /* Whether all that C code uses is what the extension made. */

@@ -156,6 +156,50 @@ foreach my $dump (qw(data data_disabled))
 	$session->quit;
 }
 
+# ---- what a dump would have otherwise: no worker follows a renamed role here
+
+my $dumps = q{SELECT ok, detail FROM domowf_check() WHERE check_name = 'dumps'};
+is($one->value($dumps), 't|pg_dump has the registry as it is', 'domowf_check finds that dumps are right');
+$one->value(<<'END');
+CREATE ROLE payroll; CREATE ROLE dropped;
+INSERT INTO domowf.workflow (name, model_id, version, message_name, granted_to)
+VALUES ('pay', 'm', '1.0.0', 's', 'payroll'), ('nobodys', 'm', '1.0.0', 's', 'dropped'),
+	('later', 'm', '1.0.0', 's', 'later');
+ALTER ROLE payroll RENAME TO payroll_team;
+DROP ROLE dropped;
+END
+like($one->value($dumps), qr/^f\|.*role's: pay \("payroll", granted to "payroll_team"\); UPDATE/,
+	'... and names a workflow whose role was renamed');
+$one->value('CREATE ROLE payroll; CREATE ROLE dropped; CREATE ROLE later');
+like($one->value($dumps), qr/role's: later \("later", granted to nobody\), nobodys \("dropped", granted to nobody\), pay \("payroll", granted/,
+	'... or was dropped, or came later');
+$one->value(q{UPDATE domowf.workflow SET granted_to = pg_get_userbyid(granted_oid) WHERE name = 'pay';
+	DELETE FROM domowf.workflow WHERE name IN ('nobodys', 'later')});
+like($one->value($dumps), qr/^t/, '... until the name is written anew');
+dump_registry('renamed.sql', '-Fp');
+$node->safe_psql('postgres', 'CREATE DATABASE renamed TEMPLATE template0');
+command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('renamed'), '-f', "$dir/renamed.sql" ],
+	'... and a dump is restored');
+is($node->safe_psql('renamed', q{SELECT granted_to, granted_oid::regrole FROM domowf.workflow WHERE name = 'pay'}),
+	'payroll_team|payroll_team', '... which grants it to the same role');
+$one->value(q{DELETE FROM domowf.workflow WHERE name = 'pay'; DROP ROLE payroll, payroll_team, dropped, later});
+
+# columns of somebody's own, which a dump fills and does not make
+$one->value('ALTER TABLE domowf.workflow ADD COLUMN team text; ALTER TABLE domowf.workflow_input ADD COLUMN note text');
+like($one->value($dumps), qr/^f\|.*fails: domowf\.workflow\.team, domowf\.workflow_input\.note; keep them/,
+	'domowf_check names columns of somebody\'s own');
+$one->value(q{UPDATE domowf.workflow SET team = 'red' WHERE name = 'first'});
+dump_registry('own.custom', '-Fc');
+$node->safe_psql('postgres', 'CREATE DATABASE own TEMPLATE template0');
+command_ok([ 'pg_restore', '-e', '--section=pre-data', '-d', $node->connstr('own'), "$dir/own.custom" ], '... what is made is restored');
+$node->safe_psql('own', 'ALTER TABLE domowf.workflow ADD COLUMN team text; ALTER TABLE domowf.workflow_input ADD COLUMN note text');
+command_ok([ 'pg_restore', '-e', '--section=data', '--section=post-data', '-d', $node->connstr('own'), "$dir/own.custom" ],
+	'... then the columns, as README has it, then the data');
+is($node->safe_psql('own', q{SELECT team, (SELECT count(*) FROM domowf.workflow_input) FROM domowf.workflow WHERE name = 'first'}),
+	'red|240', '... and all is there');
+$one->value('ALTER TABLE domowf.workflow DROP COLUMN team; ALTER TABLE domowf.workflow_input DROP COLUMN note');
+like($one->value($dumps), qr/^t/, '... until they are gone');
+
 # ---- logical replication: an apply worker fires row triggers only
 
 my $subscriber = Domowf->start_node('subscriber', $domo);
