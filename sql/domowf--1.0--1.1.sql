@@ -368,6 +368,10 @@ COMMENT ON TABLE domowf.earlier_trigger IS
 	'triggers with domowf_trigger() that were there when version 1.1 came: nobody knows who made them. Look at each, then delete its row';
 COMMENT ON COLUMN domowf.earlier_trigger.relation IS 'its table';
 COMMENT ON COLUMN domowf.earlier_trigger.name IS 'its name';
+-- A dump has a table by its name; one that is gone would stop the restore.
+SELECT pg_catalog.pg_extension_config_dump('domowf.earlier_trigger',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_trigger t
+			WHERE t.tgrelid = relation AND t.tgname = name)');
 
 -- In PL/pgSQL, so that a library which is missing, or of another version, is
 -- in nobody's way who makes some other trigger; and with the rights of whoever
@@ -438,15 +442,6 @@ CREATE EVENT TRIGGER domowf_trigger_made ON ddl_command_end
 ALTER EVENT TRIGGER domowf_trigger_made ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER domowf_trigger_made IS
 	'domowf: to make a trigger with domowf_trigger() takes the rights of the table''s owner';
-
--- Not the copies that partitions have.
-INSERT INTO domowf.earlier_trigger
-	SELECT t.tgrelid, t.tgname
-	FROM pg_trigger t
-		JOIN pg_proc p ON p.oid = t.tgfoid
-		JOIN pg_language l ON l.oid = p.prolang
-	WHERE l.lanname = 'c' AND p.prosrc = 'domowf_trigger'
-		AND t.tgparentid = 0;
 
 --
 -- A server that takes over: what it does with the queue (src/queue/hold.c)
@@ -1465,3 +1460,48 @@ SELECT domowf.created();
 
 COMMENT ON COLUMN domowf.worker_status.state IS
 	'idle, sending, paused or stopped; stalled: what does not get on, and why';
+
+--
+-- Triggers that are there: nobody knows who made them.  Last of all, since the
+-- event trigger refuses those that are begun after this has committed.  One
+-- that is being made is not seen yet, and was not refused: who has made one
+-- holds this lock on its table, or waits for it, and has it until he commits.
+--
+DO LANGUAGE plpgsql $$
+DECLARE
+	held record;
+BEGIN
+	IF current_setting('transaction_isolation')
+		NOT IN ('read committed', 'read uncommitted')
+	THEN
+		RAISE EXCEPTION 'domowf is updated at isolation level READ COMMITTED only'
+			USING ERRCODE = 'active_sql_transaction',
+			DETAIL = 'It lists the triggers with domowf_trigger() that are there, of which an older snapshot does not have all.';
+	END IF;
+	SELECT l.relation::regclass AS relation,
+		coalesce('process ' || l.pid, 'a prepared transaction') AS holder
+	INTO held
+	FROM pg_locks l
+	WHERE l.locktype = 'relation' AND l.mode = 'ShareRowExclusiveLock'
+		AND l.database = (SELECT oid FROM pg_database
+						  WHERE datname = current_database())
+		AND l.pid IS DISTINCT FROM pg_backend_pid()
+	ORDER BY l.relation, l.pid LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING
+			errcode = 'object_not_in_prerequisite_state',
+			message = format('a trigger may be being made on table %s by %s',
+							 held.relation, held.holder),
+			detail = 'The update lists the triggers with domowf_trigger() that are there, and would miss this one.',
+			hint = 'Repeat the update when that transaction has ended.';
+	END IF;
+END $$;
+
+-- Not the copies that partitions have.
+INSERT INTO domowf.earlier_trigger
+	SELECT t.tgrelid, t.tgname
+	FROM pg_trigger t
+		JOIN pg_proc p ON p.oid = t.tgfoid
+		JOIN pg_language l ON l.oid = p.prolang
+	WHERE l.lanname = 'c' AND p.prosrc = 'domowf_trigger'
+		AND t.tgparentid = 0;

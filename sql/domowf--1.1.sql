@@ -1529,6 +1529,10 @@ COMMENT ON TABLE domowf.earlier_trigger IS
 	'triggers with domowf_trigger() that were there when version 1.1 came: nobody knows who made them. Look at each, then delete its row';
 COMMENT ON COLUMN domowf.earlier_trigger.relation IS 'its table';
 COMMENT ON COLUMN domowf.earlier_trigger.name IS 'its name';
+-- A dump has a table by its name; one that is gone would stop the restore.
+SELECT pg_catalog.pg_extension_config_dump('domowf.earlier_trigger',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_trigger t
+			WHERE t.tgrelid = relation AND t.tgname = name)');
 
 CREATE TRIGGER refuse_replication
 	BEFORE INSERT OR UPDATE OR DELETE ON domowf.earlier_trigger

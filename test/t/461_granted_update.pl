@@ -84,6 +84,24 @@ CREATE TRIGGER steal BEFORE UPDATE ON domowf.workflow FOR EACH ROW
 	EXECUTE FUNCTION steal()
 END
 
+# ---- a trigger that is being made is not there yet
+
+value('ALTER ROLE clerk LOGIN; CREATE TABLE late (n text);'
+	  . ' ALTER TABLE late OWNER TO app; GRANT TRIGGER ON late TO clerk');
+my $clerk = Domowf->session($node, dbname => 'old', user => 'clerk');
+$clerk->value('BEGIN; CREATE TRIGGER lately AFTER INSERT ON late FOR EACH ROW'
+	  . q{ EXECUTE FUNCTION domowf_trigger('app')});
+my $updater = Domowf->session($node, dbname => 'old');
+my $got = $updater->run('ALTER EXTENSION domowf UPDATE');
+is("$got->{sqlstate} $got->{message}", '55000 a trigger may be being made on table public.late by process '
+	  . $clerk->pid, 'no update while somebody makes a trigger');
+like($got->{hint}, qr/when that transaction has ended/, '... it says what to do');
+$clerk->value('COMMIT');
+$got = $updater->run('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1; ALTER EXTENSION domowf UPDATE');
+is($got->{sqlstate}, '25001', '... nor with a snapshot that may be older than one');
+$updater->run('ROLLBACK');
+$_->quit foreach $clerk, $updater;
+
 value('ALTER EXTENSION domowf UPDATE');
 is(value(q{SELECT rolsuper FROM pg_roles WHERE rolname = 'thief'}),
 	'f', "the update runs nobody's trigger");
@@ -101,8 +119,22 @@ my $check =
 
 like(
 	value($check),
-	qr/^f\|.*: t on "Odd schema"\.t, clerks on public\.orders, theirs on public\.parts; look at each/,
+	qr/^f\|.*: t on "Odd schema"\.t, lately on public\.late, clerks on public\.orders, theirs on public\.parts; look at each/,
 	'domowf_check lists the triggers of 1.0');
+
+# A dump has what is not known; of a table that is gone it has nothing.
+my $earlier = value($check);
+my $dump = PostgreSQL::Test::Utils::tempdir . '/dump';
+value(q{CREATE TABLE gone (n text); INSERT INTO domowf.earlier_trigger VALUES ('gone', 'x'); DROP TABLE gone});
+command_ok([ 'pg_dump', '-Fc', '-d', $node->connstr('old'), '-f', $dump ], 'dumped');
+foreach my $jobs (1, 2)
+{
+	$node->safe_psql('postgres', "CREATE DATABASE restored_$jobs TEMPLATE template0");
+	command_ok([ 'pg_restore', '-e', '-j', $jobs, '-d', $node->connstr("restored_$jobs"), $dump ],
+		"... and restored by $jobs");
+	is($node->safe_psql("restored_$jobs", $check), $earlier, '... where it is not known either');
+}
+value(q{DELETE FROM domowf.earlier_trigger WHERE name = 'x'; DROP TABLE late});
 value(q{GRANT INSERT ON orders TO clerk; SET ROLE clerk;
 	INSERT INTO orders VALUES ('x')});
 is(value('SELECT source FROM domowf.queue'), 'public.orders', '... which go on');
