@@ -262,7 +262,7 @@ is(scalar(() = $got->{warnings}[0]{message} =~ /started /g),
 
 # ---- README's recipe, where its query finds no row
 
-my ($recipe) = slurp_file("$FindBin::RealBin/../../README.md") =~
+my ($recipe) = slurp_file("$FindBin::RealBin/../.." . '/README.md') =~
   /^\*\*Start one for each row of a query\*\*.*?^```sql\n(.*?)^```/ms;
 like($recipe, qr/\bdomowf_start_all\(/, 'README has a recipe');
 $got = $session->run("CREATE TABLE orders (id int, approved bool); $recipe");
