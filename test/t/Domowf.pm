@@ -436,7 +436,7 @@ sub new
 		'>' => \$self->{out},
 		'2>' => \$self->{err},
 		$self->{limit});
-	$self->{pid} = $self->run('SELECT pg_backend_pid()')->{out};
+	$self->{pid} = $self->run('SELECT pg_catalog.pg_backend_pid()')->{out};
 	return $self;
 }
 
