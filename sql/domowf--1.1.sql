@@ -1077,7 +1077,10 @@ CREATE VIEW domowf.returns WITH (security_invoker = true) AS
 				THEN substr(target, 7)::oid::regclass::text
 				ELSE substr(target, 10) END AS target,
 		   requested_by, since, tries, tried_at,
-		   nullif(due, 'infinity') AS next_try, error
+		   nullif(due, 'infinity') AS next_try,
+		   CASE WHEN tries > 1 OR tries = 1
+				AND error <> 'the process that was at it ended'
+				THEN error END AS error
 	FROM domowf.return_entry;
 COMMENT ON VIEW domowf.returns IS
 	'what is still to be written back into rows, or called, with tries and the last error';
@@ -1345,7 +1348,8 @@ CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 		) v (name, help, value)
 	UNION ALL
 	SELECT v.name, 'gauge', v.help, '{}', v.value
-	FROM (SELECT count(*) AS n, count(*) FILTER (WHERE error IS NOT NULL) AS failing
+	FROM (SELECT count(*) AS n, count(*) FILTER (WHERE tries > 1 OR tries = 1
+				AND error <> 'the process that was at it ended') AS failing
 		  FROM domowf.return_entry, reader
 		  WHERE sees_all OR requested_by_oid = role) r, LATERAL (VALUES
 		('domowf_returns_waiting', 'Outcomes that are still to be written back, or told', n),

@@ -134,6 +134,8 @@ detach(int code, Datum arg)
 	{
 		InvalidOid, 0, 0
 	};
+	if (has_done && entry != NULL)
+		entry->returned_at = dwf_clock_now();
 	LWLockRelease(dwf_shared->lock);
 	if (has_done)
 		dwf_returner_tell(my_database);
@@ -144,6 +146,26 @@ void
 dwf_returner_note_done(void)
 {
 	has_done = true;
+}
+
+bool
+dwf_returner_is_at_work(Oid database, int lately)
+{
+	DwfSharedEntry *entry;
+	bool		is_at_work = false;
+
+	if (dwf_shared == NULL)
+		return false;
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
+	for (int i = 0; i < DWF_MAX_RETURNERS && entry != NULL; i++)
+		is_at_work |= entry->returners[i].pid != 0 &&
+			!is_for(i, DWF_UPKEEP_PLACE);
+	if (entry != NULL && entry->returned_at != 0)
+		is_at_work |= dwf_clock_now() <
+			TimestampTzPlusMilliseconds(entry->returned_at, lately);
+	LWLockRelease(dwf_shared->lock);
+	return is_at_work;
 }
 
 bool

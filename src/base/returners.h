@@ -25,6 +25,12 @@ extern bool dwf_returner_attach(Oid database, Oid owner);
 /* Has the worker told when it does, since it has done something. */
 extern void dwf_returner_note_done(void);
 
+/*
+ * Whether a process does returns of a database, or has done some and ended so
+ * many milliseconds ago: the next one may be on its way.
+ */
+extern bool dwf_returner_is_at_work(Oid database, int lately);
+
 /* Whether somebody needs the database for himself. */
 extern bool dwf_returner_is_evicted(void);
 

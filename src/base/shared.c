@@ -157,6 +157,7 @@ dwf_shared_find(Oid database, bool make)
 	pg_atomic_write_u64(&spare->expected_at, 0);
 	pg_atomic_write_u32(&spare->has_returns, 0);
 	memset(spare->returners, 0, sizeof(spare->returners));
+	spare->returned_at = 0;
 	memset(&spare->status, 0, sizeof(spare->status));
 	return spare;
 }

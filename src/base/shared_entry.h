@@ -44,6 +44,7 @@ typedef struct DwfSharedEntry
 	pg_atomic_uint64 expected_at;
 	pg_atomic_uint32 has_returns;	/* dwf_returner_tell() */
 	DwfReturner returners[DWF_MAX_RETURNERS];
+	DwfSteady	returned_at;	/* one that did some has ended; 0: none has */
 	DwfWorkerStatus status;
 	int			nconnections;
 	DwfConnectionStatus connections[DWF_SHOWN_CONNECTIONS];

@@ -58,6 +58,21 @@ dwf_pause_is_set(char *reason, Size size, bool *is_copy)
 	return paused;
 }
 
+bool
+dwf_pause_is_of_copy(void)
+{
+	DwfOwnerScope scope;
+	char		reason[64];
+	bool		is_copy;
+
+	dwf_owner_enter_to_read(&scope);
+	SPI_connect();
+	(void) dwf_pause_is_set(reason, sizeof(reason), &is_copy);
+	SPI_finish();
+	dwf_owner_leave(&scope);
+	return is_copy;
+}
+
 void
 dwf_pause_promoted(void)
 {

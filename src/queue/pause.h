@@ -12,6 +12,9 @@
  */
 extern bool dwf_pause_is_set(char *reason, Size size, bool *is_copy);
 
+/* Whether it is a copy; for anybody, who may have to wait for domowf.state. */
+extern bool dwf_pause_is_of_copy(void);
+
 /* Pauses the queue of a server that took over.  Likewise. */
 extern void dwf_pause_promoted(void);
 

@@ -55,7 +55,10 @@
 	"clock_timestamp() + least(interval '15 min', " \
 	"interval '1 s' * power(2, least(tries, 20))) "
 
-/* What stands there where nobody could write down more. */
+/*
+ * What stands there where nobody could write down more; the views `returns` and
+ * `metric` know it, too.
+ */
 #define DWF_RETURN_ENDED	"'the process that was at it ended'"
 
 #endif							/* DWF_RETURN_SQL_H */

@@ -8,11 +8,13 @@
 #include "base/extension.h"
 #include "base/guc.h"
 #include "base/privileges.h"
+#include "base/returners.h"
 #include "base/shared.h"
 #include "base/sight.h"
 #include "base/table.h"
 #include "call/connection.h"
 #include "queue/counter.h"
+#include "queue/pause.h"
 #include "queue/returns.h"
 #include "registry/dump.h"
 #include "registry/makers.h"
@@ -94,6 +96,8 @@ static void check_dumps(ReturnSetInfo *result);
 static void check_objects(ReturnSetInfo *result);
 static void check_privileges(ReturnSetInfo *result);
 static void check_returns(ReturnSetInfo *result);
+static const char *find_late(int64 count);
+static bool is_seen_to(void);
 static void check_servers(ReturnSetInfo *result);
 static void check_tables(ReturnSetInfo *result);
 static bool may_be_published(const char *table, const char **why);
@@ -181,6 +185,7 @@ check_returns(ReturnSetInfo *result)
 	DwfObjectFault fault;
 	DwfReturnCounts counts;
 	const char *error;
+	const char *late = NULL;
 	bool		can_send = dwf_extension_can_send();
 
 	if (!can_send || !dwf_objects_are_right(&fault))
@@ -198,14 +203,14 @@ check_returns(ReturnSetInfo *result)
 	}
 	dwf_return_count(&counts);
 	error = dwf_sight_of_all(GetUserId()) ? counts.error : "";
+	if (dwf_returns && counts.late > 0 && !RecoveryInProgress())
+		late = find_late(counts.late);
 	if (!dwf_returns && counts.waiting > 0)
 		emit_check(result, "returns", false,
 				   psprintf("domowf.returns is off: " INT64_FORMAT " outcomes are kept",
 							counts.waiting));
-	else if (counts.failed == 0 && counts.late > 0 && !RecoveryInProgress())
-		emit_check(result, "returns", false,
-				   psprintf("no process writes back " INT64_FORMAT " outcomes: see the server's log, and max_worker_processes",
-							counts.late));
+	else if (counts.failed == 0 && late != NULL)
+		emit_check(result, "returns", false, late);
 	else if (counts.failed == 0)
 		emit_check(result, "returns", true,
 				   "nothing that is to be written back or called fails");
@@ -214,6 +219,41 @@ check_returns(ReturnSetInfo *result)
 				   psprintf(INT64_FORMAT " outcomes could not be written back, or told to a function: see domowf.returns, then domowf_retry_return()%s%s",
 							counts.failed, *error == '\0' ? "" : ". The last error: ",
 							error));
+}
+
+/*
+ * Why nobody has tried so many outcomes for long; NULL: who does is at work, and
+ * has not come to them.
+ */
+static const char *
+find_late(int64 count)
+{
+	if (!is_seen_to())
+		return psprintf(INT64_FORMAT " outcomes wait for the worker: see row \"worker\"",
+						count);
+	if (dwf_returner_is_at_work(MyDatabaseId, dwf_stall_after))
+		return NULL;
+	return psprintf("no process writes back " INT64_FORMAT " outcomes: see the server's log, and max_worker_processes",
+					count);
+}
+
+/*
+ * Whether a worker sees to what is to be written back, which it does while
+ * sending is paused, too, but not in a copy.
+ */
+static bool
+is_seen_to(void)
+{
+	DwfWorkerStatus status;
+	DwfStall	stall;
+
+	if (!dwf_worker_enabled || !dwf_shared_status(MyDatabaseId, &status) ||
+		status.pid == 0 || dwf_stall_find(&status, false, &stall))
+		return false;
+	/* as check_triggers() */
+	return !ConditionalLockRelationOid(dwf_table_oid("state"),
+									   AccessShareLock) ||
+		!dwf_pause_is_of_copy();
 }
 
 /* Whether what the worker has to send to servers gets there. */

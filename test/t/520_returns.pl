@@ -466,5 +466,54 @@ is($session->value("SELECT depth FROM domowf.log WHERE id = $again"), 100, '... 
 $session->value(q{UPDATE domowf.workflow SET on_settled = NULL WHERE name = 'again'; DROP FUNCTION told.again});
 $session->value('DELETE FROM domowf.return_entry');
 
+# ---- what is said of one that is under way, and of those that come behind it
+
+sub check
+{
+	return $session->value(q{SELECT ok, detail FROM domowf_check() WHERE check_name = 'returns'});
+}
+
+$session->configure('domowf.return_timeout', '10min');
+$session->configure('domowf.stall_after', '300ms');
+$holder->value('SELECT pg_advisory_lock(77)');
+as_owner(<<'END');
+CREATE TABLE own.slow (id int PRIMARY KEY, state text);
+CREATE FUNCTION own.wait() RETURNS trigger LANGUAGE plpgsql AS
+	'BEGIN PERFORM pg_advisory_xact_lock(77); RETURN NULL; END';
+CREATE TRIGGER go AFTER INSERT ON own.slow FOR EACH ROW
+	EXECUTE FUNCTION public.domowf_trigger('good', 'n=id', 'state<-state');
+CREATE TRIGGER wait AFTER UPDATE ON own.slow FOR EACH ROW EXECUTE FUNCTION own.wait();
+INSERT INTO own.slow VALUES (1), (2)
+END
+until_true(q{SELECT count(*) FILTER (WHERE tries = 1) = 1 AND count(*) FILTER (WHERE tries = 0) = 1
+	AND max(due) FILTER (WHERE tries = 0) < clock_timestamp() - interval '1 s' FROM domowf.return_entry},
+	'one is under way, another one comes behind it');
+is($session->value(q{SELECT value FROM domowf_metrics() WHERE name = 'domowf_returns_failing'}), 0, '... none is told as failing');
+is($session->value('SELECT count(*) FROM domowf.returns WHERE error IS NOT NULL'), 0, '... nor shown with an error');
+is(check(), 't|nothing that is to be written back or called fails', '... domowf_check() sees the process that is at it');
+$holder->value('SELECT pg_advisory_unlock(77)');
+until_returned();
+
+# ---- without a worker, and in a copy: what is in the way is told in their row
+
+$session->configure('domowf.returns', 'off');
+as_owner('INSERT INTO own.slow VALUES (3)');
+until_true('SELECT count(*) = 1 FROM domowf.return_entry', 'an outcome is kept');
+like(check(), qr/^f\|domowf\.returns is off/, '... by domowf.returns');
+$_->quit foreach $session, $app, $teller, $holder;
+$node->safe_psql('template1', 'CREATE DATABASE copy TEMPLATE postgres');
+$session = Domowf->session($node);
+$session->set_worker('off');
+$session->configure('domowf.returns', 'on');
+my $waits = 'f|1 outcomes wait for the worker: see row "worker"';
+until_true(q{SELECT min(due) < clock_timestamp() - interval '1 s' FROM domowf.return_entry}, 'it waits for the worker');
+is(check(), $waits, '... domowf_check() says where to look');
+$session->set_worker('on');
+until_returned();
+is(check(), 't|nothing that is to be written back or called fails', '... until it is on');
+ok($node->poll_query_until('copy', q{SELECT state = 'paused' FROM domowf.worker}), 'a copy');
+is($node->safe_psql('copy', q{SELECT ok, detail FROM domowf_check() WHERE check_name = 'returns'}), $waits,
+	'... domowf_check() says where to look there, too');
+
 is($domo->violations, 0, 'Domo has nothing to complain of');
 done_testing();
