@@ -1126,6 +1126,8 @@ COMMENT ON VIEW domowf.stats IS
 --
 -- As in domowf.stats; a function in a view has its reader's rights, so that
 -- what is read with the owner's is a view, and domowf_metrics() reads that.
+-- To Prometheus a label that is empty is none: the workflow of what is counted
+-- together (counter.c) is told as that of calls, which have none.
 CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 	WITH reader AS (
 		SELECT (SELECT r.oid FROM pg_catalog.pg_roles r
@@ -1137,12 +1139,13 @@ CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 			   AS sees_all),
 	counted AS (
 		SELECT c.*, jsonb_strip_nulls(jsonb_build_object('operation', operation,
-			'workflow', workflow, 'server', server)) AS labels
+			'workflow', nullif(workflow, ''), 'server', server)) AS labels
 		FROM domowf.counter c, reader
 		WHERE sees_all OR (requested_by_oid = role
 						   AND requested_by = current_user)),
 	waiting AS (
-		SELECT operation, workflow, server, requested_by, count(*) AS n,
+		SELECT operation, nullif(workflow, '') AS workflow, server,
+			   requested_by, count(*) AS n,
 			   count(*) FILTER (WHERE state = 'queued') AS queued,
 			   count(*) FILTER (WHERE state = 'sending') AS sending,
 			   count(*) FILTER (WHERE state = 'in_doubt') AS in_doubt,
@@ -1189,7 +1192,7 @@ CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 		greatest(sum(n), 0)::float8 AS value
 	FROM (SELECT operation, workflow, server, requested_by, n FROM waiting
 		  UNION ALL
-		  SELECT operation, workflow, server, requested_by,
+		  SELECT operation, nullif(workflow, ''), server, requested_by,
 				 n - coalesce(reopened, 0)
 		  FROM counted
 		  WHERE outcome IN ('done', 'rejected', 'expired', 'discarded',
