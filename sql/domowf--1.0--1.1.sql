@@ -1306,6 +1306,7 @@ CREATE VIEW domowf.metric WITH (security_barrier = true) AS
 COMMENT ON VIEW domowf.metric IS
 	'counters and gauges as domowf_metrics() returns them';
 
+-- A monitor that waits for a lock for ever is blind for as long.
 CREATE FUNCTION @extschema@.domowf_metrics(
 	OUT name text,
 	OUT type text,
@@ -1314,6 +1315,7 @@ CREATE FUNCTION @extschema@.domowf_metrics(
 	OUT value float8)
 RETURNS SETOF record
 LANGUAGE sql VOLATILE PARALLEL UNSAFE ROWS 100
+SET lock_timeout = '5s'
 BEGIN ATOMIC
 	SELECT m.name, m.type, m.help, m.labels, m.value FROM domowf.metric m;
 END;

@@ -98,10 +98,23 @@ SELECT name, labels FROM (
 	FROM domowf_metrics() WHERE name LIKE '%_bucket') b
 WHERE value < before
 END
-is($session->value(<<'END'), '', 'names are as Prometheus wants them, and each set of labels is there once');
-SELECT name, labels FROM domowf_metrics()
-GROUP BY name, labels
-HAVING count(*) > 1 OR name !~ '^domowf_[a-z_]+$' OR bool_or(value IS NULL OR help IS NULL)
+
+# To Prometheus a label that is empty is none.
+sub told_twice
+{
+	return $session->value(<<'END');
+SELECT name, told FROM domowf_metrics(), LATERAL (SELECT jsonb_object_agg(key, value) AS told
+	FROM jsonb_each_text(labels) WHERE value <> '') t
+GROUP BY name, told
+HAVING count(*) > 1
+END
+}
+
+is(told_twice(), '', 'each set of labels is there once');
+is($session->value(<<'END'), '', 'names are as Prometheus wants them');
+SELECT name FROM domowf_metrics()
+GROUP BY name
+HAVING name !~ '^domowf_[a-z_]+$' OR bool_or(value IS NULL OR help IS NULL)
 	OR (min(type) = 'counter') <> (name LIKE '%_total')
 	OR (min(type) = 'histogram') <> (name ~ '_(bucket|sum|count)$')
 	OR NOT bool_and(type IN ('counter', 'gauge', 'histogram'))
@@ -190,6 +203,32 @@ is(as_role('alice', "$all WHERE labels->>'requested_by' = 'alice'")->{out}, 1, '
 is(as_role('alice', q{SELECT count(*) FROM domowf_metrics() WHERE labels->>'workflow' = 'doubtful'})->{out},
 	0, '... and of no other workflow');
 is(as_role('stranger', $all)->{sqlstate}, '42501', 'others nothing');
+
+# ---- what is counted together has no workflow, as calls have none
+
+$session->outcome($session->value(q{SELECT domowf_enqueue_call('start', jsonb_build_object(
+	'messageName', 'Start it', 'version', '1.0.0', 'modelId', 'a call', 'data', '{}'::jsonb))}));
+my $settled = metric('requests_total');
+$session->value(<<'END');
+INSERT INTO domowf.counter (operation, workflow, requested_by, requested_by_oid, class, outcome, n, waited, waited_0)
+	SELECT 'start', 'plain', 'role' || i, 100000 + i, 'done', 'done', 1, 1, 1 FROM generate_series(1, 1500) i
+END
+ok($node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM domowf.counter WHERE workflow = ''}),
+	'labels are counted together');
+is(told_twice(), '', '... and no set of labels is there twice');
+is(metric('requests_total'), $settled + 1500, '... all are told');
+
+# ---- a lock is not waited for for ever
+
+my $locker = Domowf->session($node);
+$session->value(q{SET statement_timeout = '120s'});
+foreach my $table (qw(queue log counter))
+{
+	$locker->value("BEGIN; LOCK TABLE domowf.$table");
+	is($session->run('SELECT count(*) FROM domowf_metrics()')->{sqlstate}, '55P03', "somebody has locked $table: an error");
+	$locker->value('COMMIT');
+}
+$locker->quit;
 
 # ---- what has no worker says so: a database in which none runs yet, a standby
 

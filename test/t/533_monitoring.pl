@@ -128,6 +128,15 @@ sub exported
 	return $got->{success} ? $got->{content} : '';
 }
 
+# What Prometheus says to an expression: its results, or nothing.
+sub asked
+{
+	my ($expression) = @_;
+	my $got = $http->post_form("http://127.0.0.1:$port/api/v1/query", { query => $expression });
+
+	return $got->{success} ? decode_json($got->{content})->{data}{result} : undef;
+}
+
 # Names of the alerts that fire.
 sub alerts
 {
@@ -169,7 +178,18 @@ until_true('all of domowf_metrics() is exported', sub {
 	return !grep { !$exported{$_} } split /\n/,
 	  $session->value('SELECT DISTINCT name FROM domowf_metrics()');
 });
-my @asked = do { my %names; $names{$_} = 1 foreach slurp_file("$here/queries.yaml") =~ /'(domowf_\w+)'/g; sort keys %names };
+my @asked = $exported =~ /^# TYPE (domowf_\w+) /mg;
+my $prefix;
+foreach (split /\n/, slurp_file("$here/queries.yaml"))
+{
+	my $kind;
+
+	$prefix = $1 if /^(\w+):$/;
+	push @asked, "${prefix}_$1" if /^    - (\w+):$/;
+	($kind) = /^        usage: (\w+)$/ or next;
+	my $name = pop @asked;
+	push @asked, $kind eq 'HISTOGRAM' ? map { "${name}_$_" } qw(bucket sum count) : $kind eq 'LABEL' ? () : $name;
+}
 
 foreach my $file (qw(grafana-prometheus.json grafana-postgresql.json domowf.rules.yml))
 {
@@ -180,16 +200,36 @@ foreach my $file (qw(grafana-prometheus.json grafana-postgresql.json domowf.rule
 	  $text =~ /\b(domowf_(?!retry|resolve|discard|resume|check)\w+)/g;
 	is("@unknown", '', "what $file names is there");
 }
+$node->safe_psql('postgres', 'CREATE DATABASE apart');
+$node->safe_psql('apart', 'CREATE SCHEMA ext; CREATE EXTENSION domowf SCHEMA ext');
+my $apart = Domowf->session($node, dbname => 'apart', user => 'exporter');
 foreach my $panel (@{ decode_json(slurp_file("$here/grafana-postgresql.json"))->{panels} })
 {
-	is($session->run($panel->{targets}[0]{rawSql})->{sqlstate} // '', '', "a panel's SQL: $panel->{title}");
+	my $got = $apart->run($panel->{targets}[0]{rawSql});
+
+	is("$got->{sqlstate}$got->{message}", '', "a panel's SQL, the extension in a schema of its own: $panel->{title}");
 }
+$apart->quit;
+$node->safe_psql('postgres', 'DROP DATABASE apart');
 
 # ---- each alert
 
 until_true('Prometheus answers', sub { $http->get("http://127.0.0.1:$port/-/ready")->{success} });
 until_true('... and nothing is wrong', sub { my $got = $http->get("http://127.0.0.1:$port/api/v1/query?query=domowf_worker_up");
 	$got->{success} && @{ decode_json($got->{content})->{data}{result} } && !alerts() });
+
+# a standby has its primary's figures, which are shown once
+foreach my $panel (@{ decode_json(slurp_file("$here/grafana-prometheus.json"))->{panels} })
+{
+	foreach my $expression (map { $_->{expr} } @{ $panel->{targets} })
+	{
+		my @told = grep { $_ ne 'domowf_in_recovery' } $expression =~ /\b(domowf_\w+)/g;
+		my @primary = $expression =~ / (unless) on \(instance, server\) domowf_in_recovery == 1(?:\)|$)/g;
+
+		is(scalar @primary, scalar @told, "panel $panel->{title}: $expression is of primaries");
+		ok(asked($expression), '... and an expression');
+	}
+}
 
 my $id = $session->enqueue('doubtful', 'in doubt');
 fires('DomowfInDoubt');
@@ -212,11 +252,22 @@ $domo->clear_script;
 ends('DomowfTokenRefused');
 is($session->outcome($id), 'done', '... since the token is good again');
 
+# whatever is locked, what the worker says of itself is told; and that the rest is not
 my $locker = Domowf->session($node);
-$locker->value('BEGIN; LOCK TABLE domowf.queue IN EXCLUSIVE MODE');
-fires('DomowfStalled');
-$locker->value('COMMIT');
-ends('DomowfStalled');
+foreach my $locked ([ 'queue', 'EXCLUSIVE' ], [ 'queue', 'ACCESS EXCLUSIVE' ], [ 'log', 'ACCESS EXCLUSIVE' ])
+{
+	my ($table, $mode) = @$locked;
+	my $open = $table eq 'log' ? $session->enqueue('plain', 'settled under a lock', run_at => q{now() + interval '2 s'}) : undef;
+
+	$locker->value("BEGIN; LOCK TABLE domowf.$table IN $mode MODE");
+	fires('DomowfStalled');
+	like(exported(), qr/^domowf_worker_stalled(?:\{[^}]*\})? 1$/m, "... $mode on $table: the exporter tells of it");
+	fires('DomowfBlind') if "$table $mode" eq 'queue ACCESS EXCLUSIVE';
+	$locker->value('COMMIT');
+	ends('DomowfStalled');
+	ends('DomowfBlind');
+	$session->outcome($open) if $open;
+}
 
 $session->value(<<'END');
 CREATE FUNCTION hear(domowf.request) RETURNS void LANGUAGE plpgsql AS 'BEGIN RAISE ''deaf''; END';
@@ -233,5 +284,20 @@ $session->value('ALTER SYSTEM SET domowf.worker = off; SELECT pg_reload_conf()')
 fires('DomowfNoWorker');
 $session->value('ALTER SYSTEM RESET domowf.worker; SELECT pg_reload_conf()');
 ends('DomowfNoWorker');
+
+# what is counted together has no workflow, as calls have none: one set of labels
+$session->outcome($session->value(q{SELECT domowf_enqueue_call('start', jsonb_build_object(
+	'messageName', 'Start it', 'version', '1.0.0', 'modelId', 'a call', 'data', '{}'::jsonb))}));
+$session->value(<<'END');
+INSERT INTO domowf.counter (operation, workflow, requested_by, requested_by_oid, class, outcome, n)
+	SELECT 'start', 'plain', 'role' || i, 100000 + i, 'done', 'done', 1 FROM generate_series(1, 1500) i
+END
+until_true('labels are counted together', sub {
+	$session->value(q{SELECT count(*) > 0 FROM domowf.counter WHERE workflow = ''}) eq 't' });
+like(exported(), qr/^domowf_worker_up(?:\{[^}]*\})? 1$/m, '... and the exporter exports');
+
+# an exporter that is gone, which was the last to tell anything
+$running[0]->kill_kill;
+fires('DomowfBlind');
 
 done_testing();
