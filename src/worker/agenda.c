@@ -20,6 +20,7 @@
 
 #include "base/columns.h"
 #include "base/guc.h"
+#include "base/testpoint.h"
 #include "worker/agenda.h"
 
 #include "access/transam.h"
@@ -333,7 +334,10 @@ look(DwfAgenda *agenda, DwfTable *queue, DwfSteady now)
 		begin_look(agenda);
 }
 
-/* Reads on, in memory that is there for as long as there are ids. */
+/*
+ * Reads on, in memory that is there for as long as there are ids.  Where there is
+ * none nothing has changed: the lane outlives the transaction.
+ */
 static void
 read_lane(DwfAgenda *agenda, const DwfRoute *route, DwfLane *lane,
 		  DwfTable *queue)
@@ -342,25 +346,29 @@ read_lane(DwfAgenda *agenda, const DwfRoute *route, DwfLane *lane,
 	DwfCursor	cursor = {lane->cursor_due, lane->cursor_id};
 	int			limit = READ_AHEAD / (route->lanes.nready + 1);
 	bool		is_reread = lane->is_reread;
+	int64	   *kept = NULL;
 	TimestampTz next;
+	int			count;
 	int64		start = is_reread ? dwf_clock_cpu() : 0;
 
 	limit = Max(MIN_READ, Min(MAX_READ, limit));
-	lane->count = dwf_claim_find_due(queue, lane->id, &cursor,
-									 GetCurrentTimestamp(), limit, ids, &next);
+	count = dwf_claim_find_due(queue, lane->id, &cursor, GetCurrentTimestamp(),
+							   limit, ids, &next);
+	DWF_TESTPOINT("read-lane");
+	if (count > 0)
+	{
+		kept = allocate(count * sizeof(int64));
+		memcpy(kept, ids, count * sizeof(int64));
+	}
+	if (lane->ids != NULL)
+		release(lane->ids);
+	lane->ids = kept;
+	lane->count = count;
 	lane->next_due = dwf_clock_steady(next);
 	lane->taken = 0;
 	lane->cursor_due = cursor.due;
 	lane->cursor_id = cursor.id;
 	lane->is_reread = false;
-	if (lane->ids != NULL)
-		release(lane->ids);
-	lane->ids = NULL;
-	if (lane->count > 0)
-	{
-		lane->ids = allocate(lane->count * sizeof(int64));
-		memcpy(lane->ids, ids, lane->count * sizeof(int64));
-	}
 
 	/* what has been read before counts for the look that asked for it */
 	if (is_reread && !agenda->must_look)

@@ -273,6 +273,16 @@ kill 'CONT', $worker or die "could not go on with $worker: $!";
 until_true('SELECT count(*) = 0 FROM domowf.queue', '... is told of many lanes behind one');
 is($domo->count(by => 'data.n', contains => '"merged ')->{distinct}, 40, '... and sends all');
 
+# what the worker cannot keep, for want of memory, it has not read
+set_config('domowf.poll_interval', '200ms');
+set_config('domowf.test_point', 'read-lane=error');
+my $offset = Domowf->log_size($node);
+$id = $session->enqueue('good', 'no memory');
+ok($node->wait_for_log(qr/test point "read-lane" was reached/, $offset), 'what was read cannot be kept');
+set_config('domowf.test_point', '');
+is($session->outcome($id), 'done', '... and is read again');
+is($session->value('SELECT pid FROM domowf.worker'), $worker, '... by the same worker');
+
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $_->quit foreach $alice, $bob, $session;
 $node->stop;
