@@ -153,12 +153,17 @@ dwf_shared_find(Oid database, bool make)
 	dwf_news_clear(&spare->news);
 	pg_atomic_write_u64(&spare->length, 0);
 	pg_atomic_write_u64(&spare->count_took, 0);
+	pg_atomic_write_u64(&spare->in_flight, 0);
+	pg_atomic_write_u64(&spare->sent, 0);
+	pg_atomic_write_u64(&spare->failed, 0);
 	pg_atomic_write_u64(&spare->stuck_since, 0);
+	pg_atomic_write_u32(&spare->stuck_at, 0);
 	pg_atomic_write_u64(&spare->expected_at, 0);
 	pg_atomic_write_u32(&spare->has_returns, 0);
 	memset(spare->returners, 0, sizeof(spare->returners));
 	spare->returned_at = 0;
 	memset(&spare->status, 0, sizeof(spare->status));
+	spare->nconnections = 0;
 	return spare;
 }
 
@@ -408,6 +413,7 @@ detach_worker(int code, Datum arg)
 	dwf_shared_mine->nconnections = 0;
 	dwf_shared_mine->latch = NULL;
 	dwf_shared_mine->is_visit = false;
+	pg_atomic_write_u64(&dwf_shared_mine->in_flight, 0);
 	pg_atomic_write_u64(&dwf_shared_mine->expected_at, 0);
 	if (code == 0)
 	{

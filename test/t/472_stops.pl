@@ -128,6 +128,22 @@ is(value(Domowf->outcome_sql($id)),
 like(Domowf->log_since($node), qr/request $id was being sent when its worker ended/,
 	'... and in the server\'s log');
 
+# ---- what is shown of a worker that was ended
+
+$id = value(q{SELECT domowf_enqueue('hangs', '{"n": "hangs"}')});
+$domo->wait_for(executed => 5 * FLIGHT + 2);
+until_true(q{SELECT in_flight = 1 FROM domowf.worker}, 'a request is in flight');
+value('ALTER SYSTEM SET domowf.worker = off');
+$node->reload;
+value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
+is(value(q{SELECT concat_ws(' ', pid, in_flight) FROM domowf.worker}),
+	'0', '... which nobody has, who was ended meanwhile');
+is(value(q{SELECT sum(value) FROM domowf_metrics() WHERE name ~ 'in_flight'}),
+	'0', '... as the metric says');
+value('ALTER SYSTEM RESET domowf.worker');
+$node->reload;
+is(value(Domowf->outcome_sql($id)), 'in_doubt', '... but in doubt');
+
 # ---- a worker that waits for a standby that is not there
 
 $node->append_conf('postgresql.auto.conf', "synchronous_standby_names = 's1'\n");
