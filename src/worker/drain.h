@@ -5,6 +5,8 @@
  *
  *		SIGTERM (a stop of the server, a person)	domowf.drain_timeout
  *		domowf.worker = off							domowf.timeout, about
+ *
+ * One that SIGTERM has told does not outlive that by much, whatever it is at.
  */
 #ifndef DWF_DRAIN_H
 #define DWF_DRAIN_H
@@ -27,7 +29,10 @@ extern bool dwf_drain_is_under_way(void);
  */
 extern bool dwf_drain_is_over(void);
 
-/* What is to be written yet can be, with a commit that waits for nobody. */
+/*
+ * What is to be written yet can be, with a commit that waits for nobody; but
+ * nothing that waits for long.
+ */
 extern void dwf_drain_begin_last(void);
 
 /* Ends the process as it was told to. */

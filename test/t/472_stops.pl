@@ -161,6 +161,41 @@ $domo->release('way', 1);
 is(value(Domowf->outcome_sql($id)),
 	'done', '... and what it had claimed was put back, not in doubt');
 
+# ---- somebody's code on the tables, which does not end
+
+$node->append_conf('postgresql.auto.conf',
+	"domowf.test_point = 'drain-patience=1000'\n");
+ok(Domowf->until_taken_up($node), 'the worker has little time to end');
+value(<<'END');
+CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN PERFORM pg_sleep(1000); RETURN NULL; END $$;
+CREATE TRIGGER wait AFTER INSERT ON domowf.log FOR EACH ROW EXECUTE FUNCTION wait();
+ALTER TABLE domowf.log ENABLE ALWAYS TRIGGER wait
+END
+my $waits = q{SELECT count(*) = 1 FROM pg_stat_activity WHERE
+	backend_type = 'domowf worker' AND wait_event = 'PgSleep'};
+
+$id = value(q{SELECT domowf_enqueue('gated', '{"n": "logged for long"}')});
+$domo->release('way', 1);
+until_true($waits, 'a worker is in a trigger that waits');
+is(value('SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker'),
+	't', '... and ends when it is told to');
+is(value("SELECT state FROM domowf.request WHERE id = $id"),
+	'in_doubt', '... with what it was writing in doubt')
+  if $node->poll_query_until('postgres',
+	"SELECT state <> 'sending' FROM domowf.request WHERE id = $id");
+value('ALTER TABLE domowf.log DISABLE TRIGGER wait');
+
+# ... nor does it hold up a stop of the server
+value('ALTER TABLE domowf.log ENABLE ALWAYS TRIGGER wait');
+value(q{SELECT domowf_enqueue('gated', '{"n": "logged for long, too"}')});
+$domo->release('way', 1);
+until_true($waits, 'another one is');
+$node->stop('fast');
+ok(1, '... which holds up no stop');
+$node->start;
+value('ALTER TABLE domowf.log DISABLE TRIGGER wait');
+
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $node->stop;
 done_testing();
