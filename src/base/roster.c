@@ -15,7 +15,12 @@
 #include "storage/ipc.h"
 #include "utils/timestamp.h"
 
+/* How long a visit is put off whose process did not come, milliseconds. */
+#define LOST_VISIT_WAIT	60000
+
 static void detach_launcher(int code, Datum arg);
+static DwfSharedEntry *find_starting(Oid database);
+static void end_start(DwfSharedEntry *entry);
 
 void
 dwf_roster_open(void)
@@ -115,16 +120,63 @@ dwf_roster_fail_start(Oid database, DwfSteady retry_at)
 	DwfSharedEntry *entry;
 
 	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
-	entry = dwf_shared_find(database, false);
-	if (entry != NULL && entry->presence == DWF_STARTING &&
-		entry->status.pid == 0)
+	entry = find_starting(database);
+	if (entry != NULL)
 	{
-		entry->presence = entry->is_visit ? DWF_DORMANT : DWF_UNKNOWN;
-		entry->is_visit = false;
+		end_start(entry);
 		entry->retry_at = retry_at;
 	}
 	LWLockRelease(dwf_shared->lock);
 	ConditionVariableBroadcast(&dwf_shared->left);
+}
+
+/* The entry of a database whose process is to attach yet.  Lock held. */
+static DwfSharedEntry *
+find_starting(Oid database)
+{
+	DwfSharedEntry *entry = dwf_shared_find(database, false);
+
+	return entry != NULL && entry->presence == DWF_STARTING &&
+		entry->status.pid == 0 ? entry : NULL;
+}
+
+/* Lock held. */
+static void
+end_start(DwfSharedEntry *entry)
+{
+	entry->presence = entry->is_visit ? DWF_DORMANT : DWF_UNKNOWN;
+	entry->is_visit = false;
+}
+
+void
+dwf_roster_lose_start(Oid database)
+{
+	DwfSharedEntry *entry;
+
+	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
+	entry = find_starting(database);
+	if (entry != NULL)
+	{
+		end_start(entry);
+		if (entry->presence == DWF_DORMANT)
+			entry->retry_at = TimestampTzPlusMilliseconds(dwf_clock_now(),
+														  LOST_VISIT_WAIT);
+		else
+			dwf_shared_entry_put_off(entry);
+	}
+	LWLockRelease(dwf_shared->lock);
+	ConditionVariableBroadcast(&dwf_shared->left);
+}
+
+bool
+dwf_roster_is_starting(Oid database)
+{
+	bool		is_starting;
+
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	is_starting = find_starting(database) != NULL;
+	LWLockRelease(dwf_shared->lock);
+	return is_starting;
 }
 
 Oid

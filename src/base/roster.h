@@ -37,6 +37,15 @@ extern DwfSteady dwf_roster_next_start(DwfSteady now);
 extern void dwf_roster_fail_start(Oid database, DwfSteady retry_at);
 
 /*
+ * The process of a start is gone.  Where it has never attached, and so cannot
+ * have said so itself, another one is started, later each time.
+ */
+extern void dwf_roster_lose_start(Oid database);
+
+/* Whether a process is to attach yet. */
+extern bool dwf_roster_is_starting(Oid database);
+
+/*
  * Takes out a database without the extension, whose entry is free for another
  * one then; InvalidOid: there is none.  In *overflow whether there was no room
  * for one that has the extension now, since the last call.

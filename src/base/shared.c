@@ -426,11 +426,9 @@ detach_worker(int code, Datum arg)
 		/* ended by force: not again at once, and later where it never works */
 		if (code == 0 || dwf_shared_mine->presence == DWF_RUNNING)
 			dwf_shared_mine->failures = 0;
-		dwf_shared_mine->retry_at = code == 0 ? 0 :
-			TimestampTzPlusMilliseconds(dwf_clock_now(),
-										Min(MAX_START_WAIT,
-											1000 << Min(dwf_shared_mine->failures, 10)));
-		dwf_shared_mine->failures += code != 0;
+		dwf_shared_mine->retry_at = 0;
+		if (code != 0)
+			dwf_shared_entry_put_off(dwf_shared_mine);
 		dwf_shared_mine->visits = 0;
 		dwf_shared_mine->presence = DWF_UNKNOWN;
 	}
@@ -449,6 +447,16 @@ dwf_shared_set_presence(DwfPresence presence)
 		presence = DWF_UNKNOWN;
 	dwf_shared_mine->presence = presence;
 	LWLockRelease(dwf_shared->lock);
+}
+
+void
+dwf_shared_entry_put_off(DwfSharedEntry *entry)
+{
+	entry->retry_at =
+		TimestampTzPlusMilliseconds(dwf_clock_now(),
+									Min(MAX_START_WAIT,
+										1000 << Min(entry->failures, 10)));
+	entry->failures++;
 }
 
 bool

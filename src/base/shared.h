@@ -36,7 +36,8 @@
 typedef enum DwfPresence
 {
 	DWF_UNKNOWN,				/* to be probed, not before retry_at */
-	DWF_STARTING,				/* a worker is registered, not yet there */
+	DWF_STARTING,				/* a worker is registered, not yet there; the
+								 * launcher sees whether it dies before */
 	DWF_RUNNING,				/* a worker serves it */
 	DWF_ABSENT,					/* it does not have the extension */
 	DWF_DORMANT					/* a worker has nothing to do (dormancy.c) */

@@ -71,6 +71,9 @@ extern DwfSharedEntry *dwf_shared_mine;
  */
 extern DwfSharedEntry *dwf_shared_find(Oid database, bool make);
 
+/* Not started again at once, and later where it never works.  Lock held. */
+extern void dwf_shared_entry_put_off(DwfSharedEntry *entry);
+
 /* Whether a database is dormant and in nobody's hands.  Lock held. */
 extern bool dwf_shared_entry_sleeps(DwfSharedEntry *entry);
 

@@ -60,7 +60,7 @@ static void run_next(PlannedStmt *pstmt, const char *query_string,
 static void evict(Oid database);
 static void terminate_worker(Oid database);
 static void end_returners(DwfSharedEntry *entry);
-static bool has_left(Oid database);
+static bool has_left(Oid database, bool is_patient);
 static void readmit(void);
 static bool may_take(Node *statement, Oid database);
 static bool may_create_databases(void);
@@ -116,6 +116,7 @@ evict(Oid database)
 {
 	DwfSharedEntry *entry;
 	DwfSteady	patient_until;
+	bool		is_patient = true;
 
 	if (dwf_shared == NULL)
 		return;
@@ -134,11 +135,12 @@ evict(Oid database)
 	LWLockRelease(dwf_shared->lock);
 
 	ConditionVariablePrepareToSleep(&dwf_shared->left);
-	while (entry != NULL && !has_left(database))
+	while (entry != NULL && !has_left(database, is_patient))
 	{
 		(void) ConditionVariableTimedSleep(&dwf_shared->left, EVICTION_POLL,
 										   PG_WAIT_EXTENSION);
-		if (dwf_clock_now() >= patient_until)
+		is_patient = dwf_clock_now() < patient_until;
+		if (!is_patient)
 			terminate_worker(database);
 	}
 	ConditionVariableCancelSleep();
@@ -172,8 +174,14 @@ end_returners(DwfSharedEntry *entry)
 	}
 }
 
+/*
+ * One that is starting may have died, with the launcher that would see it.  It
+ * need not be waited for: it is not connected before it attaches, and nobody
+ * attaches while an evictor is there.  But what it says where the database is
+ * gone by then is nothing that people should have to read.
+ */
 static bool
-has_left(Oid database)
+has_left(Oid database, bool is_patient)
 {
 	DwfSharedEntry *entry;
 	bool		left;
@@ -181,7 +189,8 @@ has_left(Oid database)
 	LWLockAcquire(dwf_shared->lock, LW_SHARED);
 	entry = dwf_shared_find(database, false);
 	left = entry == NULL ||
-		(entry->status.pid == 0 && entry->presence != DWF_STARTING);
+		(entry->status.pid == 0 &&
+		 (entry->presence != DWF_STARTING || !is_patient));
 	for (int i = 0; left && entry != NULL && i < DWF_MAX_RETURNERS; i++)
 		left = entry->returners[i].pid == 0;
 	LWLockRelease(dwf_shared->lock);

@@ -7,6 +7,9 @@
  * database is probed once, by a worker that stays where it finds the extension
  * and ends where it does not (shared.h has the states).  After that CREATE
  * EXTENSION itself tells, at its commit, that there is something to start.
+ * A worker that has attached says by itself how it ended; of one that dies
+ * before, for want of memory, descriptors or the library, only the postmaster
+ * knows, whom the launcher asks.
  * Shared memory has room for the databases that have the extension; the others,
  * of which there may be more, are remembered here.  So are copies of databases
  * and their like, which are dormant (dormancy.c), where others need the room.
@@ -70,6 +73,15 @@
 static List *absent;
 static List *dormant;
 
+/* A process that was started and may not have attached yet. */
+typedef struct Start
+{
+	Oid			database;
+	BackgroundWorkerHandle *handle;
+} Start;
+
+static List *starts;			/* of Start *, in TopMemoryContext */
+
 static void take_interrupts(void);
 static long look_again(void);
 static void wait_for_promotion(void);
@@ -81,6 +93,8 @@ static void remember_dormant(const Oid *databases, int count);
 static void visit_next(void);
 static bool begin_start(Oid database, DwfSteady now);
 static bool start_worker(Oid database);
+static void remember_start(Oid database, BackgroundWorkerHandle *handle);
+static void look_at_starts(void);
 
 void
 dwf_launcher_register(void)
@@ -121,6 +135,7 @@ domowf_launcher_main(Datum arg)
 		take_interrupts();
 		if (dwf_worker_enabled)
 			start_workers();
+		look_at_starts();
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 look_again(), dwf_wait_event_launcher());
@@ -367,8 +382,10 @@ begin_start(Oid database, DwfSteady now)
 static bool
 start_worker(Oid database)
 {
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	BackgroundWorker worker = {0};
 	BackgroundWorkerHandle *handle;
+	bool		is_registered;
 	pid_t		pid;
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
@@ -381,14 +398,60 @@ start_worker(Oid database)
 	strlcpy(worker.bgw_type, "domowf worker", BGW_MAXLEN);
 	worker.bgw_main_arg = ObjectIdGetDatum(database);
 	worker.bgw_notify_pid = MyProcPid;
-	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
-		return false;
+	is_registered = RegisterDynamicBackgroundWorker(&worker, &handle);
+	if (is_registered)
+	{
+		remember_start(database, handle);
+		(void) WaitForBackgroundWorkerStartup(handle, &pid);
+	}
+	MemoryContextSwitchTo(old);
+	return is_registered;
+}
 
-	/* it has its own state from here on, unless it never came to life */
-	if (WaitForBackgroundWorkerStartup(handle, &pid) != BGWH_STARTED)
-		dwf_roster_fail_start(database,
-							  TimestampTzPlusMilliseconds(dwf_clock_now(),
-														  1000));
-	pfree(handle);
-	return true;
+/* In TopMemoryContext. */
+static void
+remember_start(Oid database, BackgroundWorkerHandle *handle)
+{
+	Start	   *start = NULL;
+	ListCell   *cell;
+
+	/* the one before has ended, or this one would not have been started */
+	foreach(cell, starts)
+	{
+		if (((Start *) lfirst(cell))->database == database)
+			start = lfirst(cell);
+	}
+	if (start == NULL)
+	{
+		start = palloc0(sizeof(Start));
+		start->database = database;
+		starts = lappend(starts, start);
+	}
+	else
+		pfree(start->handle);
+	start->handle = handle;
+}
+
+/*
+ * Looks whether somebody has died before he attached: the postmaster sets this
+ * process's latch then.
+ */
+static void
+look_at_starts(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, starts)
+	{
+		Start	   *start = lfirst(cell);
+		pid_t		pid;
+
+		if (GetBackgroundWorkerPid(start->handle, &pid) == BGWH_STOPPED)
+			dwf_roster_lose_start(start->database);
+		if (dwf_roster_is_starting(start->database))
+			continue;
+		starts = foreach_delete_current(starts, cell);
+		pfree(start->handle);
+		pfree(start);
+	}
 }

@@ -56,6 +56,7 @@ dwf_worker_become(Oid database)
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGINT, cancel_for_lock);
 	BackgroundWorkerUnblockSignals();
+	DWF_TESTPOINT("before-attach");
 	if (!dwf_shared_attach(database))
 		proc_exit(0);
 	dwf_worker_settings_connect(database);

@@ -321,8 +321,6 @@ $offset = Domowf->log_size($node);
 Domowf->set_test_point($node, 'before-commit=error');
 $pid = $node->safe_psql($db, 'SELECT pid FROM domowf.worker');
 $node->safe_psql($db, "SELECT pg_terminate_backend($pid, 100000)");
-my $oid = $node->safe_psql('postgres',
-	"SELECT oid FROM pg_database WHERE datname = '$db'");
 my @times;
 ok( poll_log(
 		sub {
@@ -348,6 +346,67 @@ foreach my $end (1 .. 3)
 		'SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
 	works($db, "... and then at once, as before: $end");
 }
+
+# ---- one that dies before it is known to shared memory
+
+$offset = Domowf->log_size($node);
+Domowf->set_test_point($node, 'before-attach=error');
+$pid = $node->safe_psql($db, 'SELECT pid FROM domowf.worker');
+$node->safe_psql($db, "SELECT pg_terminate_backend($pid, 100000)");
+my $died = qr/^([\d.]+) \[\d+\] ERROR:  test point "before-attach" was reached/m;
+ok(poll_log(sub { return count_lines($died) >= 3 }),
+	'a worker that dies before it attaches is started again');
+@times = Domowf->log_since($node, $offset) =~ /$died/g;
+cmp_ok($times[2] - $times[1], '>', 1.9, '... at growing intervals');
+like(
+	$node->safe_psql($db, q{SELECT detail FROM domowf_check()
+		WHERE check_name = 'worker' AND NOT ok}),
+	qr/^no worker runs: it has ended early, \d+ times in a row/,
+	'... and domowf_check says so');
+
+rename_and_back($db);
+pass('... and it keeps nobody from its database');
+Domowf->set_test_point($node, '');
+works($db, '... until it can');
+
+# ---- one that does not come
+
+$offset = Domowf->log_size($node);
+Domowf->set_test_point($node, 'before-attach=wait');
+$pid = $node->safe_psql($db, 'SELECT pid FROM domowf.worker');
+$node->safe_psql($db, "SELECT pg_terminate_backend($pid, 100000)");
+$node->wait_for_log(qr/test point "before-attach" waits/, $offset);
+rename_and_back($db);
+pass('a worker that has not attached yet keeps nobody from its database');
+Domowf->set_test_point($node, '');
+works($db, '... and comes in the end');
+
+sub rename_and_back
+{
+	my ($database) = @_;
+
+	$node->safe_psql('postgres', <<"END");
+SET statement_timeout = '100s';
+ALTER DATABASE $database RENAME TO renamed;
+ALTER DATABASE renamed RENAME TO $database
+END
+	return;
+}
+
+# ---- a place that another database had
+
+my ($used) = grep { $_ ne $db } @full[ 4 .. 6 ];
+works($used, 'a database that was used');
+Domowf->set_test_point($node, 'look-interval=200,before-attach=error');
+$node->safe_psql('postgres', "DROP DATABASE $used");
+$node->safe_psql('postgres', 'CREATE DATABASE next');
+equip('next');
+is( $node->safe_psql('next',
+		q{SELECT concat_ws(' ', in_flight, sent, failed) FROM domowf.worker}),
+	'0 0 0',
+	'... has left nothing of its worker to the next one');
+Domowf->set_test_point($node, '');
+works('next', '... which has its own');
 
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $node->stop;
