@@ -68,7 +68,7 @@ dwf_roster_probe(Oid database)
 		entry->is_probed = true;
 	}
 	else
-		dwf_shared->overflow = true;
+		dwf_shared->overflow = database;
 
 	/* where there is no room it looks soon enough by itself */
 	if (entry != NULL && dwf_shared->launcher != NULL)
@@ -180,13 +180,13 @@ dwf_roster_is_starting(Oid database)
 }
 
 Oid
-dwf_roster_take_absent(bool *overflow)
+dwf_roster_take_absent(Oid *overflow)
 {
 	Oid			database = InvalidOid;
 
 	LWLockAcquire(dwf_shared->lock, LW_EXCLUSIVE);
 	*overflow = dwf_shared->overflow;
-	dwf_shared->overflow = false;
+	dwf_shared->overflow = InvalidOid;
 	for (int i = 0; i < DWF_MAX_DATABASES && !OidIsValid(database); i++)
 	{
 		DwfSharedEntry *entry = &dwf_shared->entries[i];
@@ -211,6 +211,27 @@ dwf_roster_knows(Oid database)
 	known = dwf_shared_find(database, false) != NULL;
 	LWLockRelease(dwf_shared->lock);
 	return known;
+}
+
+bool
+dwf_roster_has_no_room(Oid database)
+{
+	bool		has_none = true;
+
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	for (int i = 0; i < DWF_MAX_DATABASES; i++)
+	{
+		const DwfSharedEntry *entry = &dwf_shared->entries[i];
+		bool		is_new = entry->presence == DWF_UNKNOWN &&
+		entry->status.pid == 0 && entry->failures == 0;
+
+		if (entry->database == database || !OidIsValid(entry->database) ||
+			is_new || entry->presence == DWF_STARTING ||
+			entry->presence == DWF_ABSENT)
+			has_none = false;
+	}
+	LWLockRelease(dwf_shared->lock);
+	return has_none;
 }
 
 void

@@ -47,13 +47,19 @@ extern bool dwf_roster_is_starting(Oid database);
 
 /*
  * Takes out a database without the extension, whose entry is free for another
- * one then; InvalidOid: there is none.  In *overflow whether there was no room
- * for one that has the extension now, since the last call.
+ * one then; InvalidOid: there is none.  In *overflow for which one that has the
+ * extension now, the last one, there was no room since the last call.
  */
-extern Oid	dwf_roster_take_absent(bool *overflow);
+extern Oid	dwf_roster_take_absent(Oid *overflow);
 
 /* Whether a database has an entry. */
 extern bool dwf_roster_knows(Oid database);
+
+/*
+ * Whether a database has no entry and gets none soon: all are of others, and none
+ * of these is to be looked at yet.
+ */
+extern bool dwf_roster_has_no_room(Oid database);
 
 /* Frees the entries of databases that are not among `databases`. */
 extern void dwf_roster_forget(const Oid *databases, int count);

@@ -54,7 +54,7 @@ typedef struct DwfShared
 {
 	LWLock	   *lock;
 	Latch	   *launcher;
-	bool		overflow;		/* dwf_roster_probe() found no room */
+	Oid			overflow;		/* dwf_roster_probe() found no room for it */
 	ConditionVariable left;		/* a worker has left a database */
 	DwfSharedEntry entries[DWF_MAX_DATABASES];
 } DwfShared;

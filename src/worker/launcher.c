@@ -73,6 +73,13 @@
 static List *absent;
 static List *dormant;
 
+/*
+ * For whom there is no room, as it was said; and one that has told of itself
+ * since.
+ */
+static List *left_out;
+static Oid	told_of_itself;
+
 /* A process that was started and may not have attached yet. */
 typedef struct Start
 {
@@ -90,8 +97,10 @@ static void start_workers(void);
 static void remember_absent(const Oid *databases, int count);
 static bool is_absent(Oid database);
 static void remember_dormant(const Oid *databases, int count);
+static void remember_left_out(const Oid *databases, int count);
 static void visit_next(void);
 static bool begin_start(Oid database, DwfSteady now);
+static void say_no_room(Oid database);
 static bool start_worker(Oid database);
 static void remember_start(Oid database, BackgroundWorkerHandle *handle);
 static void look_at_starts(void);
@@ -244,6 +253,7 @@ start_workers(void)
 	dwf_roster_forget(databases, count);
 	remember_absent(databases, count);
 	remember_dormant(databases, count);
+	remember_left_out(databases, count);
 	for (int i = 0; i < count && !refused; i++)
 	{
 		DwfSteady	now = dwf_clock_now();
@@ -284,15 +294,18 @@ remember_absent(const Oid *databases, int count)
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	List	   *known = NIL;
 	bool		probe_all = false;
-	bool		overflow;
+	Oid			overflow;
 	Oid			database;
 
-	while (OidIsValid(database = dwf_roster_take_absent(&overflow)))
+	do
 	{
-		absent = list_append_unique_oid(absent, database);
-		probe_all |= overflow;
-	}
-	probe_all |= overflow;
+		database = dwf_roster_take_absent(&overflow);
+		if (OidIsValid(database))
+			absent = list_append_unique_oid(absent, database);
+		if (OidIsValid(overflow))
+			told_of_itself = overflow;
+		probe_all |= OidIsValid(overflow);
+	} while (OidIsValid(database));
 	for (int i = 0; i < count && !probe_all; i++)
 	{
 		if (list_member_oid(absent, databases[i]))
@@ -336,6 +349,24 @@ remember_dormant(const Oid *databases, int count)
 	MemoryContextSwitchTo(old);
 }
 
+/* Who is not among `databases`, or has an entry by now, is told of anew. */
+static void
+remember_left_out(const Oid *databases, int count)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	List	   *known = NIL;
+
+	for (int i = 0; i < count && left_out != NIL; i++)
+	{
+		if (list_member_oid(left_out, databases[i]) &&
+			!dwf_roster_knows(databases[i]))
+			known = lappend_oid(known, databases[i]);
+	}
+	list_free(left_out);
+	left_out = known;
+	MemoryContextSwitchTo(old);
+}
+
 /*
  * Starts a worker for a look at a dormant database, one after the other; where
  * there is no slot it does not matter.
@@ -360,22 +391,41 @@ visit_next(void)
 static bool
 begin_start(Oid database, DwfSteady now)
 {
-	static bool told = false;
-
 	bool		is_dormant = list_member_oid(dormant, database);
 
 	if (dwf_roster_begin_start(database, now, !is_dormant))
 		return true;
-	if (!dwf_roster_knows(database) && !is_dormant && !told)
+	if (!is_dormant && dwf_roster_has_no_room(database))
+		say_no_room(database);
+	return false;
+}
+
+/*
+ * Once of each database; and again where it has told of itself, for whether
+ * another one has the extension is not known without room to look.
+ */
+static void
+say_no_room(Oid database)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	if (database == told_of_itself)
 	{
 		ereport(LOG,
 				(errmsg("domowf: there is no room for the worker of database %u",
 						database),
 				 errdetail("At most %d databases can have a worker.",
 						   DWF_MAX_DATABASES)));
-		told = true;
+		told_of_itself = InvalidOid;
 	}
-	return false;
+	else if (!list_member_oid(left_out, database))
+		ereport(LOG,
+				(errmsg("domowf: whether database %u has the extension cannot be looked at",
+						database),
+				 errdetail("%d databases have a worker, or are to have one: as many as can.",
+						   DWF_MAX_DATABASES)));
+	left_out = list_append_unique_oid(left_out, database);
+	MemoryContextSwitchTo(old);
 }
 
 /* Registers a worker.  False: there is no free slot. */

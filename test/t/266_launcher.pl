@@ -83,6 +83,14 @@ sub until_workers
 		$name);
 }
 
+sub oid_of
+{
+	my ($database) = @_;
+
+	return $node->safe_psql('postgres',
+		"SELECT oid FROM pg_database WHERE datname = '$database'");
+}
+
 sub count_lines
 {
 	my ($pattern) = @_;
@@ -170,10 +178,30 @@ my @full = @databases[ 0 .. MAX_DATABASES - 1 ];
 my $one_more = $databases[MAX_DATABASES];
 equip($_) foreach @full;
 works($_, "as many as there is room for: $_") foreach @full;
+
+# of one that has not told of itself it is not known whether it needs any
+$offset = Domowf->log_size($node);
+Domowf->set_test_point($node, 'look-interval=200');
+$node->safe_psql('postgres', 'CREATE DATABASE plain');
+my $plain = oid_of('plain');
+my $not_looked_at =
+  qr/domowf: whether database $plain has the extension cannot be looked at/;
+my $no_room = qr/domowf: there is no room for the worker of database/;
+ok($node->wait_for_log($not_looked_at, $offset) > 0,
+	'a new database, while there is no room: what is not known is said');
 equip($one_more);
 $id = enqueue($one_more, 'one more');
-ok( $node->wait_for_log(qr/domowf: there is no room for the worker of database/)
-	  > 0, 'no room for one more: it is said');
+ok($node->wait_for_log(qr/$no_room @{[ oid_of($one_more) ]}$/m, $offset) > 0,
+	'no room for one more: it is said');
+is(count_lines(qr/$no_room $plain/),
+	0, '... and not of one that has no extension');
+equip('plain');
+ok($node->wait_for_log(qr/$no_room $plain$/m, $offset) > 0,
+	'... but when it has it');
+is(count_lines($not_looked_at), 1, '... all once');
+is(count_lines($no_room), 2, '... each');
+$node->safe_psql('postgres', 'DROP DATABASE plain');
+Domowf->set_test_point($node, '');
 is(outcome($one_more, $id, '1 s'), 'queued', '... it has no worker');
 is( $node->safe_psql($one_more,
 		q{SELECT count(*) FROM domowf_check() WHERE check_name = 'worker' AND NOT ok}
