@@ -58,10 +58,11 @@ typedef enum DwfTask
 	DWF_TASK_TRACK,				/* what polls of instances have told */
 	DWF_TASK_RETURNS,			/* for whom something is to be returned */
 	DWF_TASK_ORPHANS,			/* of dead workers, locked by somebody */
-	DWF_TASK_KEPT				/* requests that are due, the same, or refused */
+	DWF_TASK_KEPT,				/* requests that are due, the same, or refused */
+	DWF_TASK_REFUSED			/* rows that refuse something else */
 } DwfTask;
 
-#define DWF_TASKS	(DWF_TASK_KEPT + 1)
+#define DWF_TASKS	(DWF_TASK_REFUSED + 1)
 
 /* What keeps a worker from something, as far as it knows. */
 typedef struct DwfObstacle

@@ -458,12 +458,12 @@ tell_change(int64 id, HeapTuple row, TupleDesc desc)
 	key = SPI_getbinval(row, desc, 4, &isnull);
 	if (!isnull)
 	{
-		DwfTable	queue;
+		int64		next;
+		ErrorData  *why;
 
-		dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
-		(void) dwf_order_let_go(&queue, SPI_getbinval(row, desc, 3, &isnull),
-								key);
-		dwf_table_close(&queue);
+		/* one that is refused is the worker's to look at again */
+		(void) dwf_order_let_go_apart(SPI_getbinval(row, desc, 3, &isnull),
+									  key, &next, &why);
 		dwf_commit_note_left(id);
 	}
 }

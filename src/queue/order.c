@@ -48,6 +48,7 @@
  */
 #include "postgres.h"
 
+#include "base/apart.h"
 #include "base/columns.h"
 #include "base/commit.h"
 #include "base/compat.h"
@@ -70,6 +71,16 @@ static const int by_order[] = {
 	QUEUE_ORDER_SPACE, QUEUE_ORDER_KEY, QUEUE_WAITING, QUEUE_ID
 };
 
+/* The next one, by itself. */
+typedef struct Next
+{
+	DwfTable	queue;
+	Datum		space;
+	Datum		key;
+	DwfOrderLook look;
+} Next;
+
+static void let_go_next(void *arg);
 static void set_tag(LOCKTAG *tag, const char *space, const char *key);
 
 char *
@@ -205,4 +216,29 @@ dwf_order_let_go(DwfTable *queue, Datum space, Datum key)
 	if (is_queued)
 		dwf_commit_note_due(DatumGetInt64(queue->values[QUEUE_LANE]), due);
 	return DWF_ORDER_GOES;
+}
+
+DwfOrderLook
+dwf_order_let_go_apart(Datum space, Datum key, int64 *refused, ErrorData **why)
+{
+	Next		next = {.space = space,.key = key};
+
+	*why = dwf_apart_try(let_go_next, &next);
+	if (*why == NULL)
+		return next.look;
+
+	/* the row at hand outlives the subtransaction, in this memory context */
+	*refused = next.queue.values == NULL ? 0 :
+		DatumGetInt64(next.queue.values[QUEUE_ID]);
+	return DWF_ORDER_REFUSED;
+}
+
+static void
+let_go_next(void *arg)
+{
+	Next	   *next = arg;
+
+	dwf_table_open(&next->queue, "queue", QUEUE_COLUMNS, false);
+	next->look = dwf_order_let_go(&next->queue, next->space, next->key);
+	dwf_table_close(&next->queue);
 }

@@ -13,7 +13,8 @@ typedef enum DwfOrderLook
 {
 	DWF_ORDER_EMPTY,			/* no request of the key is in the queue */
 	DWF_ORDER_GOES,				/* one goes, perhaps since this call */
-	DWF_ORDER_HELD				/* somebody has locked the next one's row */
+	DWF_ORDER_HELD,				/* somebody has locked the next one's row */
+	DWF_ORDER_REFUSED			/* the next one's row may not be changed */
 } DwfOrderLook;
 
 /*
@@ -49,5 +50,13 @@ extern bool dwf_order_is_taken(DwfTable *queue, const char *space,
  * already, as of now and of what this transaction has done.
  */
 extern DwfOrderLook dwf_order_let_go(DwfTable *queue, Datum space, Datum key);
+
+/*
+ * The same for one whose row somebody's trigger or check may refuse to have
+ * changed, with a table of its own: no error then, but its id in *refused, and
+ * why, palloc'd.
+ */
+extern DwfOrderLook dwf_order_let_go_apart(Datum space, Datum key,
+										   int64 *refused, ErrorData **why);
 
 #endif							/* DWF_ORDER_H */

@@ -56,12 +56,14 @@ static void give_back_key(const DwfTable *queue, int64 id);
 static void release_next(DwfSettlement *settlement);
 
 void
-dwf_settlement_begin(DwfSettlement *settlement, int64 owner, TimestampTz now)
+dwf_settlement_begin(DwfSettlement *settlement, int64 owner, TimestampTz now,
+					 bool is_again)
 {
 	dwf_table_open(&settlement->queue, "queue", QUEUE_COLUMNS, false);
 	dwf_table_open(&settlement->log, "log", LOG_COLUMNS, false);
 	dwf_counter_begin(&settlement->counter);
 	settlement->has_order = false;
+	settlement->is_again = is_again;
 	settlement->owner = owner;
 	settlement->now = now;
 }
@@ -327,13 +329,20 @@ give_back_key(const DwfTable *queue, int64 id)
 
 /*
  * Lets the next request of the order key of the one at hand go.  By a table of
- * its own, which is read as it is now and not as it was at the beginning.
+ * its own, which is read as it is now and not as it was at the beginning.  What
+ * Domo has done is done, whatever that one's row refuses.
  */
 static void
 release_next(DwfSettlement *settlement)
 {
 	DwfTable   *queue = &settlement->queue;
 
+	if (settlement->is_again)
+	{
+		dwf_watch_release_apart(queue->values[QUEUE_ORDER_SPACE],
+								queue->values[QUEUE_ORDER_KEY]);
+		return;
+	}
 	if (!settlement->has_order)
 		dwf_table_open(&settlement->order, "queue", QUEUE_COLUMNS, false);
 	settlement->has_order = true;

@@ -17,6 +17,7 @@ typedef struct DwfSettlement
 	DwfTable	log;
 	DwfTable	order;			/* the queue by order keys, where ... */
 	bool		has_order;		/* ... some result has one */
+	bool		is_again;		/* something of it was refused before */
 	DwfCounter	counter;		/* what has happened */
 	int64		owner;			/* the worker's */
 	TimestampTz now;
@@ -24,10 +25,11 @@ typedef struct DwfSettlement
 
 /*
  * Opens the tables for all results of one transaction, written by this owner
- * at this time, and closes them.
+ * at this time, and closes them.  `is_again`: for a result that was refused
+ * before, among others or not; then no other row is allowed to refuse it.
  */
 extern void dwf_settlement_begin(DwfSettlement *settlement, int64 owner,
-								 TimestampTz now);
+								 TimestampTz now, bool is_again);
 extern void dwf_settlement_end(DwfSettlement *settlement);
 
 /*

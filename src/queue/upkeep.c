@@ -127,6 +127,7 @@ static DwfStatement remove_one = {REMOVE("SELECT $1 AS id"), {INT8OID}};
 static int	told;				/* of how many the last one has told */
 static int	refused;			/* what is passed by, of what has expired */
 static int64 held;				/* which one is put in doubt */
+static bool is_each;			/* each expires by itself */
 
 static void run_work(void *arg);
 static bool run_apart(DwfStatement *statement, Datum *values,
@@ -176,6 +177,7 @@ dwf_upkeep_expire(TimestampTz now, int limit)
 	int			changed;
 	char	   *why;
 
+	is_each = false;
 	if (run_apart(&expire, values, note_expired, &why))
 		found = changed = told;
 	else
@@ -198,6 +200,7 @@ expire_each(TimestampTz now, int limit, int *changed)
 	dwf_statement_run(&find_expired, find);
 	count = (int) SPI_processed;
 	*changed = 0;
+	is_each = true;
 	ids = palloc(sizeof(int64) * Max(count, 1));
 	for (int i = 0; i < count; i++)
 		ids[i] = DatumGetInt64(dwf_statement_column(i, 1, &isnull));
@@ -357,7 +360,7 @@ hold_expired(int64 id, TimestampTz now, const char *why)
 					error)));
 }
 
-/* Lets those go that come behind the last result's. */
+/* Lets those go that come behind the last result's: what refuses keeps no end. */
 static void
 release_expired(int count)
 {
@@ -370,7 +373,9 @@ release_expired(int count)
 		Datum		space = dwf_statement_column(i, 2, &isnull);
 		Datum		key = dwf_statement_column(i, 3, &isnull);
 
-		if (!isnull)
+		if (!isnull && is_each)
+			dwf_watch_release_apart(space, key);
+		else if (!isnull)
 			dwf_watch_release(&queue, space, key);
 	}
 	dwf_table_close(&queue);

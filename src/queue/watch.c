@@ -16,11 +16,18 @@
  * without waiting for polls; and again for as long as a transaction is open
  * that was then, since it may yet commit what stands behind nobody: when one
  * says so, and when the last of these has ended.
+ *
+ * A request that somebody's trigger or check refuses to have let go keeps no
+ * other: where one does, all is looked at once more, each by itself, which is
+ * dearer, for as long as there is one.  What refuses it may be mended, so that
+ * its key stays remembered.
  */
 #include "postgres.h"
 
+#include "base/apart.h"
 #include "base/columns.h"
 #include "queue/order.h"
+#include "queue/refused.h"
 #include "queue/watch.h"
 
 #include "access/transam.h"
@@ -48,6 +55,8 @@ static List *settled;			/* of int64 *: by hand */
 static int	looked_at;			/* of these, by the transaction under way */
 static bool polls;				/* this look is one */
 static bool is_told;			/* it is for what somebody has committed */
+static bool is_careful;			/* each is let go by itself */
+static bool has_refused;		/* and one was refused */
 
 static bool goes_round;			/* the patrol does not wait for polls */
 static bool again;				/* it has to, once more */
@@ -61,10 +70,13 @@ static bool reaches_end;		/* of all keys, the same */
 static void go_round(void);
 static Key *make_key(const char *space, const char *key);
 static void remember(const char *space, const char *key);
+static bool is_remembered(const char *space, const char *key);
+static DwfOrderLook let_go(DwfTable *queue, Datum space, Datum key);
 static bool is_right(DwfTable *queue, const char *space, const char *key,
 					 bool has_settled);
 static void release(DwfTable *queue, Datum space, Datum key,
 					bool has_settled);
+static void look(void *arg);
 static void look_at_keys(DwfTable *queue);
 static void look_at_settled(DwfTable *queue);
 static void look_at_open(void);
@@ -121,6 +133,40 @@ remember(const char *space, const char *key)
 	MemoryContextSwitchTo(old);
 }
 
+static bool
+is_remembered(const char *space, const char *key)
+{
+	ListCell   *cell;
+
+	foreach(cell, keys)
+	{
+		const Key  *known = lfirst(cell);
+
+		if (strcmp(known->key, key) == 0 && strcmp(known->space, space) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* As dwf_order_let_go(); by itself, where that is asked for, and tells of it. */
+static DwfOrderLook
+let_go(DwfTable *queue, Datum space, Datum key)
+{
+	DwfOrderLook look;
+	int64		id;
+	ErrorData  *why;
+
+	if (!is_careful)
+		return dwf_order_let_go(queue, space, key);
+	look = dwf_order_let_go_apart(space, key, &id, &why);
+	if (look != DWF_ORDER_REFUSED)
+		return look;
+	dwf_refused_note(DWF_REFUSED_ORDER, id, why);
+	FreeErrorData(why);
+	has_refused = true;
+	return look;
+}
+
 /*
  * Lets the next request of a key go where one waits.  False where one may come
  * that will not be seen to.  `has_settled`: who comes next has to wait until
@@ -132,7 +178,7 @@ is_right(DwfTable *queue, const char *space, const char *key,
 {
 	Datum		values[] = {CStringGetTextDatum(space),
 	CStringGetTextDatum(key)};
-	DwfOrderLook look = dwf_order_let_go(queue, values[0], values[1]);
+	DwfOrderLook look = let_go(queue, values[0], values[1]);
 
 	if (look != DWF_ORDER_EMPTY)
 		return look == DWF_ORDER_GOES;
@@ -140,10 +186,10 @@ is_right(DwfTable *queue, const char *space, const char *key,
 		return false;
 
 	/* between the look and the lock one may have come in */
-	look = dwf_order_let_go(queue, values[0], values[1]);
+	look = let_go(queue, values[0], values[1]);
 	if (!has_settled)
 		dwf_order_unlock(space, key);
-	return look != DWF_ORDER_HELD;
+	return look != DWF_ORDER_HELD && look != DWF_ORDER_REFUSED;
 }
 
 void
@@ -152,13 +198,21 @@ dwf_watch_release(DwfTable *queue, Datum space, Datum key)
 	release(queue, space, key, true);
 }
 
+void
+dwf_watch_release_apart(Datum space, Datum key)
+{
+	is_careful = true;
+	release(NULL, space, key, true);
+}
+
 static void
 release(DwfTable *queue, Datum space, Datum key, bool has_settled)
 {
 	char	   *its_space = TextDatumGetCString(space);
 	char	   *its_key = TextDatumGetCString(key);
 
-	if (!is_right(queue, its_space, its_key, has_settled))
+	if (!is_right(queue, its_space, its_key, has_settled) &&
+		!(is_careful && is_remembered(its_space, its_key)))
 		remember(its_space, its_key);
 }
 
@@ -197,6 +251,19 @@ dwf_watch_prepare(bool is_poll, bool told)
 
 void
 dwf_watch_look(void)
+{
+	if (!is_careful && dwf_apart_try(look, NULL) == NULL)
+		return;
+	dwf_refused_begin(DWF_REFUSED_ORDER);
+	is_careful = true;
+	has_refused = false;
+	look(NULL);
+	is_careful = has_refused;
+}
+
+/* All that there is to look at. */
+static void
+look(void *arg)
 {
 	DwfTable	queue;
 

@@ -18,9 +18,12 @@ extern void dwf_watch_begin(void);
 /*
  * Lets go the next request of an order key, text datums, of which this
  * transaction has taken one out of the queue, or remembers the key.  In a
- * transaction.
+ * transaction.  The second is for a transaction that is done again, since
+ * something in it was refused: a row that refuses to be let go undoes nothing,
+ * and its key is remembered.
  */
 extern void dwf_watch_release(DwfTable *queue, Datum space, Datum key);
+extern void dwf_watch_release_apart(Datum space, Datum key);
 
 /* Takes note of requests that were settled by hand. */
 extern void dwf_watch_take_news(const DwfNews *news);
@@ -32,6 +35,7 @@ extern bool dwf_watch_is_urgent(void);
  * Looks at what is remembered and at what was settled by hand; and, if it was
  * said before that this `is_poll`, at some of all order keys.  `told`: somebody
  * has committed a request that stands behind another one.  In a transaction.
+ * What may not be let go keeps no other, and is told of (refused.h).
  */
 extern void dwf_watch_prepare(bool is_poll, bool told);
 extern void dwf_watch_look(void);

@@ -248,7 +248,7 @@ dwf_sender_write_fresh(DwfSender *sender, int64 owner)
 	DwfSettlement settlement;
 	ListCell   *cell;
 
-	dwf_settlement_begin(&settlement, owner, GetCurrentTimestamp());
+	dwf_settlement_begin(&settlement, owner, GetCurrentTimestamp(), false);
 	foreach(cell, sender->ended)
 	{
 		DwfAttempt *attempt = lfirst(cell);
@@ -265,7 +265,7 @@ dwf_sender_write_failed(DwfSender *sender, int64 owner, DwfSteady now)
 	DwfSettlement settlement;
 	DwfAttempt *attempt = find_failed(sender, now);
 
-	dwf_settlement_begin(&settlement, owner, GetCurrentTimestamp());
+	dwf_settlement_begin(&settlement, owner, GetCurrentTimestamp(), true);
 	if (attempt != NULL)
 		settle(&settlement, attempt);
 	dwf_settlement_end(&settlement);

@@ -37,7 +37,7 @@
 	 LOCKBIT_ON(ExclusiveLock) | LOCKBIT_ON(AccessExclusiveLock))
 
 static const char *const tasks[DWF_TASKS] = {
-	[DWF_TASK_START] = "what the worker before was sending cannot be looked at",
+	[DWF_TASK_START] = "what it has to look at before it begins cannot be",
 	[DWF_TASK_STATE] = "it cannot be read whether anything may be sent",
 	[DWF_TASK_CLAIM] = "what is due cannot be claimed",
 	[DWF_TASK_SETTLE] = "what came of requests cannot be written",
@@ -50,6 +50,7 @@ static const char *const tasks[DWF_TASKS] = {
 	[DWF_TASK_RETURNS] = "what is to be written back cannot be looked at",
 	[DWF_TASK_ORPHANS] = "what the worker before was sending cannot be looked at",
 	[DWF_TASK_KEPT] = "a request that is due cannot be claimed",
+	[DWF_TASK_REFUSED] = "a row refuses to be changed, and is passed by",
 };
 
 /* What was said of a place of dwf_shared_status_at(). */

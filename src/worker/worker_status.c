@@ -6,9 +6,13 @@
 
 #include "base/clock.h"
 #include "base/shared.h"
+#include "queue/refused.h"
+#include "worker/progress.h"
 #include "worker/worker_status.h"
 
 #include "utils/timestamp.h"
+
+static void note_refused(void);
 
 void
 dwf_worker_status_publish(const DwfSender *sender, const char *why)
@@ -17,6 +21,7 @@ dwf_worker_status_publish(const DwfSender *sender, const char *why)
 	static DwfConnectionStatus rows[DWF_SHOWN_CONNECTIONS];
 	const char *reason = why;
 
+	note_refused();
 	dwf_sender_fill_status(sender, &status);
 	if (why != NULL)
 		status.paused_until = DT_NOEND;
@@ -32,6 +37,22 @@ dwf_worker_status_publish(const DwfSender *sender, const char *why)
 	dwf_shared_publish_connections(rows,
 								   dwf_sender_show_connections(sender, rows,
 															   DWF_SHOWN_CONNECTIONS));
+}
+
+/* Rows that are passed by, since they refuse what is to be done, are a stall. */
+static void
+note_refused(void)
+{
+	int			code;
+	const char *why;
+
+	if (!dwf_refused_find(&code, &why))
+	{
+		dwf_progress_set(DWF_TASK_REFUSED, 0);
+		return;
+	}
+	dwf_progress_begin(DWF_TASK_REFUSED);
+	dwf_progress_note_refusal(code, why);
 }
 
 bool

@@ -35,7 +35,7 @@ typedef struct Said
 
 /* In the words of pg_stat_activity. */
 static const char *const doing[DWF_TASKS] = {
-	[DWF_TASK_START] = "domowf: recovers what the worker before was sending",
+	[DWF_TASK_START] = "domowf: looks at what the worker before has left",
 	[DWF_TASK_STATE] = "domowf: settles",
 	[DWF_TASK_CLAIM] = "domowf: settles and claims",
 	[DWF_TASK_SETTLE] = "domowf: settles one by itself",
@@ -48,6 +48,7 @@ static const char *const doing[DWF_TASKS] = {
 	[DWF_TASK_RETURNS] = "domowf: looks at what is to be written back",
 	[DWF_TASK_ORPHANS] = "domowf: recovers what the worker before was sending",
 	[DWF_TASK_KEPT] = "domowf: looks at requests that are kept",
+	[DWF_TASK_REFUSED] = "domowf: looks at rows that are refused",
 };
 
 static void note_failure(DwfWriting *writing);

@@ -12,7 +12,8 @@
  *	claim		dwf_claim_requests() (queue/claim.c), committed and waited for by
  *				write_turn() (worker/worker.c)
  *	send		dwf_sender_send() (worker/sender.c)
- *	settle		dwf_settlement_write() (queue/settlement.c)
+ *	settle		dwf_settlement_write() (queue/settlement.c); that a row refuses to
+ *				be let go (queue/watch.c) only has it wait for longer
  *	give up		dwf_verdict_decide() (queue/verdict.c)
  *	person		domowf_retry() and domowf_resolve() (queue/control.c)
  *	key			dwf_key_take() (queue/key.c)

@@ -1,0 +1,119 @@
+
+# A row that somebody's trigger or check refuses to have changed is passed by, told
+# of, and stops no other, in whatever is done to many rows or beside another one: a
+# settlement that lets the next of its order key go, order keys.  Exists because
+# one such row had what Domo had done in doubt, and kept whole databases from being
+# sent.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin, "$FindBin::RealBin/../domo";
+
+use Domo;
+use Domowf;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# what the worker is refused
+Domowf->expect_in_log(qr/not this one|violates check constraint/);
+
+my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
+my $node = Domowf->start_node(
+	'main', $domo,
+	preload => 1,
+	conf => Domowf::RETRY_AT_ONCE . <<'END');
+domowf.poll_interval = '200ms'
+domowf.stall_after = '100ms'
+END
+my $session = Domowf->session($node);
+my $hour = q{now() + interval '1 hour'};
+
+sub value { return $session->value($_[0]); }
+
+sub enqueue { return $session->enqueue('it', @_); }
+
+# What became of requests, with whatever keeps them from it told.
+sub outcomes { return join ' ', map { $session->outcome($_) } @_; }
+
+# Rows of the queue whose requests say so are refused whatever is done to them.
+sub poison
+{
+	value(q{CREATE TRIGGER mine BEFORE UPDATE ON domowf.queue FOR EACH ROW
+		WHEN (NEW.request->'data'->>'n' LIKE 'bad%') EXECUTE FUNCTION refuse();
+		ALTER TABLE domowf.queue ENABLE ALWAYS TRIGGER mine});
+	return;
+}
+
+sub mend { return value('DROP TRIGGER mine ON domowf.queue'); }
+
+# Waits until it is a stall, or not.
+sub is_told
+{
+	my ($what, $name) = @_;
+
+	return ok($node->poll_query_until('postgres',
+			"SELECT state ~ 'stalled: a row refuses to be changed, and is passed by: .*$what' FROM domowf.worker"),
+		$name);
+}
+
+sub is_no_stall
+{
+	my ($name) = @_;
+
+	return ok($node->poll_query_until('postgres',
+			q{SELECT state !~ 'stalled' FROM domowf.worker}), $name);
+}
+
+value(<<'END');
+INSERT INTO domowf.workflow (name, model_id, version, message_name)
+VALUES ('it', 'model', '1.0.0', 'Start it');
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE 'not this one';
+END $$
+END
+
+# ---- the next of an order key
+
+# what goes before it: sent, expired, settled by a person
+poison();
+value('SELECT domowf_pause()');
+my %first = (
+	sent => enqueue('first', order_key => q{'sent'}),
+	expired => enqueue('first', order_key => q{'expired'}, run_at => $hour,
+		expires_at => q{clock_timestamp()}),
+	settled => enqueue('first', order_key => q{'settled'}, run_at => $hour));
+my @next = map { enqueue("bad $_", order_key => "'$_'") } sort keys %first;
+my @third = map { enqueue("third $_", order_key => "'$_'") } sort keys %first;
+value('SELECT domowf_resume()');
+is(outcomes($first{sent}), 'done', 'what Domo has done is done, whatever the next of its order key refuses');
+is(outcomes($first{expired}), 'expired', '... so is what expires expired');
+is(value("SELECT domowf_discard($first{settled})"), 't', '... and what a person settles settled');
+is_told('the next of its order key, cannot be let go: not this one', '... it is a stall');
+is(outcomes(enqueue('other')), 'done', '... and others are sent');
+is(value(q{SELECT count(*) FROM domowf.queue WHERE waiting}), 6, '... but none of these order keys');
+mend();
+is(outcomes(@next, @third), join(' ', ('done') x 6), '... which are when it is mended');
+is_no_stall('... and the stall is over');
+is_deeply([ map { $domo->arrived("bad $_") } sort keys %first ], [ 1, 1, 1 ], '... sent once each');
+
+# one that nobody lets go, since what went before it was removed by hand
+value('SELECT domowf_pause()');
+my @kept = map { enqueue($_, order_key => q{'a'}) } 'first', 'bad a';
+my @free = map { enqueue($_, order_key => q{'b'}) } 'first', 'good b';
+value("DELETE FROM domowf.queue WHERE id IN ($kept[0], $free[0])");
+poison();
+value('SELECT domowf_resume()');
+is(outcomes($free[1]), 'done', 'an order key whose next is refused keeps no other from being looked at');
+is_told('the next of its order key, cannot be let go: not this one', '... it is a stall');
+mend();
+is(outcomes($kept[1]), 'done', '... which is over when it is mended');
+is_no_stall('... as it says');
+
+is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
+$session->quit;
+$node->stop;
+done_testing();
