@@ -14,14 +14,18 @@
  * the end of the transactions that are open now, prepared ones included: where a
  * step was seen, that is looked for at the polls, in a share of the time.
  *
- * Rows that others have locked are skipped, and seen to just so.  Statements as
- * in upkeep.c.
+ * Rows that others have locked are skipped, and seen to just so.  One that a
+ * trigger or check of somebody's refuses stays as it is, which is told, and keeps
+ * no other.  Statements as in upkeep.c.
  */
 #include "postgres.h"
 
+#include "base/apart.h"
 #include "base/guc.h"
+#include "base/halves.h"
 #include "base/testpoint.h"
 #include "queue/redate.h"
+#include "queue/refused.h"
 #include "queue/tracked.h"
 
 #include "access/transam.h"
@@ -37,37 +41,64 @@
 /* To look again takes at most 1/100 of the time. */
 #define LOOK_SHARE	100
 
-#define MAX_PARAMS	3
+/* So many are refused before that is no row's fault: the rest stays as it is. */
+#define MAX_REFUSED	1000
+
+#define MAX_PARAMS	5
+
+/* Rows of the queue are changed from one id to another one. */
+typedef struct Change
+{
+	const char *find;			/* the ids of those that are to be */
+	const char *make;
+	int			count;			/* of parameters; the last two are the ids */
+	Oid			types[MAX_PARAMS];
+	Datum		values[MAX_PARAMS];
+	bool		scans;			/* to make it all of the queue is read */
+	uint64		changed;
+	int			refused;
+} Change;
+
+#define WAITING	"state = 'queued' AND NOT waiting "
+#define FIND(which)	"SELECT id FROM domowf.queue WHERE " which " ORDER BY id"
 
 /* $1 by how much, $2 what was due by then is, $3 what is written since is right */
+#define TO_MOVE \
+	WAITING "AND failures > 0 AND due > $2 AND due < 'infinity' " \
+	"AND age(xmin) > age($3) AND id BETWEEN $4 AND $5 "
+
 static const char move_waits[] =
-"WITH w AS (SELECT id FROM domowf.queue WHERE state = 'queued' "
-"AND NOT waiting AND failures > 0 AND due > $2 AND due < 'infinity' "
-"AND age(xmin) > age($3) FOR UPDATE SKIP LOCKED) "
+"WITH w AS (SELECT id FROM domowf.queue WHERE " TO_MOVE
+"FOR UPDATE SKIP LOCKED) "
 "UPDATE domowf.queue q SET due = q.due + $1, "
 "run_at = CASE WHEN q.run_at = q.due THEN q.run_at + $1 ELSE q.run_at END "
 "FROM w WHERE q.id = w.id";
 
 /* $1 the time, $2 domowf.retry_cap */
+#define TO_SHORTEN \
+	WAITING "AND failures > 0 AND due > $1 AND due < 'infinity' " \
+	"AND (due <> run_at OR sent_at > $1 " \
+	"OR (http_status IS NULL AND due > $1 + $2)) AND id BETWEEN $3 AND $4 "
+
 static const char shorten_waits[] =
 "WITH w AS (SELECT id, due = run_at AS is_wait, "
 "CASE WHEN due <> run_at THEN $1 "
 "WHEN sent_at > $1 THEN $1 + greatest(due - sent_at, '0') "
-"ELSE $1 + $2 END AS again FROM domowf.queue WHERE state = 'queued' "
-"AND NOT waiting AND failures > 0 AND due > $1 AND due < 'infinity' "
-"AND (due <> run_at OR sent_at > $1 "
-"OR (http_status IS NULL AND due > $1 + $2)) "
+"ELSE $1 + $2 END AS again FROM domowf.queue WHERE " TO_SHORTEN
 "FOR UPDATE SKIP LOCKED) "
 "UPDATE domowf.queue q SET due = again, "
 "run_at = CASE WHEN is_wait THEN again ELSE q.run_at END, "
 "sent_at = least(q.sent_at, $1) FROM w WHERE q.id = w.id";
 
-/* $1 the time, $2 the id behind which to look, $3 up to which one */
+/* $1 the time */
+#define TO_LET_GO \
+	"id BETWEEN $2 AND $3 AND " WAITING "AND failures = 0 " \
+	"AND due > $1 AND due < 'infinity' " \
+	"AND (run_at <= enqueued_at OR due <> run_at) "
+
 static const char let_go[] =
-"WITH w AS (SELECT id FROM domowf.queue WHERE id > $2 AND id <= $3 "
-"AND state = 'queued' AND NOT waiting AND failures = 0 "
-"AND due > $1 AND due < 'infinity' "
-"AND (run_at <= enqueued_at OR due <> run_at) FOR UPDATE SKIP LOCKED) "
+"WITH w AS (SELECT id FROM domowf.queue WHERE " TO_LET_GO
+"FOR UPDATE SKIP LOCKED) "
 "UPDATE domowf.queue q SET due = $1 FROM w WHERE q.id = w.id";
 
 /* $1 the id behind which to look, $2 so many; the last of them, if any */
@@ -93,6 +124,11 @@ static bool are_ended;			/* those that were open then */
 static void begin_look(void);
 static uint64 take_step(TimestampTz now);
 static int64 find_batch_end(void);
+static uint64 make(Change *change, int64 first, int64 last);
+static void make_part(void *arg, const int64 *ids, int count);
+static void make_all(void *arg);
+static int	find(Change *change, int64 **ids);
+static bool note_refused(void *arg, int64 id, const ErrorData *error);
 static uint64 run(const char *sql, int count, Oid *types, Datum *values,
 				  bool scan);
 
@@ -108,11 +144,12 @@ void
 dwf_redate_begin(void)
 {
 	Interval	cap = {.time = (int64) dwf_retry_cap * 1000};
-	Oid			types[] = {TIMESTAMPTZOID, INTERVALOID};
-	Datum		values[] = {TimestampTzGetDatum(GetCurrentTimestamp()),
-	IntervalPGetDatum(&cap)};
+	Change		change = {.find = FIND(TO_SHORTEN),.make = shorten_waits,
+		.count = 4,.types = {TIMESTAMPTZOID, INTERVALOID, INT8OID, INT8OID},
+		.values = {TimestampTzGetDatum(GetCurrentTimestamp()),
+	IntervalPGetDatum(&cap)},.scans = true};
 
-	(void) run(shorten_waits, 2, types, values, true);
+	(void) make(&change, PG_INT64_MIN, PG_INT64_MAX);
 	begin_look();
 }
 
@@ -137,8 +174,9 @@ void
 dwf_redate_take(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Oid			types[] = {TIMESTAMPTZOID, INT8OID, INT8OID};
-	Datum		values[MAX_PARAMS];
+	Change		change = {.find = FIND(TO_LET_GO),.make = let_go,.count = 3,
+		.types = {TIMESTAMPTZOID, INT8OID, INT8OID},
+	.values = {TimestampTzGetDatum(now)}};
 	uint64		let;
 
 	start = dwf_clock_cpu();
@@ -155,10 +193,8 @@ dwf_redate_take(void)
 	next_behind = find_batch_end();
 	if (next_behind == PG_INT64_MAX)
 		return;
-	values[0] = TimestampTzGetDatum(now);
-	values[1] = Int64GetDatum(looked_behind);
-	values[2] = Int64GetDatum(next_behind);
-	let = run(let_go, 3, types, values, false);
+	let = make(&change, looked_behind == PG_INT64_MIN ? PG_INT64_MIN :
+			   looked_behind + 1, next_behind);
 	changed += let;
 	if (let == 0 || TransactionIdIsValid(open_then))
 		return;
@@ -172,12 +208,81 @@ static uint64
 take_step(TimestampTz now)
 {
 	Interval	by = {.time = step};
-	Oid			types[] = {INTERVALOID, TIMESTAMPTZOID, XIDOID};
-	Datum		values[] = {IntervalPGetDatum(&by),
-		TimestampTzGetDatum(Min(now, now - step)),
-	TransactionIdGetDatum(seen)};
+	Change		change = {.find = FIND(TO_MOVE),.make = move_waits,.count = 5,
+		.types = {INTERVALOID, TIMESTAMPTZOID, XIDOID, INT8OID, INT8OID},
+		.values = {IntervalPGetDatum(&by),
+			TimestampTzGetDatum(Min(now, now - step)),
+	TransactionIdGetDatum(seen)},.scans = true};
 
-	return run(move_waits, 3, types, values, true);
+	return make(&change, PG_INT64_MIN, PG_INT64_MAX);
+}
+
+/*
+ * Makes a change to the rows between two ids, those included, but for what is
+ * refused.  Returns how many were changed.
+ */
+static uint64
+make(Change *change, int64 first, int64 last)
+{
+	DwfHalves	halves = {make_part, note_refused, change};
+	int64	   *ids;
+	int			count;
+
+	change->values[change->count - 2] = Int64GetDatum(first);
+	change->values[change->count - 1] = Int64GetDatum(last);
+	if (dwf_apart_try(make_all, change) == NULL)
+		return change->changed;
+	count = find(change, &ids);
+	change->scans = false;
+	(void) dwf_halves_do(&halves, ids, count);
+	pfree(ids);
+	return change->changed;
+}
+
+/* The rows between two of those that are to be changed are no others. */
+static void
+make_part(void *arg, const int64 *ids, int count)
+{
+	Change	   *change = arg;
+
+	change->values[change->count - 2] = Int64GetDatum(ids[0]);
+	change->values[change->count - 1] = Int64GetDatum(ids[count - 1]);
+	make_all(change);
+}
+
+static void
+make_all(void *arg)
+{
+	Change	   *change = arg;
+
+	change->changed += run(change->make, change->count, change->types,
+						   change->values, change->scans);
+}
+
+/* The ids of those that are to be changed, palloc'd; returns how many. */
+static int
+find(Change *change, int64 **ids)
+{
+	int			count = (int) run(change->find, change->count, change->types,
+								  change->values, change->scans);
+	bool		isnull;
+
+	*ids = MemoryContextAllocHuge(CurrentMemoryContext,
+								  sizeof(int64) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		(*ids)[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i],
+												SPI_tuptable->tupdesc, 1,
+												&isnull));
+	return count;
+}
+
+static bool
+note_refused(void *arg, int64 id, const ErrorData *error)
+{
+	Change	   *change = arg;
+
+	dwf_refused_note(DWF_REFUSED_DATE, id, error);
+	return ++change->refused < MAX_REFUSED;
 }
 
 /* The last id of those to look at; PG_INT64_MAX: there is none. */

@@ -1,7 +1,8 @@
 
 # A row that somebody's trigger or check refuses to have changed is passed by, told
 # of, and stops no other, in whatever is done to many rows or beside another one: a
-# settlement that lets the next of its order key go, order keys.  Exists because
+# settlement that lets the next of its order key go, order keys, the waits that are
+# shortened when a worker begins, and moved when the clock is set.  Exists because
 # one such row had what Domo had done in doubt, and kept whole databases from being
 # sent.
 
@@ -16,10 +17,13 @@ use Domowf;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use WrongClock;
 
 # what the worker is refused
 Domowf->expect_in_log(qr/not this one|violates check constraint/);
 
+# before the stand-in, whose times the servers read
+my $clock = WrongClock->new;
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $node = Domowf->start_node(
 	'main', $domo,
@@ -112,6 +116,44 @@ is_told('the next of its order key, cannot be let go: not this one', '... it is 
 mend();
 is(outcomes($kept[1]), 'done', '... which is over when it is mended');
 is_no_stall('... as it says');
+
+# ---- waits that are shortened when a worker begins
+
+$session->set_worker('off');
+my @wait = map { enqueue($_) } map { ("bad $_", "waits $_") } 1 .. 5;
+value("UPDATE domowf.queue SET failures = 1, run_at = $hour, due = $hour");
+poison();
+my $new = enqueue('new');
+my $offset = Domowf->log_size($node);
+$session->configure('domowf.worker', 'on');
+is(outcomes($new), 'done', 'a wait that may not be shortened keeps no worker from beginning');
+is(outcomes(@wait[ grep { $_ % 2 } 0 .. $#wait ]), join(' ', ('done') x 5),
+	'... and no other from being shortened');
+ok($node->wait_for_log(qr/request \d+ cannot be dated anew after the clock was set: not this one/, $offset),
+	'... which the log says');
+mend();
+is(value("SELECT count(*) FROM domowf.queue WHERE due > now() + interval '50 min'"), 5, '... it waits on');
+value('SELECT domowf_discard(id) FROM domowf.queue');
+
+# ---- the clock is set back: what waits after a failure, and what does not
+
+value('SELECT domowf_pause()');
+my @failed = map { enqueue($_) } map { ("bad $_", "failed $_") } 1 .. 3;
+value(q{UPDATE domowf.queue SET failures = 1, run_at = now() + interval '1 s', due = now() + interval '1 s'});
+my @plain = map { enqueue($_) } map { ("bad plain $_", "plain $_") } 1 .. 3;
+poison();
+$offset = Domowf->log_size($node);
+$clock->set(-3600);
+$node->wait_for_log('the clock was set back', $offset);
+value('SELECT domowf_resume()');
+is(outcomes(@failed[ grep { $_ % 2 } 0 .. $#failed ]), 'done done done',
+	'the clock is set back: a wait that may not be moved keeps no other');
+is(outcomes(@plain[ grep { $_ % 2 } 0 .. $#plain ]), 'done done done', '... nor does what is not to wait');
+mend();
+value('SELECT domowf_discard(id) FROM domowf.queue');
+$offset = Domowf->log_size($node);
+$clock->set(0);
+$node->wait_for_log('the clock was set forward', $offset);
 
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $session->quit;
