@@ -16,6 +16,7 @@
 #include "base/commit.h"
 #include "base/table.h"
 #include "queue/claim.h"
+#include "queue/hold.h"
 #include "queue/verdict.h"
 
 #include "access/xact.h"
@@ -122,7 +123,8 @@ claim(DwfTable *queue, DwfTable *log, DwfPick *pick, int64 owner,
 {
 	int			number;
 
-	if (!dwf_table_find(queue, QUEUE_ID, Int64GetDatum(pick->id)) ||
+	if (dwf_hold_keeps(pick->id) ||
+		!dwf_table_find(queue, QUEUE_ID, Int64GetDatum(pick->id)) ||
 		!can_be_sent(queue, now))
 		return false;
 	number = DatumGetInt32(queue->values[QUEUE_CLAIM]) + 1;

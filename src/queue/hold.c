@@ -9,6 +9,11 @@
  * any other: those behind it in its order key wait, held or not, until somebody
  * has settled it.
  *
+ * One that a trigger or check refuses to have held after a takeover is not sent
+ * either: this worker keeps it, and tries again, and until all are held
+ * domowf.state does not say that the queue is served here, so that the next worker
+ * takes over once more.  A person is told of it by an error.
+ *
  * A row that is being claimed is looked at again when the claim is committed,
  * and no longer waits then; one that another session has locked is waited for.
  */
@@ -19,6 +24,7 @@
 #include "base/commit.h"
 #include "base/extension.h"
 #include "base/guc.h"
+#include "base/halves.h"
 #include "base/sight.h"
 #include "base/table.h"
 #include "base/timeline.h"
@@ -30,6 +36,7 @@
 #include "queue/hold.h"
 #include "queue/notice.h"
 #include "queue/pause.h"
+#include "queue/refused.h"
 #include "queue/returns.h"
 
 #include "access/transam.h"
@@ -47,22 +54,38 @@ PG_FUNCTION_INFO_V1(domowf_hold);
 /* Requests that are looked for at a time. */
 #define HOLD_BATCH	1000
 
+/* So many may refuse it before nothing is sent at all. */
+#define MAX_KEPT	10000
+
 /* Which requests are held, and why. */
 typedef struct Choice
 {
 	bool		takes_over;		/* what was not enqueued here; else */
+	bool		is_again;		/* and waits for nobody's lock */
 	TimestampTz before;			/* ... what was enqueued before this */
 	bool		sees_all;		/* of everybody; else */
 	Oid			role;			/* ... of this role */
 	const char *why;
 	Datum		error;			/* the same, an object for `errors` */
+	int64		held;
 } Choice;
 
-static int64 hold_all(Choice *choice);
+/* Requests that refuse to be held, in the order of their ids. */
+static int64 *kept = NULL;
+static int	nkept = 0;
+static bool is_taking_over = false; /* until that is written down */
+
+static void hold_all(Choice *choice);
+static void hold_some(void *arg, const int64 *ids, int count);
+static bool keep(void *arg, int64 id, const ErrorData *error);
+static bool keep_still(void *arg, int64 id, const ErrorData *error);
+static void forget_held(const Choice *choice);
+static int	compare_ids(const void *a, const void *b);
 static int	find_some(const Choice *choice, int64 after, int64 *ids);
 static bool is_chosen(const Choice *choice, const DwfTable *queue);
 static bool hold_one(const Choice *choice, DwfTable *queue,
 					 DwfCounter *counter, int64 id);
+static Choice begin_takeover(void);
 static void take_over(const DwfTimeline *here);
 static DwfTimeline read_served(void);
 static void write_served(const DwfTimeline *here);
@@ -81,19 +104,20 @@ domowf_hold(PG_FUNCTION_ARGS)
 	dwf_extension_require_update();
 	choice.before = PG_GETARG_TIMESTAMPTZ(0);
 	choice.sees_all = dwf_sight_of_all(choice.role);
-	PG_RETURN_INT64(hold_all(&choice));
+	hold_all(&choice);
+	PG_RETURN_INT64(choice.held);
 }
 
-/* Holds what is chosen.  Returns how many. */
-static int64
+/* Holds what is chosen. */
+static void
 hold_all(Choice *choice)
 {
+	DwfHalves	halves = {hold_some, keep, choice};
 	MemoryContext old = CurrentMemoryContext;
 	MemoryContext context = AllocSetContextCreate(old, "domowf hold",
 												  ALLOCSET_DEFAULT_SIZES);
 	int64	   *ids = palloc(sizeof(int64) * HOLD_BATCH);
 	int64		after = PG_INT64_MIN;
-	int64		held = 0;
 	int			count;
 
 	choice->error = dwf_report_attempt(GetCurrentTimestamp(), "held", 0,
@@ -101,22 +125,125 @@ hold_all(Choice *choice)
 	MemoryContextSwitchTo(context);
 	do
 	{
-		DwfTable	queue;
-		DwfCounter	counter;
-
-		dwf_counter_begin(&counter);
 		count = find_some(choice, after, ids);
-		dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
-		for (int i = 0; i < count; i++)
-			held += hold_one(choice, &queue, &counter, after = ids[i]);
-		dwf_table_close(&queue);
-		dwf_counter_end(&counter);
+		if (count > 0)
+			after = ids[count - 1];
+		if (choice->takes_over)
+			(void) dwf_halves_do(&halves, ids, count);
+		else
+			hold_some(choice, ids, count);
 		MemoryContextReset(context);
 	} while (count == HOLD_BATCH);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	pfree(ids);
-	return held;
+}
+
+/* All of these, or an error. */
+static void
+hold_some(void *arg, const int64 *ids, int count)
+{
+	Choice	   *choice = arg;
+	DwfTable	queue;
+	DwfCounter	counter;
+	int			held = 0;
+
+	dwf_counter_begin(&counter);
+	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
+	for (int i = 0; i < count; i++)
+		held += hold_one(choice, &queue, &counter, ids[i]);
+	dwf_table_close(&queue);
+	dwf_counter_end(&counter);
+	choice->held += held;
+}
+
+/* One that refuses is not sent; of too many it is not known which they are. */
+static bool
+keep(void *arg, int64 id, const ErrorData *error)
+{
+	if (nkept == MAX_KEPT)
+		ereport(ERROR,
+				(errcode(error->sqlerrcode),
+				 errmsg("more than %d requests cannot be put in doubt: %s",
+						MAX_KEPT, error->message)));
+	if (kept == NULL)
+		kept = MemoryContextAlloc(TopMemoryContext, sizeof(int64) * MAX_KEPT);
+	kept[nkept++] = id;
+	return keep_still(arg, id, error);
+}
+
+static bool
+keep_still(void *arg, int64 id, const ErrorData *error)
+{
+	dwf_refused_note(DWF_REFUSED_HOLD, id, error);
+	return true;
+}
+
+bool
+dwf_hold_keeps(int64 id)
+{
+	return nkept > 0 &&
+		bsearch(&id, kept, nkept, sizeof(int64), compare_ids) != NULL;
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64		one = *(const int64 *) a;
+	int64		other = *(const int64 *) b;
+
+	return (one > other) - (one < other);
+}
+
+/*
+ * What was held is kept until that is seen the next time: before, this
+ * transaction may not commit.
+ */
+void
+dwf_hold_try_again(void)
+{
+	Choice		choice;
+	DwfHalves	halves = {hold_some, keep_still, &choice};
+	DwfTimeline here;
+	DwfTimeline served;
+
+	if (!is_taking_over)
+		return;
+	choice = begin_takeover();
+	choice.is_again = true;
+	choice.error = dwf_report_attempt(GetCurrentTimestamp(), "held", 0,
+									  choice.why, NULL);
+	dwf_refused_begin(DWF_REFUSED_HOLD);
+	forget_held(&choice);
+	if (nkept > 0)
+	{
+		(void) dwf_halves_do(&halves, kept, nkept);
+		return;
+	}
+	here = dwf_timeline_here();
+	served = read_served();
+	if (served.system != here.system || served.number != here.number)
+		write_served(&here);
+	else
+		is_taking_over = false;
+}
+
+/* Keeps those alone that are still to be held. */
+static void
+forget_held(const Choice *choice)
+{
+	DwfTable	queue;
+	int			count = 0;
+
+	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
+	for (int i = 0; i < nkept; i++)
+	{
+		if (dwf_table_find(&queue, QUEUE_ID, Int64GetDatum(kept[i])) &&
+			is_chosen(choice, &queue))
+			kept[count++] = kept[i];
+	}
+	dwf_table_close(&queue);
+	nkept = count;
 }
 
 /* The next ids of what is chosen, behind one. */
@@ -167,7 +294,7 @@ hold_one(const Choice *choice, DwfTable *queue, DwfCounter *counter, int64 id)
 	while (!held && dwf_table_find(queue, QUEUE_ID, Int64GetDatum(id)) &&
 		   is_chosen(choice, queue))
 	{
-		held = dwf_table_lock(queue);
+		held = choice->is_again || dwf_table_lock(queue);
 		if (!held)
 			dwf_table_refresh(queue);
 	}
@@ -183,8 +310,9 @@ hold_one(const Choice *choice, DwfTable *queue, DwfCounter *counter, int64 id)
 	what.outcome = "in_doubt";
 	what.attempts = 0;
 	what.waited = -1;
+	if (!dwf_table_update(queue, !choice->is_again))
+		return false;
 	dwf_counter_add(counter, &what);
-	(void) dwf_table_update(queue, true);
 	if (dwf_return_is_asked(queue))
 		dwf_return_note(id, "in_doubt");
 	dwf_commit_note_settled(id);
@@ -203,17 +331,28 @@ dwf_hold_take_over(void)
 
 	if (dwf_timeline_is_new(&served))
 		take_over(&here);
-	if (served.system != here.system || served.number != here.number)
+	is_taking_over = nkept > 0;
+	if (!is_taking_over &&
+		(served.system != here.system || served.number != here.number))
 		write_served(&here);
+}
+
+/* What is held when this server takes over. */
+static Choice
+begin_takeover(void)
+{
+	return (Choice)
+	{
+		.takes_over = true,
+			.why = "It was held when this server took over: it may have been sent before, by another server or after the time to which this one was recovered."
+	};
 }
 
 /* What the setting says. */
 static void
 take_over(const DwfTimeline *here)
 {
-	Choice		choice = {.takes_over = true,
-	.why = "It was held when this server took over: it may have been sent before, by another server or after the time to which this one was recovered."};
-	int64		held;
+	Choice		choice = begin_takeover();
 
 	switch ((DwfAfterPromotion) dwf_after_promotion)
 	{
@@ -223,10 +362,10 @@ take_over(const DwfTimeline *here)
 			dwf_pause_promoted();
 			break;
 		case DWF_HOLD_AFTER_PROMOTION:
-			held = hold_all(&choice);
+			hold_all(&choice);
 			ereport(LOG,
 					(errmsg("domowf: this server took over, on timeline %u: %lld requests are in doubt, because they may have been sent before",
-							(unsigned) here->number, (long long) held)));
+							(unsigned) here->number, (long long) choice.held)));
 			break;
 	}
 }

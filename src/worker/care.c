@@ -12,6 +12,7 @@
 #include "base/shared.h"
 #include "base/testpoint.h"
 #include "queue/counter.h"
+#include "queue/hold.h"
 #include "queue/recount.h"
 #include "queue/upkeep.h"
 #include "registry/granted.h"
@@ -55,8 +56,10 @@ static bool remove_old(DwfCare *care);
 bool
 dwf_care_take(DwfCare *care, DwfSteady now)
 {
-	bool		more = dwf_upkeep_expire(GetCurrentTimestamp(), CARE_BATCH);
+	bool		more;
 
+	dwf_hold_try_again();
+	more = dwf_upkeep_expire(GetCurrentTimestamp(), CARE_BATCH);
 	if (now >= care->next_count)
 		count_queue(care);
 	if (dwf_log_retention > 0 && now >= care->next_removal)

@@ -8,7 +8,8 @@
  * Two requests with one order key.  What a step stands for, by its function:
  *
  *	client		dwf_enqueue_put() (queue/enqueue.c) and the COMMIT of whoever asks
- *	recover		recover_orphans() (worker/worker.c)
+ *	recover		recover_orphans() (worker/worker.c); under HOLD, a row that refuses to be
+ *				held is not claimed (queue/hold.c)
  *	claim		dwf_claim_requests() (queue/claim.c), committed and waited for by
  *				write_turn() (worker/worker.c)
  *	send		dwf_sender_send() (worker/sender.c)

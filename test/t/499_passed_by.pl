@@ -1,7 +1,8 @@
 
 # A row that somebody's trigger or check refuses to have changed is passed by, told
 # of, and stops no other, in whatever is done to many rows or beside another one: a
-# settlement that lets the next of its order key go, order keys, the waits that are
+# settlement that lets the next of its order key go, order keys, the takeover of a
+# server (domowf.after_promotion = hold), the waits that are
 # shortened when a worker begins, and moved when the clock is set.  Exists because
 # one such row had what Domo had done in doubt, and kept whole databases from being
 # sent.
@@ -154,6 +155,39 @@ value('SELECT domowf_discard(id) FROM domowf.queue');
 $offset = Domowf->log_size($node);
 $clock->set(0);
 $node->wait_for_log('the clock was set forward', $offset);
+
+# ---- a server takes over, and holds what may have been sent
+
+$session->set_worker('off');
+$session->configure('domowf.after_promotion', 'hold');
+my @held = map { enqueue($_) } map { ("bad held $_", "held $_") } 1 .. 3;
+value(q{ALTER TABLE domowf.queue ADD CONSTRAINT mine
+	CHECK (state <> 'in_doubt' OR request->'data'->>'n' NOT LIKE 'bad%');
+	UPDATE domowf.state SET timeline = 7});	# any other one is a takeover
+$session->quit;
+$node->restart;
+$session = Domowf->session($node);
+$offset = Domowf->log_size($node);
+my $states = "SELECT string_agg(state, ' ' ORDER BY id) FROM domowf.queue";
+foreach my $time ('a takeover', 'the next worker')
+{
+	$session->configure('domowf.worker', 'on');
+	is(outcomes(map { enqueue("new $_ of $time") } 1 .. 3), 'done done done',
+		"$time: what may not be held keeps no new one from being sent");
+	is(value($states), 'queued in_doubt queued in_doubt queued in_doubt', '... nor others from being held');
+	is_told('request \d+, which may have been sent before this server took over, cannot be put in doubt, and is not sent',
+		'... it is a stall');
+	$session->set_worker('off') if $time eq 'a takeover';
+}
+like(Domowf->log_since($node, $offset), qr/took over, on timeline 1: 3 requests are in doubt/, '... the log says how many are');
+is_deeply([ map { $domo->arrived("bad held $_") + $domo->arrived("held $_") } 1 .. 3 ], [ 0, 0, 0 ], '... none is sent');
+value('ALTER TABLE domowf.queue DROP CONSTRAINT mine');
+ok($node->poll_query_until('postgres', 'SELECT timeline = 1 FROM domowf.state'), 'mended, all of it is taken over');
+is(value($states), join(' ', ('in_doubt') x 6), '... and held');
+is_no_stall('... which is no stall');
+value('SELECT domowf_discard(id) FROM domowf.queue');
+is(outcomes(enqueue('after all')), 'done', '... and new ones are sent');
+is_deeply([ map { $domo->arrived("bad held $_") + $domo->arrived("held $_") } 1 .. 3 ], [ 0, 0, 0 ], '... not those');
 
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $session->quit;
