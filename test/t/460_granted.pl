@@ -388,7 +388,7 @@ $one = Domowf->session($node);
 is(granted(), 'chief|f', '... and the worker leaves it as it is');
 $one->value("UPDATE domowf.workflow SET granted_oid = NULL");
 $one->value("ALTER TABLE domowf.workflow ENABLE ALWAYS TRIGGER $_")
-  foreach qw(keep_own registry_changed registry_truncated set_granted_oid set_on_settled
+  foreach qw(keep_own refuse_truncation undo_truncation registry_changed registry_truncated set_granted_oid set_on_settled
 	  set_on_settled_checked);
 is(granted(), 'chief|t', '... until it is looked up anew');
 is(may('intruder') . ' ' . may('member'), '42501 may', '... who was meant may');
