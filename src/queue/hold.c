@@ -329,6 +329,8 @@ dwf_hold_take_over(void)
 	DwfTimeline here = dwf_timeline_here();
 	DwfTimeline served = read_served();
 
+	/* an earlier try of this may have been taken back */
+	nkept = 0;
 	if (dwf_timeline_is_new(&served))
 		take_over(&here);
 	is_taking_over = nkept > 0;
