@@ -1,7 +1,7 @@
 /*
  * return_sql.h
- *	  What the statements on domowf.return_entry have in common; for returns.c and
- *	  return_take.c alone.
+ *	  What the statements on domowf.return_entry have in common; for returns.c,
+ *	  return_care.c and return_take.c alone.
  */
 #ifndef DWF_RETURN_SQL_H
 #define DWF_RETURN_SQL_H
@@ -56,9 +56,13 @@
 	"interval '1 s' * power(2, least(tries, 20))) "
 
 /*
- * What stands there where nobody could write down more; the views `returns` and
- * `metric` know it, too.
+ * What is being tried for the first time has not failed yet; the views `returns`
+ * and `metric` know it, too, and by what.
  */
+#define DWF_RETURN_HAS_FAILED \
+	"(tries > 1 OR tries = 1 AND error <> " DWF_RETURN_ENDED ")"
+
+/* What stands there where nobody could write down more. */
 #define DWF_RETURN_ENDED	"'the process that was at it ended'"
 
 #endif							/* DWF_RETURN_SQL_H */

@@ -8,17 +8,23 @@
  * while somebody holds an old snapshot.  What was committed late, or became due
  * earlier than was known, is behind that; so all of it is looked at again, at
  * most a part of the time, and before it ends, as there is nothing to do.
+ *
+ * An entry that a trigger or check of somebody's refuses to have counted as tried
+ * is not tried, and keeps no other: the process remembers it, and passes it by.
  */
 #include "postgres.h"
 
+#include "base/apart.h"
 #include "base/clock.h"
 #include "base/owner.h"
 #include "base/statement.h"
+#include "base/table.h"
 #include "queue/returns.h"
 #include "queue/return_sql.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -28,6 +34,9 @@
 
 /* And is not done more often than that, milliseconds. */
 #define LOOK_INTERVAL	100
+
+/* Entries that are remembered as refused. */
+#define MAX_REFUSED		100
 
 /* $1 the owner */
 static DwfStatement find_due = {
@@ -42,21 +51,40 @@ static DwfStatement find_due = {
  * the look for an earlier entry of the request one for each entry: a join may
  * read all that waits.  Of one request, an earlier one is due no later.
  */
+#define NEXT(columns, which) \
+	"SELECT " columns " FROM domowf.return_entry e " \
+	"WHERE e.target = $1 AND e.due BETWEEN $3 AND $4 " which \
+	"AND $2 = (SELECT " DWF_RETURN_OWNER_OF("$1") ") " \
+	"AND NOT EXISTS (SELECT FROM domowf.return_entry b " \
+	"WHERE b.request_id = e.request_id " \
+	DWF_RETURN_ONLY("b.target = e.target") \
+	DWF_RETURN_ONLY("b.id < e.id AND b.due < 'infinity'") "OFFSET 0) " \
+	"ORDER BY e.due LIMIT 1 "
+#define TAKE(which) \
+	"WITH n AS (" NEXT("e.id, e.due", which) "FOR UPDATE SKIP LOCKED) " \
+	"UPDATE domowf.return_entry r SET tries = tries + 1, " \
+	"tried_at = clock_timestamp(), due = " DWF_RETURN_BACKOFF ", " \
+	"error = coalesce(error, " DWF_RETURN_ENDED ") " \
+	"WHERE r.id = (SELECT id FROM n) RETURNING r.id, request_id, target, " \
+	"returns_to, outcome, depth, (SELECT due FROM n)"
+
 static DwfStatement take = {
-	"WITH n AS (SELECT e.id, e.due FROM domowf.return_entry e "
-	"WHERE e.target = $1 AND e.due BETWEEN $3 AND $4 "
-	"AND $2 = (SELECT " DWF_RETURN_OWNER_OF("$1") ") "
-	"AND NOT EXISTS (SELECT FROM domowf.return_entry b "
-	"WHERE b.request_id = e.request_id "
-	DWF_RETURN_ONLY("b.target = e.target")
-	DWF_RETURN_ONLY("b.id < e.id AND b.due < 'infinity'") "OFFSET 0) "
-	"ORDER BY e.due LIMIT 1 FOR UPDATE SKIP LOCKED) "
-	"UPDATE domowf.return_entry r SET tries = tries + 1, "
-	"tried_at = clock_timestamp(), due = " DWF_RETURN_BACKOFF ", "
-	"error = coalesce(error, " DWF_RETURN_ENDED ") "
-	"WHERE r.id = (SELECT id FROM n) RETURNING r.id, request_id, target, "
-	"returns_to, outcome, depth, (SELECT due FROM n)",
+	TAKE(""),
 	{TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
+	.one_plan = true
+};
+
+/* $5 those that are passed by */
+static DwfStatement find_next = {
+	NEXT("e.id, e.request_id", DWF_RETURN_ONLY("e.id <> ALL ($5)")),
+	{TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8ARRAYOID},
+	.one_plan = true
+};
+
+/* $5 the one */
+static DwfStatement take_one = {
+	TAKE("AND e.id = $5 "),
+	{TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID},
 	.one_plan = true
 };
 
@@ -74,9 +102,18 @@ static int	ntargets = 0;
 static int	turn = 0;			/* whose it is */
 static DwfSteady next_look = 0;
 
+static bool is_apart = false;	/* each is taken by itself */
+static int64 refused[MAX_REFUSED];
+static int	nrefused = 0;
+
 static void look(Oid owner);
 static bool take_in_turn(Oid owner, DwfReturn *entry, MemoryContext context);
 static bool take_from(Target *target, Oid owner);
+static bool take_apart(Datum *values);
+static bool pass_by(Datum id, int64 request, const char *target,
+					const ErrorData *error);
+static void take_that(void *arg);
+static Datum list_refused(void);
 static void copy_taken(DwfReturn *entry, MemoryContext context);
 
 bool
@@ -100,6 +137,7 @@ dwf_return_take(Oid owner, bool at_all, DwfReturn *entry)
 		look(owner);
 		found = take_in_turn(owner, entry, context);
 	}
+	entry->table = dwf_table_oid(DWF_RETURN_TABLE);
 	SPI_finish();
 	dwf_owner_leave(&scope);
 	if (looks)
@@ -154,19 +192,98 @@ take_in_turn(Oid owner, DwfReturn *entry, MemoryContext context)
 	return false;
 }
 
+/* The next one of a target. */
 static bool
 take_from(Target *target, Oid owner)
 {
 	Datum		values[] = {target->name, ObjectIdGetDatum(owner),
 		TimestampTzGetDatum(target->from),
-	TimestampTzGetDatum(dwf_clock_wall(dwf_clock_now()))};
+		TimestampTzGetDatum(dwf_clock_wall(dwf_clock_now())),
+	0};
 	bool		isnull;
 
-	dwf_statement_run(&take, values);
+	if (is_apart && !take_apart(values))
+		return false;
+	if (!is_apart)
+		dwf_statement_run(&take, values);
 	if (SPI_processed == 0)
 		return false;
 	target->from = DatumGetTimestampTz(dwf_statement_column(0, 7, &isnull));
 	return true;
+}
+
+/* The first that is not refused; false: there is none. */
+static bool
+take_apart(Datum *values)
+{
+	for (;;)
+	{
+		ErrorData  *error;
+		int64		request;
+		bool		isnull;
+
+		values[4] = list_refused();
+		dwf_statement_run(&find_next, values);
+		if (SPI_processed == 0)
+			return false;
+		values[4] = Int64GetDatum(DatumGetInt64(dwf_statement_column(0, 1, &isnull)));
+		request = DatumGetInt64(dwf_statement_column(0, 2, &isnull));
+		error = dwf_apart_try(take_that, values);
+		if (error == NULL)
+			return true;
+		if (!pass_by(values[4], request, TextDatumGetCString(values[0]), error))
+			return false;
+	}
+}
+
+static void
+take_that(void *arg)
+{
+	dwf_statement_run(&take_one, arg);
+}
+
+/* False: there is no room for more, and none is taken any more. */
+static bool
+pass_by(Datum id, int64 request, const char *target, const ErrorData *error)
+{
+	static DwfSteady again = 0;
+
+	if (dwf_clock_once_a_minute(&again))
+		ereport(LOG,
+				(errmsg("domowf: what came of request " INT64_FORMAT " cannot be returned to %s: it cannot be counted as tried: %s",
+						request, target, error->message)));
+	if (nrefused == MAX_REFUSED)
+		return false;
+	refused[nrefused++] = DatumGetInt64(id);
+	return true;
+}
+
+/* A bigint[]. */
+static Datum
+list_refused(void)
+{
+	Datum		ids[MAX_REFUSED];
+
+	for (int i = 0; i < nrefused; i++)
+		ids[i] = Int64GetDatum(refused[i]);
+	return PointerGetDatum(construct_array(ids, nrefused, INT8OID,
+										   sizeof(int64), FLOAT8PASSBYVAL,
+										   TYPALIGN_DOUBLE));
+}
+
+bool
+dwf_return_take_apart(void)
+{
+	bool		was_apart = is_apart;
+
+	is_apart = true;
+	return !was_apart;
+}
+
+int
+dwf_return_refused(void)
+{
+	return nrefused;
 }
 
 /* Copies what was taken last. */

@@ -40,9 +40,6 @@
 
 PG_FUNCTION_INFO_V1(domowf_retry_return);
 
-/* Rows that are removed, or marked, at a time. */
-#define BATCH		"1000"
-
 /* The fields by which a column names what it gets, but for `response`. */
 #define FIELDS \
 	"'request_id', o.id, 'state', o.state, 'id', o.instance_id, " \
@@ -93,9 +90,6 @@ static DwfStatement find_targets = {
 	.one_plan = true
 };
 
-/* What is being tried for the first time has not failed yet. */
-#define HAS_FAILED	"(tries > 1 OR tries = 1 AND error <> " DWF_RETURN_ENDED ")"
-
 /* what was given up before is not to come behind it */
 static DwfStatement remove_done = {
 	"WITH d AS (DELETE FROM domowf.return_entry WHERE id = $1 "
@@ -123,52 +117,6 @@ static DwfStatement fail = {
 	.one_plan = true
 };
 
-static DwfStatement remove_of_table = {
-	"DELETE FROM domowf.return_entry WHERE id IN (SELECT id "
-	"FROM domowf.return_entry WHERE target = $1 LIMIT " BATCH " "
-	"FOR UPDATE SKIP LOCKED)",
-	{TEXTOID}
-};
-
-static DwfStatement fail_of_function = {
-	"UPDATE domowf.return_entry SET tries = tries + 1, "
-	"tried_at = clock_timestamp(), due = " DWF_RETURN_BACKOFF ", "
-	"error = 'function ' || substr(target, 10) || ' does not exist' "
-	"WHERE id IN (SELECT id FROM domowf.return_entry WHERE target = $1 "
-	"AND due <= clock_timestamp() LIMIT " BATCH " FOR UPDATE SKIP LOCKED)",
-	{TEXTOID}
-};
-
-static DwfStatement follow_clock = {
-	"UPDATE domowf.return_entry SET due = clock_timestamp() "
-	"WHERE id IN (SELECT id FROM domowf.return_entry "
-	"WHERE due > clock_timestamp() AND due < 'infinity' "
-	"AND coalesce(tried_at, since) > clock_timestamp() + interval '1 s' "
-	"FOR UPDATE SKIP LOCKED)",
-	{InvalidOid}
-};
-
-/*
- * $1 what is older is given up; it goes with its request.  One that is tried for
- * the first time so late is not: it may be under way.
- */
-static DwfStatement give_up = {
-	"UPDATE domowf.return_entry SET due = 'infinity' "
-	"WHERE id IN (SELECT id FROM domowf.return_entry "
-	"WHERE due < 'infinity' AND " HAS_FAILED " AND since < $1 "
-	"FOR UPDATE SKIP LOCKED)",
-	{TIMESTAMPTZOID}
-};
-
-static DwfStatement remove_old = {
-	"DELETE FROM domowf.return_entry WHERE id IN (SELECT id "
-	"FROM domowf.return_entry e WHERE due = 'infinity' AND since < $1 "
-	"AND NOT EXISTS (SELECT FROM domowf.queue q WHERE q.id = e.request_id) "
-	"AND NOT EXISTS (SELECT FROM domowf.log l WHERE l.id = e.request_id) "
-	"FOR UPDATE SKIP LOCKED)",
-	{TIMESTAMPTZOID}
-};
-
 /* $1 the request, $2 the caller */
 static DwfStatement retry = {
 	"UPDATE domowf.return_entry SET due = clock_timestamp(), "
@@ -178,7 +126,7 @@ static DwfStatement retry = {
 	.one_plan = true
 };
 
-#define FAILED	"FILTER (WHERE " HAS_FAILED ")"
+#define FAILED	"FILTER (WHERE " DWF_RETURN_HAS_FAILED ")"
 
 /* $1 after how long one that nobody tries is late, milliseconds */
 static DwfStatement count_all = {
@@ -230,7 +178,6 @@ static const struct
 };
 
 static void note_outcome(int64 id, const char *state, bool is_changed);
-static void see_to_orphans(const char *target);
 static int	add_owner(Oid *owners, int count, int limit, Oid owner);
 
 Oid
@@ -311,7 +258,10 @@ dwf_return_remove(const DwfReturn *entry)
 
 	dwf_owner_enter_to_write(&scope, DWF_RETURN_TABLE);
 	SPI_connect();
-	dwf_statement_run(&remove_done, values);
+	if (dwf_table_oid(DWF_RETURN_TABLE) == entry->table)
+		dwf_statement_run(&remove_done, values);
+	else
+		SPI_processed = 0;
 	if (SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -328,7 +278,8 @@ dwf_return_fail(const DwfReturn *entry, const char *why)
 
 	dwf_owner_enter_to_write(&scope, DWF_RETURN_TABLE);
 	SPI_connect();
-	dwf_statement_run(&fail, values);
+	if (dwf_table_oid(DWF_RETURN_TABLE) == entry->table)
+		dwf_statement_run(&fail, values);
 	SPI_finish();
 	dwf_owner_leave(&scope);
 }
@@ -360,26 +311,14 @@ dwf_return_find_owners(Oid *owners, int limit, TimestampTz *next)
 		if (due > now)
 			*next = Min(*next, due);
 		else if (isnull)
-			see_to_orphans(SPI_getvalue(targets->vals[i], targets->tupdesc, 1));
+			dwf_return_see_to_orphans(SPI_getvalue(targets->vals[i],
+												   targets->tupdesc, 1));
 		else
 			count = add_owner(owners, count, limit, DatumGetObjectId(owner));
 	}
 	SPI_finish();
 	dwf_owner_leave(&scope);
 	return count;
-}
-
-/* A table that is gone had rows that are; a function may come back. */
-static void
-see_to_orphans(const char *target)
-{
-	Datum		values[] = {CStringGetTextDatum(target)};
-	DwfOwnerScope scope;
-
-	dwf_owner_enter_to_write(&scope, DWF_RETURN_TABLE);
-	dwf_statement_run(strncmp(target, "table:", 6) == 0 ? &remove_of_table :
-					  &fail_of_function, values);
-	dwf_owner_leave(&scope);
 }
 
 /* Each once. */
@@ -394,25 +333,6 @@ add_owner(Oid *owners, int count, int limit, Oid owner)
 	if (count < limit)
 		owners[count++] = owner;
 	return count;
-}
-
-void
-dwf_return_look_after(void)
-{
-	Datum		before = TimestampTzGetDatum(dwf_clock_wall(dwf_clock_now()) -
-											 dwf_log_retention * USECS_PER_MINUTE);
-	DwfOwnerScope scope;
-
-	dwf_owner_enter_to_write(&scope, DWF_RETURN_TABLE);
-	SPI_connect();
-	dwf_statement_run(&follow_clock, NULL);
-	if (dwf_log_retention > 0)
-	{
-		dwf_statement_run(&give_up, &before);
-		dwf_statement_run(&remove_old, &before);
-	}
-	SPI_finish();
-	dwf_owner_leave(&scope);
 }
 
 void

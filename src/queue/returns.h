@@ -38,6 +38,7 @@ extern char *dwf_return_list_fields(void);
 /* One that is being done. */
 typedef struct DwfReturn
 {
+	Oid			table;			/* from which it was taken */
 	int64		id;
 	int64		request;
 	char	   *target;			/* as in the table */
@@ -56,10 +57,21 @@ typedef struct DwfReturn
  */
 extern bool dwf_return_take(Oid owner, bool at_all, DwfReturn *entry);
 
-/* Removes one that is done; raises 40001 where it is no longer there. */
+/*
+ * For whom that raised an error since an entry refuses to be taken: from now on
+ * such a one is passed by for as long as the process lives, and told of.  False:
+ * that is so already.  And how many are.
+ */
+extern bool dwf_return_take_apart(void);
+extern int	dwf_return_refused(void);
+
+/*
+ * Removes one that is done; raises 40001 where it is no longer there, or the table
+ * is another one by now: the extension was made anew.
+ */
 extern void dwf_return_remove(const DwfReturn *entry);
 
-/* Writes down why it failed, and has those wait that come behind it. */
+/* Writes down why it failed, if it is there, and has those wait behind it. */
 extern void dwf_return_fail(const DwfReturn *entry, const char *why);
 
 /*
@@ -69,8 +81,15 @@ extern void dwf_return_fail(const DwfReturn *entry, const char *why);
  */
 extern int	dwf_return_find_owners(Oid *owners, int limit, TimestampTz *next);
 
-/* For the worker, at times: what was tried for too long, and clocks set back. */
+/*
+ * For the worker, at times: what was tried for too long, and clocks set back.  An
+ * entry that refuses it keeps no other, and is told of (refused.h), as in the
+ * next.  In return_care.c.
+ */
 extern void dwf_return_look_after(void);
+
+/* What is due of a target that has no owner, as it is gone; with SPI connected. */
+extern void dwf_return_see_to_orphans(const char *target);
 
 typedef struct DwfReturnCounts
 {

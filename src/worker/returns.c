@@ -44,6 +44,7 @@
 #include "base/compat.h"
 #include "base/extension.h"
 #include "base/guc.h"
+#include "base/refusal.h"
 #include "base/returners.h"
 #include "base/returning.h"
 #include "base/testpoint.h"
@@ -84,6 +85,9 @@
 #define PATIENCE		1000
 #define LOOK_INTERVAL	100
 
+/* The same where an entry refuses to be taken, which the next process tries anew. */
+#define LONG_PATIENCE	10000
+
 /* How long code may go on that was told to end, ms. */
 #define GRACE			1000
 
@@ -112,6 +116,7 @@ domowf_returns_main(Datum arg)
 	MemoryContext turn;
 	DwfSteady	until;
 	DwfSteady	idle_until = 0;
+	int			refused = 0;
 
 	memcpy(&owner, MyBgworkerEntry->bgw_extra, sizeof(owner));
 	become(DatumGetObjectId(arg));
@@ -135,6 +140,11 @@ domowf_returns_main(Datum arg)
 			if (!do_entry(&entry, &error))
 				write_failure(&entry, error);
 			idle_until = TimestampTzPlusMilliseconds(dwf_clock_now(), PATIENCE);
+		}
+		else if (refused < dwf_return_refused())
+		{
+			refused = dwf_return_refused();
+			idle_until = TimestampTzPlusMilliseconds(dwf_clock_now(), LONG_PATIENCE);
 		}
 		else if (is_last)
 			proc_exit(0);
@@ -196,13 +206,17 @@ wait_for_more(DwfSteady until)
 					 Max(1, Min(left, LOOK_INTERVAL)), event);
 }
 
-/* False: nothing is due (returns.h).  Ends where nothing can be looked at. */
+/*
+ * False: nothing is due (returns.h).  Ends where nothing can be looked at, but not
+ * for an entry that refuses to be taken.
+ */
 static bool
 take(bool at_all, DwfReturn *entry)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool found = false;
 	volatile bool failed = false;
+	volatile bool tries_again = false;
 
 	PG_TRY();
 	{
@@ -221,7 +235,9 @@ take(bool at_all, DwfReturn *entry)
 	PG_CATCH();
 	{
 		HOLD_INTERRUPTS();
-		EmitErrorReport();
+		tries_again = dwf_refusal_is_rows(geterrcode()) && dwf_return_take_apart();
+		if (!tries_again)
+			EmitErrorReport();
 		AbortCurrentTransaction();
 		FlushErrorState();
 		RESUME_INTERRUPTS();
@@ -229,9 +245,11 @@ take(bool at_all, DwfReturn *entry)
 	}
 	PG_END_TRY();
 	stop_timeouts();
+	MemoryContextSwitchTo(context);
+	if (tries_again)
+		return take(at_all, entry);
 	if (failed)
 		proc_exit(0);
-	MemoryContextSwitchTo(context);
 	DWF_TESTPOINT("return-taken");
 	return found;
 }

@@ -15,6 +15,7 @@
 #include "base/guc.h"
 #include "base/returners.h"
 #include "base/testpoint.h"
+#include "queue/refused.h"
 #include "queue/returns.h"
 #include "worker/progress.h"
 #include "worker/returns.h"
@@ -63,7 +64,10 @@ dwf_return_see_to(DwfWriting *writing, bool rests)
 	is_told |= dwf_returner_take_told();
 	is_at_rest = rests;
 	if (!dwf_returns)
+	{
 		dwf_progress_drop(DWF_TASK_RETURNS);
+		dwf_refused_begin(DWF_REFUSED_RETURN);
+	}
 	if (!dwf_returns || rests || now < again || (!is_told && now < next))
 		return;
 	is_told = false;

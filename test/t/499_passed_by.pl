@@ -3,9 +3,9 @@
 # of, and stops no other, in whatever is done to many rows or beside another one: a
 # settlement that lets the next of its order key go, order keys, the takeover of a
 # server (domowf.after_promotion = hold), the waits that are
-# shortened when a worker begins, and moved when the clock is set.  Exists because
-# one such row had what Domo had done in doubt, and kept whole databases from being
-# sent.
+# shortened when a worker begins, and moved when the clock is set, and what is to be
+# returned.  Exists because one such row had what Domo had done in doubt, and kept
+# whole databases from being sent, or from having anything returned.
 
 use strict;
 use warnings;
@@ -188,6 +188,82 @@ is_no_stall('... which is no stall');
 value('SELECT domowf_discard(id) FROM domowf.queue');
 is(outcomes(enqueue('after all')), 'done', '... and new ones are sent');
 is_deeply([ map { $domo->arrived("bad held $_") + $domo->arrived("held $_") } 1 .. 3 ], [ 0, 0, 0 ], '... not those');
+
+# ---- what is to be returned: given up, its clock set back, removed
+
+value(<<'END');
+CREATE TABLE asked (id int PRIMARY KEY, state text CHECK (id <> 1 OR state IS NULL));
+CREATE TRIGGER go AFTER INSERT ON asked FOR EACH ROW
+	EXECUTE FUNCTION domowf_trigger('it', 'n=id', 'state<-state');
+CREATE FUNCTION f(r domowf.request) RETURNS void LANGUAGE sql AS '';
+INSERT INTO domowf.workflow (name, model_id, version, message_name, on_settled)
+VALUES ('telling', 'model', '1.0.0', 'Start it', 'f(domowf.request)');
+INSERT INTO asked VALUES (1)
+END
+
+# Asks for some, and waits until they are told.
+sub are_returned
+{
+	my ($name, @ids) = @_;
+
+	value("INSERT INTO asked VALUES ($_)") foreach @ids;
+	return ok($node->poll_query_until('postgres',
+			sprintf "SELECT count(*) = %d FROM asked WHERE id IN (%s) AND state = 'done'",
+			scalar @ids, join ',', @ids), $name);
+}
+
+sub refuse_change
+{
+	my ($condition) = @_;
+
+	value("ALTER TABLE domowf.return_entry ADD CONSTRAINT mine CHECK ($condition) NOT VALID");
+	return;
+}
+
+sub allow_change { return value('ALTER TABLE domowf.return_entry DROP CONSTRAINT mine'); }
+
+ok($node->poll_query_until('postgres', 'SELECT tries > 1 FROM domowf.return_entry'), 'one fails');
+are_returned('... and keeps no other', 2);
+value(q{DELETE FROM asked WHERE id > 1; INSERT INTO domowf.return_entry
+	SELECT (jsonb_populate_record(e, jsonb_build_object('id', nextval('domowf.return_id'), 'request_id', e.request_id + 1000000))).*
+		FROM domowf.return_entry e});
+my $id = value('SELECT min(request_id) FROM domowf.return_entry');
+refuse_change("request_id <> $id OR due < 'infinity'");
+value("UPDATE domowf.return_entry SET since = since - interval '31 d'");
+is_told('entry \d+ of domowf.return_entry cannot be changed: ', 'one that may not be given up is a stall');
+are_returned('... and keeps no other from being returned', 3);
+ok($node->poll_query_until('postgres',
+		'SELECT count(*) = 0 FROM domowf.return_entry WHERE request_id > 1000000'),
+	'... nor from being given up, and removed');
+is(value("SELECT due < 'infinity' FROM domowf.return_entry WHERE request_id = $id"), 't', '... it is not');
+allow_change();
+ok($node->poll_query_until('postgres',
+		"SELECT due = 'infinity' FROM domowf.return_entry WHERE request_id = $id"), '... until it is mended');
+is_no_stall('... and the stall is over');
+value('DELETE FROM domowf.return_entry');
+
+refuse_change(q{error IS NULL OR error !~ 'does not exist'});
+value(q{ALTER FUNCTION f RENAME TO g; SELECT domowf_enqueue('telling') FROM generate_series(1, 3)});
+is_told('entry \d+ of domowf.return_entry cannot be changed: ', 'one whose function is gone, which may not be said, is');
+are_returned('... and keeps no other', 4);
+allow_change();
+ok($node->poll_query_until('postgres',
+		q{SELECT count(*) = 3 FROM domowf.returns WHERE error ~ 'does not exist'}), '... mended, it is said');
+value(q{ALTER FUNCTION g RENAME TO f; SELECT domowf_retry_return(request_id) FROM domowf.return_entry});
+
+# counted as tried
+ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM domowf.return_entry'), 'all is returned');
+refuse_change(q{returns_to IS NULL OR returns_to->'values'->>0 NOT IN ('5', '7') OR tries = 0});
+$offset = Domowf->log_size($node);
+value('INSERT INTO asked VALUES (5), (6), (7), (8)');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM asked WHERE id IN (6, 8) AND state = 'done'}),
+	'those that may not be counted as tried keep no other of their owner');
+ok($node->wait_for_log(qr/what came of request \d+ cannot be returned to table:\d+: it cannot be counted as tried: /, $offset),
+	'... which the log says');
+is(value('SELECT count(*) FROM asked WHERE id IN (5, 7) AND state IS NOT NULL'), 0, '... and are not returned');
+allow_change();
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM asked WHERE id IN (5, 7) AND state = 'done'}),
+	'... until that is mended');
 
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $session->quit;
