@@ -132,7 +132,7 @@ static DwfStatement retry = {
 static DwfStatement count_all = {
 	"SELECT count(*), count(*) " FAILED ", "
 	"coalesce((array_agg(error ORDER BY tried_at DESC) " FAILED ")[1], ''), "
-	"count(*) FILTER (WHERE tries = 0 AND due < clock_timestamp() "
+	"count(*) FILTER (WHERE NOT " DWF_RETURN_HAS_FAILED " AND due < clock_timestamp() "
 	"- make_interval(secs => $1 / 1000.0)) FROM domowf.return_entry",
 	{INT4OID}
 };
