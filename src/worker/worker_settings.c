@@ -60,7 +60,9 @@ static bool is_personal(GucSource source);
 
 /*
  * What the worker's statements rest on.  A person may lock its rows for long:
- * it does not wait for him, but tries again (worker.c).
+ * it does not wait for him, but tries again (worker.c).  Of PostgreSQL's settings
+ * exit_on_error and transaction_timeout make the end of a process of what is an
+ * error: no process of domowf has them.
  */
 static const Fixed of_worker[] = {
 	{"application_name", "domowf worker"},
@@ -69,6 +71,7 @@ static const Fixed of_worker[] = {
 	{"default_transaction_read_only", "off"},
 	/* plans are kept, and a queue that was empty then may be long now */
 	{"enable_seqscan", "off"},
+	{"exit_on_error", "off"},
 	{"idle_in_transaction_session_timeout", "0"},
 	{"jit", "off"},
 	{"lock_timeout", "100ms"},
@@ -93,6 +96,7 @@ static const Fixed of_returner[] = {
 	{"default_transaction_deferrable", "off"},
 	{"default_transaction_isolation", "read committed"},
 	{"default_transaction_read_only", "off"},
+	{"exit_on_error", "off"},
 	{"idle_in_transaction_session_timeout", "0"},
 	{"row_security", "on"},
 	{"session_replication_role", "origin"},
@@ -102,6 +106,7 @@ static const Fixed of_returner[] = {
 
 /* Even to connect is a transaction, with its locks. */
 static const Fixed of_launcher[] = {
+	{"exit_on_error", "off"},
 	{"lock_timeout", "0"},
 	{"transaction_timeout", "0"},
 };

@@ -320,7 +320,40 @@ $session = Domowf->session($node, dbname => 'kept');
 probe() foreach 1 .. 2;
 is($session->value(q{SELECT string_agg(timeout, ' ') FROM boss.seen}),
 	'8s 8s', 'what code on the tables has set does not stay');
-$_->quit foreach $boss, $session;
+$boss->value('DROP INDEX domowf.hung');
+
+# ---- exit_on_error, which makes the end of a process of whatever it would try again
+
+$session->value(<<'END');
+INSERT INTO domowf.workflow (name, model_id, version, message_name)
+VALUES ('it', 'model', '1.0.0', 'Start it'),
+	('gated', 'scenario:gate-executed:way', '1.0.0', 'Start it');
+CREATE TABLE asked (n int PRIMARY KEY, state text CHECK (state IS NULL));
+CREATE TRIGGER ask AFTER INSERT ON asked FOR EACH ROW
+	EXECUTE FUNCTION domowf_trigger('it', 'n', 'state<-state')
+END
+my $offset = Domowf->log_size($node);
+my $locker = Domowf->session($node, dbname => 'kept');
+
+$session->configure('exit_on_error', 'on');
+Domowf->until_taken_up($node, $session) or die 'not taken up';
+is($session->value('SHOW exit_on_error'), 'on', 'exit_on_error is on');
+$id = $session->enqueue('gated', 'gated');
+$domo->wait_for(held => '=1');
+my $pid = $session->value('SELECT pid FROM domowf.worker');
+$locker->value('BEGIN; LOCK TABLE domowf.log IN SHARE MODE');
+$domo->release('way', 1);
+$node->wait_for_log(qr/lock timeout/, $offset);
+$locker->value('COMMIT');
+is($session->outcome($id), 'done', '... what waits for a lock does not end the worker');
+is($session->value('SELECT pid FROM domowf.worker'), $pid, '... which goes on');
+$session->value('INSERT INTO asked VALUES (1)');
+ok( $node->poll_query_until('kept', q{SELECT error ~ 'violates' FROM domowf.returns}),
+	'... nor does what cannot be returned end the process that does so');
+$session->value('DELETE FROM asked');
+ok(Domowf->log_since($node, $offset) !~ /FATAL/, '... nothing has ended');
+
+$_->quit foreach $boss, $locker, $session;
 $node->stop;
 is_deeply([ map { $_->{violations} } $domo->violations ],
 	[], 'every request was as the page wants it');
