@@ -741,9 +741,15 @@ COMMENT ON COLUMN domowf.state.paused_at IS 'since when';
 COMMENT ON COLUMN domowf.state.timeline IS
 	'timeline of the server on which the queue was served last: on another one it was taken over';
 COMMENT ON COLUMN domowf.state.system_identifier IS 'that server''s';
-INSERT INTO domowf.state (database)
-	SELECT oid FROM pg_catalog.pg_database
-	WHERE datname = pg_catalog.current_database();
+-- What is new was never served elsewhere. The checkpoint of the control file may
+-- be one of before a promotion: the name of the WAL file that is written is not.
+INSERT INTO domowf.state (database, timeline, system_identifier)
+	SELECT d.oid,
+		('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))
+			::bit(32)::bigint,
+		s.system_identifier
+	FROM pg_database d, pg_control_system() s
+	WHERE d.datname = current_database();
 
 CREATE TRIGGER refuse_replication
 	BEFORE INSERT OR UPDATE OR DELETE ON domowf.key

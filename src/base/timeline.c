@@ -25,7 +25,9 @@
  *   be seen here, as it could not after a plain restart.  Whatever of this is
  *   not known makes it a takeover; so does a second start as standby.
  * - A first start after an update from 1.0, which kept no number: that server's
- *   timeline is what the control file said when it was started.
+ *   timeline is what the control file said when it was started.  What CREATE
+ *   EXTENSION makes has its number from the start, and so has a copy of another
+ *   database from domowf_resume() on.
  *
  * What was enqueued on the new timeline nobody else can have sent.  Clocks of
  * two servers do not tell what that is, nor does the next transaction's id at

@@ -11,11 +11,14 @@
 
 #include "base/command.h"
 #include "base/commit.h"
+#include "base/extension.h"
 #include "base/objects.h"
 #include "base/owner.h"
 #include "base/text.h"
+#include "base/timeline.h"
 #include "queue/pause.h"
 
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -26,6 +29,7 @@ PG_FUNCTION_INFO_V1(domowf_pause);
 PG_FUNCTION_INFO_V1(domowf_resume);
 
 static void set_paused(bool paused, Datum reason, bool no_reason);
+static void begin_here(void);
 
 bool
 dwf_pause_is_set(char *reason, Size size, bool *is_copy)
@@ -119,6 +123,8 @@ set_paused(bool paused, Datum reason, bool no_reason)
 
 	dwf_owner_enter(&scope);
 	SPI_connect();
+	if (!paused && dwf_extension_can_send() && !RecoveryInProgress())
+		begin_here();
 	if (SPI_execute_with_args("UPDATE domowf.state SET paused = $1, "
 							  "pause_reason = $2, "
 							  "paused_at = CASE WHEN $1 THEN now() END, "
@@ -129,4 +135,20 @@ set_paused(bool paused, Datum reason, bool no_reason)
 	SPI_finish();
 	dwf_owner_leave(&scope);
 	dwf_commit_note_enqueued(DT_NOBEGIN, 0);
+}
+
+/* Where the original of a copy was served is nothing to it any more. */
+static void
+begin_here(void)
+{
+	DwfTimeline here = dwf_timeline_here();
+	Oid			types[] = {INT8OID, INT8OID, OIDOID};
+	Datum		values[] = {Int64GetDatum(here.system),
+	Int64GetDatum(here.number), ObjectIdGetDatum(MyDatabaseId)};
+
+	if (SPI_execute_with_args("UPDATE domowf.state SET "
+							  "system_identifier = $1, timeline = $2 "
+							  "WHERE database <> $3", 3, types, values, NULL,
+							  false, 0) < 0)
+		elog(ERROR, "could not update domowf.state");
 }

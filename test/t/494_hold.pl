@@ -435,6 +435,33 @@ foreach my $other (1, 0)
 		$other ? 'pg_upgrade is none' : 'any other timeline is');
 	is_served($node);
 }
-is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $node->stop;
+
+# What is made on a server that has taken over is its own, and so is a copy that
+# somebody has resumed there: neither was served elsewhere.
+$copy = make_copy('fresh', 'pause', conf => $recovery, prepare => $recover);
+value($copy, "CREATE DATABASE $_") foreach qw(made pattern);
+$copy->safe_psql($_, <<'SQL') foreach qw(made pattern);
+CREATE EXTENSION domowf;
+INSERT INTO domowf.workflow (name, model_id, version, message_name)
+VALUES ('it', 'model', '1.0.0', 'Start it')
+SQL
+is( $copy->safe_psql('made', q{SELECT timeline, system_identifier
+		= (pg_control_system()).system_identifier FROM domowf.state}),
+	'2|t', 'a queue that is made knows where');
+$id = $copy->safe_psql('made', Domowf->enqueue_sql('it', 'made'));
+is($copy->safe_psql('made', Domowf->outcome_sql($id)), 'done', '... and sends');
+value($copy, 'ALTER SYSTEM SET domowf.worker = off');
+$copy->reload;
+$copy->poll_query_until('postgres',
+	q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'domowf worker'});
+$copy->safe_psql('pattern', 'UPDATE domowf.state SET timeline = 1');
+value($copy, 'CREATE DATABASE copied TEMPLATE pattern');
+$copy->safe_psql('copied', 'SELECT domowf_resume()');
+$id = $copy->safe_psql('copied', Domowf->enqueue_sql('it', 'copied'));
+value($copy, 'ALTER SYSTEM SET domowf.worker = on');
+$copy->reload;
+is($copy->safe_psql('copied', Domowf->outcome_sql($id)), 'done', '... and so does a copy of an older one');
+$copy->stop;
+is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 done_testing();
