@@ -36,7 +36,10 @@
  * what that code asks for itself.
  *
  * domowf.return_timeout ends a turn as statement_timeout would.  Code that
- * catches even that is ended with the process a second later.
+ * catches even that is ended with the process a second later.  PostgreSQL's
+ * timeouts are by the wall clock, so that one that is set back while a turn waits
+ * keeps both from coming: a timer of the kernel's, by the steady clock, does the
+ * same a little later.
  */
 #include "postgres.h"
 
@@ -54,6 +57,9 @@
 #include "worker/return_row.h"
 #include "worker/returns.h"
 #include "worker/worker_settings.h"
+
+#include <signal.h>
+#include <time.h>
 
 #include "access/xact.h"
 #include "commands/trigger.h"
@@ -91,11 +97,19 @@
 /* How long code may go on that was told to end, ms. */
 #define GRACE			1000
 
+/* The timer comes behind all timeouts, ms. */
+#define LATER			(2 * GRACE)
+
 static TimeoutId last_timeout;
+static timer_t timer;
+static volatile sig_atomic_t rings; /* how often it has, in this turn; -1: off */
 static DwfSteady turn_end;
 static Oid	owner;
 
 static void become(Oid database);
+static void make_timer(void);
+static void set_timer(int64 milliseconds);
+static void take_timer(SIGNAL_ARGS);
 static void end_process(void);
 static void take_interrupts(void);
 static void wait_for_more(DwfSteady until);
@@ -168,6 +182,50 @@ become(Oid database)
 	if (!dwf_worker_settings_connect_as(database, owner))
 		proc_exit(0);			/* the role is gone */
 	last_timeout = RegisterTimeout(USER_TIMEOUT, end_process);
+	make_timer();
+}
+
+static void
+make_timer(void)
+{
+	struct sigevent event = {0};
+
+	event.sigev_notify = SIGEV_SIGNAL;
+	event.sigev_signo = SIGUSR2;
+	pqsignal(SIGUSR2, take_timer);
+	if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0)
+		ereport(FATAL,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not make a timer: %m")));
+}
+
+/* After so long, and then every GRACE; 0: never. */
+static void
+set_timer(int64 milliseconds)
+{
+	struct itimerspec when = {0};
+
+	when.it_value.tv_sec = milliseconds / 1000;
+	when.it_value.tv_nsec = (milliseconds % 1000) * 1000000;
+	if (milliseconds > 0)
+		when.it_interval.tv_sec = GRACE / 1000;
+	(void) timer_settime(timer, 0, &when, NULL);
+}
+
+/* As a statement's timeout; the second time as end_process(). */
+static void
+take_timer(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	if (rings >= 0)
+	{
+		if (rings++ > 0)
+			ProcDiePending = true;
+		QueryCancelPending = InterruptPending = true;
+		SetLatch(MyLatch);
+	}
+	errno = save_errno;
 }
 
 /* Signal handler: somebody's code does not end.  As die(). */
@@ -366,11 +424,15 @@ start_timeouts(void)
 						 dwf_return_timeout);
 	enable_timeout_after(last_timeout, Min((int64) dwf_return_timeout + GRACE,
 										   INT_MAX));
+	rings = 0;
+	set_timer((int64) dwf_return_timeout + LATER);
 }
 
 static void
 stop_timeouts(void)
 {
+	rings = -1;
+	set_timer(0);
 	disable_timeout(last_timeout, false);
 	disable_timeout(STATEMENT_TIMEOUT, false);
 	QueryCancelPending = false;

@@ -293,6 +293,34 @@ foreach my $name ('recovered', 'failed late', 'throttled late')
 	is_done($id{$name}, "set forward, and back while no server ran: it is sent: $name");
 }
 
+# ---- back, while a return waits for a row: PostgreSQL's timeouts are then far off
+
+value(<<'END');
+CREATE TABLE asked (n int PRIMARY KEY, state text);
+CREATE TRIGGER ask AFTER INSERT ON asked FOR EACH ROW
+	EXECUTE FUNCTION domowf_trigger('it', 'n', 'state<-state');
+SELECT domowf_pause();
+INSERT INTO asked VALUES (1), (2)
+END
+my $holder = Domowf->session($node);
+
+$session->configure('domowf.return_timeout', '1s');
+Domowf->until_taken_up($node, $session) or die 'not taken up';
+$holder->value('BEGIN; SELECT FROM asked WHERE n = 1 FOR UPDATE');
+value('SELECT domowf_resume()');
+ok( $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity
+	WHERE backend_type = 'domowf returns' AND wait_event_type = 'Lock'}),
+	'a return waits for a row');
+step(0, -HOUR);
+ok($node->poll_query_until('postgres', q{SELECT state = 'done' FROM asked WHERE n = 2}),
+	'... not longer than domowf.return_timeout where the clock is set back: the next is done');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM domowf.returns WHERE error ~ 'return_timeout'}),
+	'... and it is told why');
+$holder->value('ROLLBACK');
+$holder->quit;
+ok($node->poll_query_until('postgres', q{SELECT state = 'done' FROM asked WHERE n = 1}), '... then it is, too');
+step(-HOUR, 0);
+
 # ---- what is meant for a time
 
 step(0, DAY + HOUR);
