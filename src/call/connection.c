@@ -297,3 +297,9 @@ find_diversion(Oid trusting)
 
 	return dwf_configuration_diverted_by(values, trusting);
 }
+
+const char *
+dwf_connection_find_diversion(void)
+{
+	return find_diversion(InvalidOid);
+}

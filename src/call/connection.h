@@ -45,6 +45,13 @@ extern void dwf_connection_open_server(DwfConnection *connection,
 									   const DwfServer *server);
 
 /*
+ * The setting by which calls of this session go elsewhere than requests do, which
+ * go by the server's configuration; NULL: none.  Raises 55000 where that cannot
+ * be read.
+ */
+extern const char *dwf_connection_find_diversion(void);
+
+/*
  * Hands a request to the engine, which must have a free slot.  False: memory
  * is short, and nothing was sent.
  */

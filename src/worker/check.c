@@ -338,12 +338,16 @@ may_be_counted(const char **why)
 	return refuser == NULL;
 }
 
-/* Whether this session could call Domo: nothing is sent. */
+/*
+ * Whether this session could call Domo: nothing is sent.  What it has set is
+ * nothing to requests.
+ */
 static void
 check_connection(ReturnSetInfo *result)
 {
 	MemoryContext context = CurrentMemoryContext;
 	DwfConnection connection;
+	const char *setting;
 	bool		ok;
 	char	   *detail = NULL;
 
@@ -356,7 +360,11 @@ check_connection(ReturnSetInfo *result)
 	PG_TRY();
 	{
 		dwf_connection_open(&connection);
-		detail = psprintf("requests go to %s", connection.base_url);
+		setting = dwf_connection_find_diversion();
+		detail = setting == NULL ?
+			psprintf("calls and requests go to %s", connection.base_url) :
+			psprintf("calls of this session, which has %s of its own, go to %s; requests go where the server's configuration says",
+					 setting, connection.base_url);
 		ok = true;
 	}
 	PG_CATCH();

@@ -407,6 +407,13 @@ is($session->value('SELECT string_agg(check_name, $$ $$) FROM domowf_check()'),
 	'... so many checks');
 is(as_role('watcher', 'SELECT domowf_check()')->{sqlstate},
 	'42501', '... not for everybody');
+my $where = q{SELECT ok, detail FROM domowf_check() WHERE check_name = 'connection'};
+is($session->value($where), 't|calls and requests go to ' . $domo->url, '... where requests go');
+$session->value(q{SET domowf.base_url = 'http://127.0.0.1:9'; SET domowf.token = 'another-token-0123456789'});
+like($session->value($where), qr{^t\|calls of this session, which has domowf\.base_url of its own, go to http://127\.0\.0\.1:9; requests},
+	'... and that a session sends its calls elsewhere');
+is($session->outcome($session->enqueue('plain', 'as configured')), 'done', '... and no requests');
+$session->value('RESET domowf.base_url; RESET domowf.token');
 $session->quit;
 foreach my $case (
 	[ "domowf.base_url = ''", 'connection', qr/no Domo instance is set/ ],
