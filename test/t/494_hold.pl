@@ -212,6 +212,10 @@ sub fill
 			run_at => q{now() + interval '10 min'}),
 		enqueue($node, 'again', "$name again"));
 	value($node, "INSERT INTO asked VALUES ('$name row')");
+
+	# as of one that has come from a publisher, and was sent again here (replica.c)
+	value($node, "UPDATE domowf.queue SET batch = (batch::text::bigint | (1::bigint << 62))::text::xid8
+		WHERE id = $ids[0]");
 	return;
 }
 
