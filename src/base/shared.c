@@ -101,6 +101,7 @@ start_memory(void)
 			pg_atomic_init_u64(&entry->failed, 0);
 			pg_atomic_init_u64(&entry->stuck_since, 0);
 			pg_atomic_init_u32(&entry->stuck_at, 0);
+			pg_atomic_init_u32(&entry->doing, 0);
 			pg_atomic_init_u64(&entry->expected_at, 0);
 			pg_atomic_init_u32(&entry->has_returns, 0);
 		}
@@ -341,6 +342,7 @@ copy_status(DwfSharedEntry *entry, DwfWorkerStatus *status)
 	status->failed = (int64) pg_atomic_read_u64(&entry->failed);
 	status->stuck_since = (DwfSteady) pg_atomic_read_u64(&entry->stuck_since);
 	status->stuck_at = (DwfTask) pg_atomic_read_u32(&entry->stuck_at);
+	status->doing = (DwfTask) pg_atomic_read_u32(&entry->doing);
 	status->expected_at = (DwfSteady) pg_atomic_read_u64(&entry->expected_at);
 	status->failures = entry->failures;
 }
@@ -516,6 +518,12 @@ dwf_shared_set_stuck(DwfSteady since, DwfTask task)
 {
 	pg_atomic_write_u32(&dwf_shared_mine->stuck_at, task);
 	pg_atomic_write_u64(&dwf_shared_mine->stuck_since, since);
+}
+
+void
+dwf_shared_set_doing(DwfTask task)
+{
+	pg_atomic_write_u32(&dwf_shared_mine->doing, task);
 }
 
 void

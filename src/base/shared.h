@@ -123,8 +123,9 @@ typedef struct DwfWorkerStatus
 	/* by the steady clock: for stall.c */
 	DwfSteady	stuck_since;	/* `stuck_at` does not get on; 0: all does */
 	DwfTask		stuck_at;
+	DwfTask		doing;			/* what it was about to do last */
 	DwfSteady	expected_at;	/* it is to be heard of by then; 0: never */
-	DwfObstacle obstacle;
+	DwfObstacle obstacle;		/* of `stuck_at` */
 	int			failures;		/* starts in a row that led to nothing */
 
 	int			pid;			/* 0: none */
@@ -224,11 +225,12 @@ extern void dwf_shared_publish_connections(const DwfConnectionStatus *rows,
 										   int count);
 
 /*
- * Says since when a task does not get on, 0: all do; by when the worker will be
- * heard of again, 0: nobody knows; and what is in its way.  The first two cost
- * nothing.
+ * Says since when a task does not get on, 0: all do; which one is begun; by when
+ * the worker will be heard of again, 0: nobody knows; and what is in the way of
+ * the first.  All but the last cost nothing.
  */
 extern void dwf_shared_set_stuck(DwfSteady since, DwfTask task);
+extern void dwf_shared_set_doing(DwfTask task);
 extern void dwf_shared_expect(DwfSteady when);
 extern void dwf_shared_set_obstacle(const DwfObstacle *obstacle);
 

@@ -36,11 +36,12 @@ typedef struct DwfSharedEntry
 	DwfNews		news;
 	pg_atomic_uint64 length;	/* int64: requests that wait, about */
 	pg_atomic_uint64 count_took;	/* usec, to count them */
-	pg_atomic_uint64 in_flight; /* these six: for `status`, */
+	pg_atomic_uint64 in_flight; /* these seven: for `status`, */
 	pg_atomic_uint64 sent;		/* written without the lock */
 	pg_atomic_uint64 failed;
 	pg_atomic_uint64 stuck_since;
 	pg_atomic_uint32 stuck_at;
+	pg_atomic_uint32 doing;
 	pg_atomic_uint64 expected_at;
 	pg_atomic_uint32 has_returns;	/* dwf_returner_tell() */
 	DwfReturner returners[DWF_MAX_RETURNERS];

@@ -44,7 +44,7 @@
 #define FOLD_SHARE		100
 
 /* When to try again what did not work. */
-#define FOLD_AGAIN		(10 * USECS_PER_SEC)
+#define FOLD_AGAIN		USECS_PER_SEC
 
 /* Looking for old rows of the log takes at most 1/100. */
 #define REMOVAL_SHARE	100

@@ -12,21 +12,25 @@
 #include "utils/memutils.h"
 
 static DwfSteady since[DWF_TASKS];	/* 0: it is done */
-static bool has_obstacle;
-static DwfObstacle shown;		/* the last one */
+static DwfObstacle met[DWF_TASKS];	/* what was in the way of each, last */
+static DwfObstacle general;		/* of all: no transaction could begin */
+static DwfObstacle shown;		/* of these */
+static bool is_inherited;		/* of the worker before, until one is known */
 
 /* The lock that the last wait was for which came to nothing. */
 static volatile bool has_waited;
 static LOCKTAG waited_for;
 
 static void publish(void);
-static void set_obstacle(const DwfObstacle *obstacle);
+static const DwfObstacle *obstacle_of(DwfTask task);
+static bool is_set(const DwfObstacle *obstacle);
+static void name_table(DwfObstacle *obstacle);
 
 void
 dwf_progress_open(void)
 {
 	since[DWF_TASK_START] = dwf_shared_stuck_since();
-	has_obstacle = true;
+	is_inherited = true;
 
 	/* whatever the worker before was stuck at */
 	if (since[DWF_TASK_START] != 0)
@@ -36,24 +40,34 @@ dwf_progress_open(void)
 void
 dwf_progress_begin(DwfTask task)
 {
+	dwf_shared_set_doing(task);
 	if (since[task] == 0)
 		dwf_progress_set(task, dwf_clock_now());
 }
 
+void
+dwf_progress_begun(void)
+{
+	memset(&general, 0, sizeof(general));
+}
+
+/* What was in its way is past. */
 void
 dwf_progress_set(DwfTask task, DwfSteady when)
 {
 	if (since[task] == when)
 		return;
 	since[task] = when;
+	memset(&met[task], 0, sizeof(met[task]));
 	publish();
 }
 
-/* What waits for longest counts; what was in its way is past with the last. */
+/* What waits for longest counts, with what is in its way, and in no other's. */
 static void
 publish(void)
 {
 	DwfTask		oldest = DWF_TASK_START;
+	const DwfObstacle *obstacle;
 
 	for (DwfTask task = DWF_TASK_START; task < DWF_TASKS; task++)
 	{
@@ -62,21 +76,40 @@ publish(void)
 			oldest = task;
 	}
 	dwf_shared_set_stuck(since[oldest], oldest);
-	if (since[oldest] == 0 && has_obstacle)
-	{
-		DwfObstacle none = {0};
-
-		set_obstacle(&none);
-		has_obstacle = false;
-	}
+	obstacle = obstacle_of(oldest);
+	if (is_inherited ? since[DWF_TASK_START] != 0 && !is_set(obstacle) :
+		memcmp(&shown, obstacle, sizeof(shown)) == 0)
+		return;
+	is_inherited = false;
+	memcpy(&shown, obstacle, sizeof(shown));
+	dwf_shared_set_obstacle(&shown);
 }
 
-static void
-set_obstacle(const DwfObstacle *obstacle)
+/*
+ * Results that are fresh, and orphans, are written by transactions that have more
+ * to do, whose obstacles are theirs.
+ */
+static const DwfObstacle *
+obstacle_of(DwfTask task)
 {
-	has_obstacle = true;
-	shown = *obstacle;
-	dwf_shared_set_obstacle(obstacle);
+	static const DwfObstacle none = {0};
+	DwfTask		by = task;
+
+	if (since[task] == 0)
+		return &none;
+	if (is_set(&general))
+		return &general;
+	if (task == DWF_TASK_ORPHANS)
+		by = DWF_TASK_CARE;
+	else if (task == DWF_TASK_SETTLE)
+		by = is_set(&met[DWF_TASK_STATE]) ? DWF_TASK_STATE : DWF_TASK_CLAIM;
+	return is_set(&met[task]) ? &met[task] : &met[by];
+}
+
+static bool
+is_set(const DwfObstacle *obstacle)
+{
+	return obstacle->has_lock || obstacle->code != 0;
 }
 
 void
@@ -87,68 +120,86 @@ dwf_progress_drop(DwfTask task)
 }
 
 void
-dwf_progress_note_error(void)
+dwf_progress_note_error(DwfTask task, bool has_begun)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	ErrorData  *error = CopyErrorData();
-	DwfObstacle obstacle = {.code = error->sqlerrcode};
+	DwfObstacle *obstacle = has_begun ? &met[task] : &general;
+	DwfObstacle before = *obstacle;
 
+	memset(obstacle, 0, sizeof(*obstacle));
+	obstacle->code = error->sqlerrcode;
 	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && has_waited)
 	{
-		obstacle.has_lock = true;
-		obstacle.lock = waited_for;
-		if (memcmp(&shown.lock, &waited_for, sizeof(LOCKTAG)) == 0)
-			strlcpy(obstacle.table, shown.table, sizeof(obstacle.table));
+		obstacle->has_lock = true;
+		obstacle->lock = waited_for;
+		if (memcmp(&before.lock, &waited_for, sizeof(LOCKTAG)) == 0)
+			strlcpy(obstacle->table, before.table, sizeof(obstacle->table));
 	}
 	has_waited = false;
-	dwf_text_cut(obstacle.error, sizeof(obstacle.error), error->message);
+	dwf_text_cut(obstacle->error, sizeof(obstacle->error), error->message);
 	FreeErrorData(error);
 	MemoryContextSwitchTo(old);
-	set_obstacle(&obstacle);
+	publish();
 }
 
 void
-dwf_progress_name_lock(void)
+dwf_progress_name_locks(void)
 {
-	const LOCKTAG *lock = &shown.lock;
+	for (DwfTask task = DWF_TASK_START; task < DWF_TASKS; task++)
+		name_table(&met[task]);
+	name_table(&general);
+}
+
+/* Where the lock is on a table, or in one. */
+static void
+name_table(DwfObstacle *obstacle)
+{
+	const LOCKTAG *lock = &obstacle->lock;
 	char	   *table;
 
-	if (!has_obstacle || !shown.has_lock || shown.table[0] != '\0' ||
+	if (!obstacle->has_lock || obstacle->table[0] != '\0' ||
 		(lock->locktag_type != LOCKTAG_RELATION &&
 		 lock->locktag_type != LOCKTAG_TUPLE))
 		return;
 	table = get_rel_name(lock->locktag_field2);
 	if (table == NULL)
 		return;
-	snprintf(shown.table, sizeof(shown.table), "%s.%s",
+	snprintf(obstacle->table, sizeof(obstacle->table), "%s.%s",
 			 get_namespace_name(get_rel_namespace(lock->locktag_field2)),
 			 table);
-	set_obstacle(&shown);
+	publish();
 }
 
 void
-dwf_progress_note_holder(TransactionId holder)
+dwf_progress_note_holder(DwfTask task, TransactionId holder)
 {
-	static TransactionId last = InvalidTransactionId;
-	DwfObstacle obstacle = {.has_lock = true};
+	DwfObstacle *obstacle = &met[task];
+	LOCKTAG		lock;
 
-	if (has_obstacle && holder == last)
+	memset(&lock, 0, sizeof(lock));
+	SET_LOCKTAG_TRANSACTION(lock, holder);
+	if (obstacle->has_lock && memcmp(&obstacle->lock, &lock, sizeof(lock)) == 0)
 		return;
-	last = holder;
-	SET_LOCKTAG_TRANSACTION(obstacle.lock, holder);
-	set_obstacle(&obstacle);
+	memset(obstacle, 0, sizeof(*obstacle));
+	obstacle->has_lock = true;
+	obstacle->lock = lock;
+	publish();
 }
 
 void
-dwf_progress_note_refusal(int code, const char *error)
+dwf_progress_note_refusal(DwfTask task, int code, const char *error)
 {
-	DwfObstacle obstacle = {.code = code};
+	DwfObstacle *obstacle = &met[task];
+	char		text[sizeof(obstacle->error)];
 
-	dwf_text_cut(obstacle.error, sizeof(obstacle.error), error);
-	if (has_obstacle && shown.code == code &&
-		strcmp(shown.error, obstacle.error) == 0)
+	dwf_text_cut(text, sizeof(text), error);
+	if (obstacle->code == code && strcmp(obstacle->error, text) == 0)
 		return;
-	set_obstacle(&obstacle);
+	memset(obstacle, 0, sizeof(*obstacle));
+	obstacle->code = code;
+	strlcpy(obstacle->error, text, sizeof(obstacle->error));
+	publish();
 }
 
 /*

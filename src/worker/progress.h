@@ -21,18 +21,24 @@ extern void dwf_progress_set(DwfTask task, DwfSteady since);
 /* It is not to be done any more: somebody has switched it off. */
 extern void dwf_progress_drop(DwfTask task);
 
-/* The error being handled is what keeps it from being done. */
-extern void dwf_progress_note_error(void);
+/*
+ * The error being handled is what keeps it from being done: each task has its
+ * own, but for what keeps any transaction from beginning, which is everybody's
+ * until one has begun.
+ */
+extern void dwf_progress_note_error(DwfTask task, bool has_begun);
+extern void dwf_progress_begun(void);
 
 /*
- * Finds the name of what is locked, where that is a table: in a transaction, and
+ * Finds the names of what is locked, where that is a table: in a transaction, and
  * before it locks any.
  */
-extern void dwf_progress_name_lock(void);
+extern void dwf_progress_name_locks(void);
 
 /* Somebody's transaction does; or an error that was caught. */
-extern void dwf_progress_note_holder(TransactionId holder);
-extern void dwf_progress_note_refusal(int code, const char *error);
+extern void dwf_progress_note_holder(DwfTask task, TransactionId holder);
+extern void dwf_progress_note_refusal(DwfTask task, int code,
+									  const char *error);
 
 /* In the handler of the signal that ends a wait for a lock: which one it is. */
 extern void dwf_progress_note_wait(void);

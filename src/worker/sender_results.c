@@ -291,9 +291,10 @@ dwf_sender_note_progress(DwfSender *sender, DwfSteady now)
 	dwf_progress_set(DWF_TASK_SETTLE, oldest == NULL ? 0 : oldest->ended_at);
 	dwf_progress_set(DWF_TASK_KEPT, kept);
 	if (kept != 0 && TransactionIdIsValid(agenda->kept_by))
-		dwf_progress_note_holder(agenda->kept_by);
+		dwf_progress_note_holder(DWF_TASK_KEPT, agenda->kept_by);
 	else if (kept != 0 && agenda->kept_code != 0)
-		dwf_progress_note_refusal(agenda->kept_code, sender->refusal);
+		dwf_progress_note_refusal(DWF_TASK_KEPT, agenda->kept_code,
+								  sender->refusal);
 }
 
 static void

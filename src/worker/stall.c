@@ -110,7 +110,8 @@ is_over(DwfSteady since, DwfSteady now)
 
 /*
  * What the process waits for right now goes first, then what it met when it
- * tried last.
+ * tried last; but not a lock that another task waits for, where it is known what
+ * is in the way of the one that does not get on.
  */
 static void
 find_reason(const DwfWorkerStatus *status, bool is_private, DwfStall *stall)
@@ -119,6 +120,9 @@ find_reason(const DwfWorkerStatus *status, bool is_private, DwfStall *stall)
 	uint32		waits = process == NULL ? 0 : process->wait_event_info;
 	const char *type = waits == 0 ? NULL : pgstat_get_wait_event_type(waits);
 	const char *event = waits == 0 ? NULL : pgstat_get_wait_event(waits);
+	bool		is_its_own = status->doing == status->stuck_at ||
+	(!status->obstacle.has_lock && status->obstacle.code == 0) ||
+	is_over(status->expected_at, dwf_clock_now());
 	LOCKTAG		lock;
 
 	if (event != NULL && strcmp(event, "SyncRep") == 0)
@@ -126,7 +130,7 @@ find_reason(const DwfWorkerStatus *status, bool is_private, DwfStall *stall)
 		stall->reason = "it waits for a synchronous standby";
 		stall->hint = "Let a standby of synchronous_standby_names run and keep up, or name others there.";
 	}
-	else if (find_waited_for(status->pid, &lock))
+	else if (is_its_own && find_waited_for(status->pid, &lock))
 		tell_lock(status, &lock, stall);
 	else if (status->obstacle.has_lock)
 		tell_lock(status, &status->obstacle.lock, stall);

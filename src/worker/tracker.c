@@ -127,7 +127,8 @@ dwf_tracker_turn(DwfWriting *writing, bool is_paused)
 		dwf_polls_send(sender->engine);
 		dwf_progress_set(DWF_TASK_TRACK, held_since);
 		if (held != NULL && held->refused != 0)
-			dwf_progress_note_refusal(held->refused, held->refusal);
+			dwf_progress_note_refusal(DWF_TASK_TRACK, held->refused,
+									  held->refusal);
 	}
 	else
 	{

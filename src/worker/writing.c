@@ -70,7 +70,7 @@ dwf_writing_do(DwfWriting *writing, DwfTask task, void (*work) (void *arg),
 		int			settings;
 
 		dwf_transaction_start();
-		dwf_progress_name_lock();
+		dwf_progress_name_locks();
 		dwf_serving_look(writing->queue, writing->sender, writing->fault,
 						 sizeof(writing->fault));
 		dwf_owner_become(&scope);
@@ -78,6 +78,7 @@ dwf_writing_do(DwfWriting *writing, DwfTask task, void (*work) (void *arg),
 		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		writing->began = true;
+		dwf_progress_begun();
 		work(arg);
 		SPI_finish();
 		PopActiveSnapshot();
@@ -98,7 +99,7 @@ dwf_writing_do(DwfWriting *writing, DwfTask task, void (*work) (void *arg),
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(context);
 		dwf_sender_note_error(writing->sender);
-		dwf_progress_note_error();
+		dwf_progress_note_error(task, writing->began);
 		note_failure(writing);
 		AbortCurrentTransaction();
 		FlushErrorState();

@@ -183,6 +183,17 @@ $locker->value('BEGIN; LOCK TABLE domowf.return_entry IN ACCESS EXCLUSIVE MODE')
 stalls('what is to be written back is locked',
 	'to be written back cannot be looked at.*a lock on table domowf.return_entry, held by process ' . $locker->pid,
 	'End the transaction');
+
+# each task has what is in its own way, and in no other's
+my $other_locker = Domowf->session($node);
+$other_locker->value('BEGIN; LOCK TABLE domowf.log IN SHARE MODE');
+ok($node->poll_query_until('postgres', <<'END'), '... whatever else it waits for');
+SELECT w.state ~ 'written back cannot be looked at: it waits for a lock on table domowf.return_entry'
+FROM domowf.worker w, pg_stat_activity a
+WHERE a.pid = w.pid AND a.wait_event_type = 'Lock' AND a.query ~ 'has expired or is old'
+END
+$other_locker->value('ROLLBACK');
+$other_locker->quit;
 $locker->value('ROLLBACK');
 gets_on();
 
