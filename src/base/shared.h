@@ -114,6 +114,7 @@ typedef struct DwfConnectionStatus
 	int64		failed;
 	TimestampTz paused_until;
 	bool		is_reason_private;
+	bool		is_unneeded;	/* paused, and nothing is to go there */
 	char		reason[160];
 } DwfConnectionStatus;
 

@@ -531,6 +531,9 @@ check_worker(ReturnSetInfo *result)
 		detail = *reason == '\0' ? psprintf("%s is paused", who) :
 			psprintf("%s is paused: %s", who, reason);
 	}
+	else if ((reason = dwf_worker_view_settings_fault()) != NULL)
+		detail = psprintf("process %d sends to servers alone: %s", status.pid,
+						  reason);
 	else
 	{
 		detail = psprintf("process %d", status.pid);

@@ -347,26 +347,18 @@ dwf_lanes_wake(DwfLanes *lanes, int64_t since, bool open, int64_t now)
 	}
 }
 
-bool
-dwf_lanes_all_rest(const DwfLanes *lanes, int in_flight, int64_t now,
-				   int64_t *until)
+void
+dwf_lanes_add_resting(const DwfLanes *lanes, int64_t now, DwfResting *resting)
 {
-	int			ready = lanes->nready;
-	bool		waits = false;
-
-	*until = DWF_NEVER;
+	resting->ready += lanes->nready;
 	for (DwfLane *lane = lanes->resting; lane != NULL;
 		 lane = lane->next_resting)
 	{
-		ready -= lane->is_ready;
-		in_flight -= lane->in_flight;
-		if (!has_work(lane, now))
-			continue;
-		waits = true;
-		if (lane->pause.until < *until)
-			*until = lane->pause.until;
+		resting->ready -= lane->is_ready;
+		resting->in_flight += lane->in_flight;
+		if (has_work(lane, now) && lane->pause.until < resting->until)
+			resting->until = lane->pause.until;
 	}
-	return waits && ready == 0 && in_flight == 0;
 }
 
 /* ---- later: a binary heap, the earliest first */

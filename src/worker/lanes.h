@@ -115,11 +115,18 @@ extern void dwf_lanes_wake(DwfLanes *lanes, int64_t since, bool open,
 						   int64_t now);
 
 /*
- * Whether nothing is sent because lanes rest: one that rests has work, and none
- * that does not has any or is among the `in_flight` attempts.  In *until when
- * the first one probes.
+ * What there is of lanes that rest, and of others: nothing is sent because lanes
+ * rest where one of them has work, and nothing else does or is in flight.
  */
-extern bool dwf_lanes_all_rest(const DwfLanes *lanes, int in_flight,
-							   int64_t now, int64_t *until);
+typedef struct DwfResting
+{
+	int64_t		until;			/* DWF_NEVER: none with work; the first probes */
+	int			ready;			/* others, which have work */
+	int			in_flight;		/* attempts of those that rest */
+} DwfResting;
+
+/* Adds these lanes to it. */
+extern void dwf_lanes_add_resting(const DwfLanes *lanes, int64_t now,
+								  DwfResting *resting);
 
 #endif							/* DWF_LANES_H */

@@ -279,6 +279,8 @@ dwf_link_poll_at(DwfLink *link, DwfSteady now)
 void
 dwf_link_show(const DwfLink *link, DwfConnectionStatus *row)
 {
+	const char *reason = link->reason;
+
 	memset(row, 0, sizeof(*row));
 	strlcpy(row->server, NameStr(link->server_name), sizeof(row->server));
 	strlcpy(row->role, NameStr(link->role_name), sizeof(row->role));
@@ -295,8 +297,14 @@ dwf_link_show(const DwfLink *link, DwfConnectionStatus *row)
 		row->paused_until = dwf_clock_shown(link->rest.pause.until);
 		row->is_reason_private = true;
 	}
+	else if (link->lanes_rest_until != 0)
+	{
+		row->paused_until = dwf_clock_shown(link->lanes_rest_until);
+		row->is_reason_private = true;
+		reason = link->rest_reason;
+	}
 	else
 		return;
 	row->state = DWF_CONNECTION_PAUSED;
-	strlcpy(row->reason, link->reason, sizeof(row->reason));
+	dwf_text_cut(row->reason, sizeof(row->reason), reason);
 }

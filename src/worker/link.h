@@ -49,6 +49,9 @@ typedef struct DwfLink
 	int64		sent;			/* attempts that ended */
 	int64		failed;
 	char		reason[256];	/* why it rests, or cannot be opened */
+	char		rest_reason[256];	/* why a lane of it does, the last one */
+	DwfSteady	lanes_rest_until;	/* as it is shown: all of them rest; 0:
+									 * they do not */
 } DwfLink;
 
 /*

@@ -325,9 +325,29 @@ dwf_routes_set_lane(DwfRoutes *routes, int64 lane, DwfRoute *route)
 	entry->route = route;
 }
 
+DwfSteady
+dwf_routes_rest_until(const DwfLink *link, DwfSteady now)
+{
+	DwfResting	resting = {.until = DWF_NEVER};
+	ListCell   *cell;
+
+	foreach(cell, link->routes)
+		dwf_lanes_add_resting(&((DwfRoute *) lfirst(cell))->lanes, now, &resting);
+	return resting.until != DWF_NEVER && resting.ready == 0 &&
+		resting.in_flight == link->in_flight ? resting.until : 0;
+}
+
+bool
+dwf_routes_need_no_settings(const DwfRoutes *routes)
+{
+	return !routes->links[0]->is_open && routes->has_servers &&
+		routes->items[0]->lanes.lanes.count == 0;
+}
+
 int
 dwf_routes_show(const DwfRoutes *routes, DwfConnectionStatus *rows, int max)
 {
+	DwfSteady	now = dwf_clock_now();
 	int			count = 0;
 
 	for (int i = 1; i < routes->count && count < max; i++)
@@ -346,15 +366,22 @@ dwf_routes_show(const DwfRoutes *routes, DwfConnectionStatus *rows, int max)
 		strlcpy(row->reason, route->reason, sizeof(row->reason));
 		count++;
 	}
+	for (int i = 0; i < routes->nlinks; i++)
+		routes->links[i]->lanes_rest_until =
+			dwf_routes_rest_until(routes->links[i], now);
 	for (int pass = 0; pass < 2; pass++)
 	{
 		for (int i = 0; i < routes->nlinks && count < max; i++)
 		{
 			const DwfLink *link = routes->links[i];
-			bool		rests = !link->is_open || link->rest.pause.pauses > 0;
+			bool		rests = !link->is_open ||
+			link->rest.pause.pauses > 0 || link->lanes_rest_until != 0;
 
-			if (rests == (pass == 0))
-				dwf_link_show(link, &rows[count++]);
+			if (rests != (pass == 0))
+				continue;
+			dwf_link_show(link, &rows[count]);
+			rows[count++].is_unneeded =
+				i == 0 && dwf_routes_need_no_settings(routes);
 		}
 	}
 	return count;

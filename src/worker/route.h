@@ -63,6 +63,15 @@ extern void dwf_routes_set_lane(DwfRoutes *routes, int64 lane,
 								DwfRoute *route);
 
 /*
+ * Until when nothing is sent on a connection because all of its lanes that have
+ * work rest; 0: they do not.
+ */
+extern DwfSteady dwf_routes_rest_until(const DwfLink *link, DwfSteady now);
+
+/* Whether the settings' connection is one that nothing needs: servers are used. */
+extern bool dwf_routes_need_no_settings(const DwfRoutes *routes);
+
+/*
  * Fills in what the view `connection` shows: up to `max` rows, those that do
  * not get on first.  How many.
  */

@@ -323,7 +323,8 @@ tell_rest(DwfSender *sender, const DwfAttempt *attempt)
 								attempt->claim.lane_name,
 								attempt->result.error);
 
-	dwf_text_cut(sender->rest_reason, sizeof(sender->rest_reason), text);
+	dwf_text_cut(attempt->link->rest_reason,
+				 sizeof(attempt->link->rest_reason), text);
 	dwf_text_cut(sender->last_error, sizeof(sender->last_error), text);
 }
 
@@ -348,32 +349,23 @@ dwf_sender_paused_until(const DwfSender *sender, const char **reason,
 {
 	const DwfRoutes *routes = &sender->agenda.routes;
 	const DwfLink *link = routes->links[0];
-	const DwfLanes *lanes = &routes->items[0]->lanes;
 	const DwfRest *pause = &link->rest.pause;
 	DwfSteady	now = dwf_clock_now();
-	int64		until;
+	DwfSteady	until;
 
 	*reason = link->reason;
 	*is_private = link->is_open;
 	if (dwf_agenda_has_other(&sender->agenda, now) ||
-		(!link->is_open && routes->has_servers && lanes->lanes.count == 0))
-	{
-		*reason = "";
-		*is_private = false;
-		return 0;
-	}
-	if (!link->is_open)
+		dwf_routes_need_no_settings(routes))
+		until = 0;
+	else if (!link->is_open)
 		return DT_NOEND;
-	if (pause->pauses > 0)
+	else if (pause->pauses > 0)
 		return pause->until;
-	if (lanes->resting == NULL ||
-		!dwf_lanes_all_rest(lanes, link->in_flight, now, &until))
-	{
-		*reason = "";
-		*is_private = false;
-		return 0;
-	}
-	*reason = sender->rest_reason;
+	else
+		until = dwf_routes_rest_until(link, now);
+	*reason = until == 0 ? "" : link->rest_reason;
+	*is_private = until != 0;
 	return until;
 }
 

@@ -58,7 +58,6 @@ struct DwfSender
 
 	int64		sent;			/* counts for the worker view */
 	int64		failed;
-	char		rest_reason[256];	/* of the lane that failed last */
 	char		refusal[256];	/* of the claim that was refused last */
 	char		last_error[512];
 };

@@ -81,6 +81,7 @@ static bool shows_connections(Oid table);
 static void check_columns(TupleDesc desc, const char *table, const Oid *types,
 						  int count);
 static void fill(TupleTableSlot *slot, const DwfWorkerStatus *status);
+static char *find_fault(bool of_servers);
 static void set_text(TupleTableSlot *slot, int column, const char *text);
 static void set_time(TupleTableSlot *slot, int column, TimestampTz time);
 static const char *state_name(const DwfWorkerStatus *status);
@@ -253,21 +254,39 @@ dwf_worker_view_reason(const DwfWorkerStatus *status)
 char *
 dwf_worker_view_server_fault(void)
 {
+	return find_fault(true);
+}
+
+char *
+dwf_worker_view_settings_fault(void)
+{
+	return find_fault(false);
+}
+
+/* Of servers' connections, or the settings'. */
+static char *
+find_fault(bool of_servers)
+{
 	DwfConnectionStatus *rows = palloc(sizeof(*rows) * DWF_SHOWN_CONNECTIONS);
 	int			count = dwf_shared_connections(MyDatabaseId, rows);
 
 	for (int i = 0; i < count; i++)
 	{
 		const DwfConnectionStatus *row = &rows[i];
-		bool		is_told = !row->is_reason_private || dwf_worker_view_is_open();
+		const char *reason = row->is_reason_private && !dwf_worker_view_is_open() ?
+		"" : row->reason;
 
+		if (of_servers != (row->server[0] != '\0') || row->is_unneeded)
+			continue;
 		if (row->state == DWF_CONNECTION_WAITS)
 			return psprintf("requests of \"%s\" wait: %s", row->role,
 							row->reason);
-		if (row->state == DWF_CONNECTION_PAUSED && row->server[0] != '\0')
-			return psprintf("the connection to server \"%s\" is paused%s%s",
-							row->server, is_told ? ": " : "",
-							is_told ? row->reason : "");
+		if (row->state == DWF_CONNECTION_PAUSED)
+			return psprintf("%s is paused%s%s", of_servers ?
+							psprintf("the connection to server \"%s\"",
+									 row->server) :
+							"the connection of the settings",
+							*reason == '\0' ? "" : ": ", reason);
 	}
 	return NULL;
 }

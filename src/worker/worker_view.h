@@ -26,8 +26,10 @@ extern bool dwf_worker_view_is_open(void);
 
 /*
  * What keeps requests from going to a server, of the first connection that does
- * not get on, palloc'd; NULL: nothing does.
+ * not get on, palloc'd; NULL: nothing does.  And the same of the connection of
+ * the settings, which the worker's own state tells where no server is busy.
  */
 extern char *dwf_worker_view_server_fault(void);
+extern char *dwf_worker_view_settings_fault(void);
 
 #endif							/* DWF_WORKER_VIEW_H */

@@ -115,6 +115,42 @@ $session->value('SELECT domowf_resume()');
 until_true(q(SELECT count(*) = 0 FROM domowf.queue WHERE state = 'queued'),
 	'domowf_resume() ends that pause, too');
 
+# it has one workflow, whose rest is that of the connection
+$eu->script('status:503', count => undef);
+enqueue_many($two, 'there', 'c alone', 5);
+until_true(q(SELECT count(*) = 1 FROM domowf.connection WHERE server = 'eu' AND role = 'public'
+	AND state = 'paused' AND paused_until > now() AND reason ~ 'there.* rests after failures'),
+	'one that fails in its only lane is paused');
+is($session->value(q(SELECT ok, detail ~ 'server "eu" is paused: .*there.* rests'
+	FROM domowf_check() WHERE check_name = 'servers')), 'f|t',
+	'... domowf_check() says so');
+is($one->value(q(SELECT reason IS NULL FROM domowf.connection WHERE server = 'eu' AND role = 'public')),
+	't', '... and why to who may see all requests');
+is($one->outcome($one->enqueue('here', 'c 4')), 'done', '... that of the settings is not');
+until_true(q(SELECT state = 'idle' FROM domowf.worker), '... nor is the worker');
+$eu->clear_script;
+$session->value('SELECT domowf_resume()');
+until_true(q(SELECT count(*) = 0 FROM domowf.queue WHERE state = 'queued'), '... and goes on');
+until_true(q(SELECT bool_and(ok) FROM domowf_check()), '... when all is well');
+
+# that of the settings is refused, while a server is busy, so that the worker is not paused
+$eu->script('gate:busy', count => undef, contains => 'c busy');
+enqueue_many($two, 'there', 'c busy', 1);
+$eu->wait_for(held => '=1');
+$home->accept_tokens('another-token-0123456789-abcdef');
+enqueue_many($one, 'here', 'c refused', 3);
+until_true(q(SELECT count(*) = 1 FROM domowf.connection WHERE server IS NULL AND state = 'paused'),
+	'the token of the settings is refused');
+is($session->value(q(SELECT state FROM domowf.worker)), 'sending', '... while a server is busy');
+is($session->value(q(SELECT ok, detail ~ 'connection of the settings is paused: .*401'
+	FROM domowf_check() WHERE check_name = 'worker')), 'f|t', '... domowf_check() says so');
+$home->accept_tokens($home_token);
+$session->value(q(SELECT domowf_retry(id) FROM domowf.queue WHERE state = 'queued'; SELECT domowf_resume()));
+$eu->release('busy');
+$eu->clear_script;
+until_true(q(SELECT count(*) = 0 FROM domowf.queue WHERE state = 'queued'), '... and goes on');
+until_true(q(SELECT bool_and(ok) FROM domowf_check()), '... when all is well');
+
 # ---- one that is slow: what it has in flight leaves room for others
 
 $eu->script('gate:slow', count => undef, contains => 'slow');
@@ -230,7 +266,7 @@ is(scalar $eu->record(contains => 'of nobody'), 0, '... and not sent');
 
 ok(!(grep { !$_->{token_ok} && $_->{status} != 401 } $eu->record),
 	'no token has come where it does not belong');
-ok(!(grep { !$_->{token_ok} } $home->record), '... nor to the other host');
+ok(!(grep { !$_->{token_ok} && $_->{status} != 401 } $home->record), '... nor to the other host');
 is_deeply([ map { $_->{violations} } $home->violations, $eu->violations ],
 	[], 'Domo had no complaints');
 done_testing();

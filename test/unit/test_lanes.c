@@ -192,6 +192,18 @@ test_later(void)
 	ok(allocated <= before + 3, "no memory is kept but for the tables");
 }
 
+/* Whether nothing is sent because lanes rest, with so many attempts in flight. */
+static bool
+all_rest(const DwfLanes *lanes, int in_flight, int64_t now, int64_t *until)
+{
+	DwfResting	resting = {.until = DWF_NEVER};
+
+	dwf_lanes_add_resting(lanes, now, &resting);
+	*until = resting.until;
+	return resting.until != DWF_NEVER && resting.ready == 0 &&
+		resting.in_flight == in_flight;
+}
+
 static void
 test_rest(void)
 {
@@ -208,11 +220,11 @@ test_rest(void)
 	dwf_lanes_place(&lanes, bad, NOW);
 	for (int i = 0; i < 10; i++)
 		is_int(turn(&lanes, NOW + i), LANE(2, 2), "one rests, the other goes");
-	ok(!dwf_lanes_all_rest(&lanes, 0, NOW, &until), "not all rest");
+	ok(!all_rest(&lanes, 0, NOW, &until), "not all rest");
 	set_due(&lanes, LANE(2, 2), DWF_NEVER);
-	ok(dwf_lanes_all_rest(&lanes, 0, NOW, &until), "all with work rest");
+	ok(all_rest(&lanes, 0, NOW, &until), "all with work rest");
 	is_int(until, NOW + 100, "... until then");
-	ok(!dwf_lanes_all_rest(&lanes, 1, NOW, &until),
+	ok(!all_rest(&lanes, 1, NOW, &until),
 	   "... but not while another one is in flight");
 
 	/* the probe: one, until it is known what came of it */
@@ -222,7 +234,7 @@ test_rest(void)
 	dwf_lanes_place(&lanes, bad, NOW + 100);
 	is_int(turn(&lanes, NOW + 1000), 0, "... and no more");
 	is_int(dwf_lanes_next(&lanes, NOW + 1000), DWF_NEVER, "... whenever");
-	ok(dwf_lanes_all_rest(&lanes, 1, NOW + 100, &until),
+	ok(all_rest(&lanes, 1, NOW + 100, &until),
 	   "it rests while its probe is in flight");
 	bad->in_flight = 0;
 	bad->pause.pauses = 0;
