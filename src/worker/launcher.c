@@ -74,9 +74,10 @@ static List *absent;
 static List *dormant;
 
 /*
- * For whom there is no room, as it was said; and one that has told of itself
- * since.
+ * For whom there is no room, as it was said: of those that cannot be looked at,
+ * and of those that have told of themselves; and who has told last.
  */
+static List *not_looked_at;
 static List *left_out;
 static Oid	told_of_itself;
 
@@ -97,7 +98,7 @@ static void start_workers(void);
 static void remember_absent(const Oid *databases, int count);
 static bool is_absent(Oid database);
 static void remember_dormant(const Oid *databases, int count);
-static void remember_left_out(const Oid *databases, int count);
+static void remember_left_out(List **list, const Oid *databases, int count);
 static void visit_next(void);
 static bool begin_start(Oid database, DwfSteady now);
 static void say_no_room(Oid database);
@@ -253,7 +254,8 @@ start_workers(void)
 	dwf_roster_forget(databases, count);
 	remember_absent(databases, count);
 	remember_dormant(databases, count);
-	remember_left_out(databases, count);
+	remember_left_out(&not_looked_at, databases, count);
+	remember_left_out(&left_out, databases, count);
 	for (int i = 0; i < count && !refused; i++)
 	{
 		DwfSteady	now = dwf_clock_now();
@@ -351,19 +353,19 @@ remember_dormant(const Oid *databases, int count)
 
 /* Who is not among `databases`, or has an entry by now, is told of anew. */
 static void
-remember_left_out(const Oid *databases, int count)
+remember_left_out(List **list, const Oid *databases, int count)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	List	   *known = NIL;
 
-	for (int i = 0; i < count && left_out != NIL; i++)
+	for (int i = 0; i < count && *list != NIL; i++)
 	{
-		if (list_member_oid(left_out, databases[i]) &&
+		if (list_member_oid(*list, databases[i]) &&
 			!dwf_roster_knows(databases[i]))
 			known = lappend_oid(known, databases[i]);
 	}
-	list_free(left_out);
-	left_out = known;
+	list_free(*list);
+	*list = known;
 	MemoryContextSwitchTo(old);
 }
 
@@ -401,8 +403,9 @@ begin_start(Oid database, DwfSteady now)
 }
 
 /*
- * Once of each database; and again where it has told of itself, for whether
- * another one has the extension is not known without room to look.
+ * Once of each database; and again once it has told of itself, as it does with
+ * each request, for whether another one has the extension is not known without
+ * room to look.
  */
 static void
 say_no_room(Oid database)
@@ -411,20 +414,23 @@ say_no_room(Oid database)
 
 	if (database == told_of_itself)
 	{
-		ereport(LOG,
-				(errmsg("domowf: there is no room for the worker of database %u",
-						database),
-				 errdetail("At most %d databases can have a worker.",
-						   DWF_MAX_DATABASES)));
 		told_of_itself = InvalidOid;
+		if (!list_member_oid(left_out, database))
+			ereport(LOG,
+					(errmsg("domowf: there is no room for the worker of database %u",
+							database),
+					 errdetail("At most %d databases can have a worker.",
+							   DWF_MAX_DATABASES)));
+		left_out = list_append_unique_oid(left_out, database);
 	}
-	else if (!list_member_oid(left_out, database))
+	else if (!list_member_oid(not_looked_at, database) &&
+			 !list_member_oid(left_out, database))
 		ereport(LOG,
 				(errmsg("domowf: whether database %u has the extension cannot be looked at",
 						database),
 				 errdetail("%d databases have a worker, or are to have one: as many as can.",
 						   DWF_MAX_DATABASES)));
-	left_out = list_append_unique_oid(left_out, database);
+	not_looked_at = list_append_unique_oid(not_looked_at, database);
 	MemoryContextSwitchTo(old);
 }
 

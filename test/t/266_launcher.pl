@@ -198,6 +198,7 @@ is(count_lines(qr/$no_room $plain/),
 equip('plain');
 ok($node->wait_for_log(qr/$no_room $plain$/m, $offset) > 0,
 	'... but when it has it');
+enqueue($one_more, "one more $_") foreach 1 .. 3;
 is(count_lines($not_looked_at), 1, '... all once');
 is(count_lines($no_room), 2, '... each');
 $node->safe_psql('postgres', 'DROP DATABASE plain');
