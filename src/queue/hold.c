@@ -180,6 +180,12 @@ keep_still(void *arg, int64 id, const ErrorData *error)
 }
 
 bool
+dwf_hold_keeps_any(void)
+{
+	return nkept > 0;
+}
+
+bool
 dwf_hold_keeps(int64 id)
 {
 	return nkept > 0 &&

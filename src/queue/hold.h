@@ -15,8 +15,9 @@
  */
 extern void dwf_hold_take_over(void);
 
-/* ... not to be claimed; */
+/* ... not to be claimed, nor to expire, if there is any; */
 extern bool dwf_hold_keeps(int64 id);
+extern bool dwf_hold_keeps_any(void);
 
 /* ... and this, in a transaction as that one, tries again. */
 extern void dwf_hold_try_again(void);

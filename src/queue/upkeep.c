@@ -20,6 +20,7 @@
 #include "call/report.h"
 #include "queue/archive.h"
 #include "queue/counter.h"
+#include "queue/hold.h"
 #include "queue/notice.h"
 #include "queue/returns.h"
 #include "queue/upkeep.h"
@@ -166,7 +167,8 @@ run_over_all(const char *sql, int ntypes, Oid *types, Datum *values)
 /*
  * One that the log refuses for what it holds keeps no other from it: then each
  * goes by itself, and that one is held in doubt, never sent.  What cannot be held
- * either is passed by the next time, until all others had their turn.
+ * either is passed by the next time, until all others had their turn; so is what a
+ * takeover has still to hold, which another server may have sent.
  */
 bool
 dwf_upkeep_expire(TimestampTz now, int limit)
@@ -178,7 +180,8 @@ dwf_upkeep_expire(TimestampTz now, int limit)
 	char	   *why;
 
 	is_each = false;
-	if (run_apart(&expire, values, note_expired, &why))
+	if (!dwf_hold_keeps_any() &&
+		run_apart(&expire, values, note_expired, &why))
 		found = changed = told;
 	else
 		found = expire_each(now, limit, &changed);
@@ -209,6 +212,8 @@ expire_each(TimestampTz now, int limit, int *changed)
 		Datum		values[] = {TimestampTzGetDatum(now), Int64GetDatum(ids[i]),
 		BoolGetDatum(dwf_log_payload)};
 
+		if (dwf_hold_keeps(ids[i]))
+			continue;
 		if (!run_apart(&expire_one, values, note_expired, &why))
 			hold_expired(ids[i], now, why);
 		*changed += told;

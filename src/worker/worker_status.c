@@ -52,7 +52,7 @@ note_refused(void)
 		return;
 	}
 	dwf_progress_begin(DWF_TASK_REFUSED);
-	dwf_progress_note_refusal(code, why);
+	dwf_progress_note_refusal(DWF_TASK_REFUSED, code, why);
 }
 
 bool

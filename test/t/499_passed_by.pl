@@ -181,6 +181,12 @@ foreach my $time ('a takeover', 'the next worker')
 }
 like(Domowf->log_since($node, $offset), qr/took over, on timeline 1: 3 requests are in doubt/, '... the log says how many are');
 is_deeply([ map { $domo->arrived("bad held $_") + $domo->arrived("held $_") } 1 .. 3 ], [ 0, 0, 0 ], '... none is sent');
+my $late = enqueue('late', run_at => $hour);
+value("UPDATE domowf.queue SET expires_at = now() WHERE id = $late OR state = 'queued'");
+is(outcomes($late), 'expired', 'what expires ends beside them');
+is(value($states), 'queued in_doubt queued in_doubt queued in_doubt',
+	'... but they do not: another server may have sent them');
+value('UPDATE domowf.queue SET expires_at = NULL');
 value('ALTER TABLE domowf.queue DROP CONSTRAINT mine');
 ok($node->poll_query_until('postgres', 'SELECT timeline = 1 FROM domowf.state'), 'mended, all of it is taken over');
 is(value($states), join(' ', ('in_doubt') x 6), '... and held');
