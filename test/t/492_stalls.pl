@@ -219,7 +219,7 @@ begin();
 $locker->value('BEGIN; LOCK TABLE domowf.queue IN EXCLUSIVE MODE');
 $pid = worker_pid();
 value("SELECT pg_terminate_backend($pid, 60000)");
-stalls('a worker that cannot start', 'worker before.* held by process ' . $locker->pid, 'End the transaction');
+stalls('a worker that cannot start', 'before it begins.* held by process ' . $locker->pid, 'End the transaction');
 $locker->value('ROLLBACK');
 gets_on(enqueue('it'));
 
