@@ -51,6 +51,9 @@ foreach my $fails ('false', 'true')
 {
 	my $how = $fails eq 'true' ? 'fails' : 'is done';
 
+	# each round has a process of its own, which says one thing a minute
+	ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'domowf returns'}),
+		"nobody is at it before one that $how");
 	$session->value("TRUNCATE told; UPDATE gate SET fails = $fails");
 	$holder->value('BEGIN; SELECT FROM gate FOR UPDATE');
 	$session->value(q{SELECT domowf_enqueue('it')});
