@@ -168,10 +168,10 @@ $admin->value('TRUNCATE domowf.log');
 my $next = $admin->value(q{SELECT nextval('domowf.request_id')});
 $admin->value(<<"END");
 INSERT INTO domowf.log (id, operation, outcome, origin, attempts, requested_by, requested_by_oid, settled_at, batch)
-SELECT $next + i, 'start', 'done', 'call', 1, 'nobody', 1, now(), '1' FROM generate_series(1, 5) i
+SELECT $next + i, 'start', 'done', 'call', 1, 'by hand', 1, now(), '1' FROM generate_series(1, 5) i
 END
 is($session->run(join ";\n", 'BEGIN', start(), start(), 'COMMIT')->{sqlstate}, '', 'ids that the log has');
-is($admin->value(q{SELECT count(*) FROM domowf.log WHERE origin = 'call' AND requested_by <> 'nobody'}), 2,
+is($admin->value(q{SELECT count(*) FROM domowf.log WHERE origin = 'call' AND requested_by <> 'by hand'}), 2,
 	'... are passed by');
 
 # ---- the end of a transaction
