@@ -210,12 +210,20 @@ typedef struct JsonbParseState *DwfJsonbState;
 #define dwf_standbys_are_named()	(WalSndCtl->sync_standbys_defined)
 #endif
 
-/* What an index keeps from one insertion to the next, pages among it, is let go. */
+/*
+ * What an index keeps from one insertion to the next is let go, where pages are
+ * among it; then so is the memory of it (ii_Context).
+ */
 #if PG_VERSION_NUM >= 170000
-#define dwf_index_insert_cleanup(index, info) \
-	index_insert_cleanup((index), (info))
+#define DWF_INDEX_KEEPS_PAGES	true
+#define dwf_index_let_go(index, info) \
+	do { \
+		index_insert_cleanup((index), (info)); \
+		(info)->ii_AmCache = NULL; \
+	} while (0)
 #else
-#define dwf_index_insert_cleanup(index, info)	((void) 0)
+#define DWF_INDEX_KEEPS_PAGES	false
+#define dwf_index_let_go(index, info)	((void) 0)
 #endif
 
 /* What a hook of ExecutorRun() gets, and what it passes on. */

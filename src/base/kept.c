@@ -107,6 +107,7 @@ open_anew(const char *name, int ncolumns)
 	{
 		kept.table = palloc0(sizeof(DwfTable));
 		dwf_table_open(kept.table, name, ncolumns, false);
+		dwf_table_will_rest(kept.table);
 		kept.generation = dwf_changes_generation();
 		kept.is_spoiled = false;
 	}

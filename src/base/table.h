@@ -38,6 +38,7 @@ typedef struct DwfTable
 	int			ncolumns;		/* of columns.h */
 	int		   *places;			/* of each in the table; -1: it has none */
 	MemoryContext context;
+	MemoryContext indexes;		/* what these keep, of one that rests */
 	TupleDesc	appended_desc;	/* NULL: no row was ever ... */
 	TupleTableSlot **appended;	/* ... that is to be written with others */
 	int			nappended;
@@ -130,9 +131,11 @@ extern void dwf_table_insert(DwfTable *table, bool checked);
 extern void dwf_table_append(DwfTable *table);
 
 /*
- * For a table that outlasts a statement which has written to it: holds nothing
- * more that is the statement's, and nothing is at hand.
+ * For a table that is to outlast statements which write to it.  The first when it
+ * is opened; the other after each of them: it holds nothing more that is the
+ * statement's, and nothing is at hand.
  */
+extern void dwf_table_will_rest(DwfTable *table);
 extern void dwf_table_rest(DwfTable *table);
 
 /*

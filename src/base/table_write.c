@@ -307,12 +307,23 @@ insert_appended(DwfTable *table)
 }
 
 void
+dwf_table_will_rest(DwfTable *table)
+{
+	table->indexes = AllocSetContextCreate(table->context, "domowf indexes",
+										   ALLOCSET_SMALL_SIZES);
+	for (int i = 0; i < table->target->ri_NumIndices; i++)
+		table->target->ri_IndexRelationInfo[i]->ii_Context = table->indexes;
+}
+
+void
 dwf_table_rest(DwfTable *table)
 {
 	insert_appended(table);
 	for (int i = 0; i < table->target->ri_NumIndices; i++)
-		dwf_index_insert_cleanup(table->target->ri_IndexRelationDescs[i],
-								 table->target->ri_IndexRelationInfo[i]);
+		dwf_index_let_go(table->target->ri_IndexRelationDescs[i],
+						 table->target->ri_IndexRelationInfo[i]);
+	if (DWF_INDEX_KEEPS_PAGES)
+		MemoryContextReset(table->indexes);
 	dwf_table_clear(table);
 }
 

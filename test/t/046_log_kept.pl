@@ -75,6 +75,18 @@ BEGIN
 END $$
 END
 
+my $memory = 'SELECT count(*) FROM pg_catalog.pg_backend_memory_contexts';
+my $out = logs('calls of one transaction', 401, 'BEGIN', start(), $memory, <<'END', $memory, 'COMMIT')->{out};
+DO $$
+BEGIN
+	FOR i IN 1..400 LOOP
+		PERFORM domowf_start('{"messageName": "m", "version": "1", "modelId": "memory", "data": {}}');
+	END LOOP;
+END $$
+END
+my @contexts = $out =~ /^(\d+)$/mg;
+cmp_ok($contexts[1] - $contexts[0], '<', 100, '... leave nothing behind until its end') or diag $out;
+
 # ---- savepoints and errors
 
 sub in_loop
