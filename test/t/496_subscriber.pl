@@ -17,8 +17,6 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-Domowf->expect_in_log(qr/could not send end-of-streaming message/);
-
 my @tables = qw(key log queue);
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $publisher = Domowf->start_node(

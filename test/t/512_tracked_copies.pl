@@ -16,8 +16,6 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-Domowf->expect_in_log(qr/could not send end-of-streaming message/);
-
 my $domo = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $there = Domo->new(tokens => [ Domowf::TOKEN ]);
 my $conf = Domowf::RETRY_AT_ONCE . Domowf::POLLED_WHEN_DUE . <<'END';

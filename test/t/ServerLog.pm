@@ -30,7 +30,7 @@ my $raw = qr/^TRAP:|AddressSanitizer|LeakSanitizer|runtime error:|^free\(\)|^mal
 
 # PostgreSQL's own, which one of ours also fits; and what came of an attempt, in
 # words that are a caller's error otherwise
-my $not_ours = qr/could not send data to client|^domowf: attempt \d+ failed: class=/;
+my $not_ours = qr/could not send (?:data to client|data to WAL stream|end-of-streaming message)|^domowf: attempt \d+ failed: class=/;
 
 # faults([ TOKEN, ... ], REGEX, ...): the lines of this test's servers that should
 # not be there, but for those that are expected, and where the tokens are.
