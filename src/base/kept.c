@@ -11,7 +11,8 @@
  * What is open belongs to a resource owner of its own, below that of the whole
  * transaction: so it outlasts statements and savepoints, can be let go in any
  * state, and an abort needs no help.  A table that is open cannot be changed by
- * its own session; so it is closed before every statement that might.
+ * its own session; so it is closed before every statement that might, and what
+ * an event trigger writes within one keeps nothing.
  */
 #include "postgres.h"
 
@@ -37,6 +38,7 @@ static struct
 }			kept;
 
 static ProcessUtility_hook_type next_hook = NULL;
+static int	changing;			/* statements under way that may change tables */
 
 static bool is_same(const char *name);
 static void open_anew(const char *name, int ncolumns);
@@ -49,6 +51,10 @@ static void close_before(PlannedStmt *pstmt, const char *query_string,
 						 bool read_only_tree, ProcessUtilityContext context,
 						 ParamListInfo params, QueryEnvironment *query_env,
 						 DestReceiver *dest, QueryCompletion *completion);
+static void run_next(PlannedStmt *pstmt, const char *query_string,
+					 bool read_only_tree, ProcessUtilityContext context,
+					 ParamListInfo params, QueryEnvironment *query_env,
+					 DestReceiver *dest, QueryCompletion *completion);
 static bool may_change_tables(const Node *statement);
 
 void
@@ -63,7 +69,7 @@ dwf_kept_open(const char *name, int ncolumns)
 {
 	DwfTable   *table;
 
-	if (kept.used_at != 0)
+	if (kept.used_at != 0 || changing > 0)
 	{
 		table = palloc(sizeof(DwfTable));
 		dwf_table_open(table, name, ncolumns, false);
@@ -193,25 +199,53 @@ close_before(PlannedStmt *pstmt, const char *query_string,
 			 ParamListInfo params, QueryEnvironment *query_env,
 			 DestReceiver *dest, QueryCompletion *completion)
 {
+	if (!may_change_tables(pstmt->utilityStmt))
+	{
+		run_next(pstmt, query_string, read_only_tree, context, params,
+				 query_env, dest, completion);
+		return;
+	}
+	dwf_kept_close();
+	PG_TRY();
+	{
+		changing++;
+		run_next(pstmt, query_string, read_only_tree, context, params,
+				 query_env, dest, completion);
+	}
+	PG_FINALLY();
+	{
+		changing--;
+	}
+	PG_END_TRY();
+}
+
+static void
+run_next(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
+		 ProcessUtilityContext context, ParamListInfo params,
+		 QueryEnvironment *query_env, DestReceiver *dest,
+		 QueryCompletion *completion)
+{
 	ProcessUtility_hook_type run = next_hook != NULL ? next_hook :
 	standard_ProcessUtility;
 
-	if (may_change_tables(pstmt->utilityStmt))
-		dwf_kept_close();
 	run(pstmt, query_string, read_only_tree, context, params, query_env, dest,
 		completion);
 }
 
-/* What clients send often does not, or only by what comes here by itself. */
+/* What runs queries does not, or only by what comes here by itself. */
 static bool
 may_change_tables(const Node *statement)
 {
 	switch (nodeTag(statement))
 	{
 		case T_CallStmt:
+		case T_CopyStmt:
+		case T_CreateTableAsStmt:
 		case T_DoStmt:
 		case T_ExecuteStmt:
+		case T_ExplainStmt:
 		case T_FetchStmt:
+		case T_RefreshMatViewStmt:
 		case T_TransactionStmt:
 		case T_VariableSetStmt:
 			return false;

@@ -15,8 +15,8 @@ extern void dwf_kept_install(void);
  * As dwf_table_open(), for rows that are written, with nothing at hand; without
  * its cost where this transaction has the table open since an earlier use.  To
  * be given back by dwf_kept_release() in the same (sub)transaction, whose end
- * does so after an error, with what was appended by then.  One that is in use
- * is opened once more, in the current memory context.
+ * does so after an error, with what was appended by then.  One that is in use, or
+ * that may be being changed, is opened once more, in the current memory context.
  */
 extern DwfTable *dwf_kept_open(const char *name, int ncolumns);
 

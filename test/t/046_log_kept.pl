@@ -164,6 +164,19 @@ END
 logs('with a trigger that makes tables', 3, 'BEGIN', start(), start(), start(), 'COMMIT');
 $admin->value('DROP TRIGGER note ON domowf.log');
 
+# An event trigger's own call, before the table is changed.
+my $audit = start();
+$admin->value(<<"END");
+CREATE FUNCTION audit() RETURNS event_trigger LANGUAGE plpgsql AS \$\$
+BEGIN
+	PERFORM q.* FROM ($audit) q;
+END \$\$;
+CREATE EVENT TRIGGER audit ON ddl_command_start EXECUTE FUNCTION audit()
+END
+logs("with an event trigger that calls: $_", 2, 'BEGIN', start(), $_, 'COMMIT')
+  foreach 'ALTER TABLE domowf.log ADD COLUMN mine text', 'ALTER TABLE domowf.log DROP COLUMN mine';
+$admin->value('DROP EVENT TRIGGER audit');
+
 # ---- the lock
 
 $session->run(join ";\n", 'BEGIN', start(), 'CREATE TABLE closes ()');
