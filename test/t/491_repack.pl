@@ -111,8 +111,9 @@ under_load(
 		value("SELECT follow.start('$_')") foreach sort keys %changes;
 		$node->poll_query_until('postgres',
 			"SELECT count(*) >= $before + 50 FROM asked JOIN domowf.log USING (id)
-				UNION SELECT count(*) = 0 FROM pg_stat_activity
-				WHERE application_name = 'pgbench' ORDER BY 1 DESC LIMIT 1");
+				UNION SELECT NOT EXISTS (SELECT FROM pg_stat_activity
+				WHERE application_name = 'pgbench') AND NOT EXISTS (SELECT FROM domowf.queue
+				WHERE run_at <= now()) ORDER BY 1 DESC LIMIT 1");
 		foreach my $table (sort keys %changes)
 		{
 			$changes{$table} += value("SELECT count(*) FROM follow.$table");
