@@ -58,7 +58,9 @@ $session->value(<<'END');
 INSERT INTO domowf.workflow (name, model_id, version, message_name, on_doubt)
 VALUES ('plain', 'model', '1.0.0', 'Start it', 'hold'),
 	('doubtful', 'scenario:status:502', '1.0.0', 'Start it', 'hold');
-CREATE ROLE exporter LOGIN IN ROLE pg_monitor
+CREATE ROLE exporter LOGIN IN ROLE pg_monitor;
+-- as queries.yaml says
+ALTER ROLE exporter SET lock_timeout = '100ms'
 END
 
 # As they stand, but that nothing has to last for minutes.
