@@ -115,9 +115,10 @@ $session->value('SELECT domowf_resume()');
 until_true(q(SELECT count(*) = 0 FROM domowf.queue WHERE state = 'queued'),
 	'domowf_resume() ends that pause, too');
 
-# it has one workflow, whose rest is that of the connection
+# it has one workflow, whose rest is that of the connection; there are more
+# requests than can be sent before the first of them has failed
 $eu->script('status:503', count => undef);
-enqueue_many($two, 'there', 'c alone', 5);
+enqueue_many($two, 'there', 'c alone', 40);
 until_true(q(SELECT count(*) = 1 FROM domowf.connection WHERE server = 'eu' AND role = 'public'
 	AND state = 'paused' AND paused_until > now() AND reason ~ 'there.* rests after failures'),
 	'one that fails in its only lane is paused');
