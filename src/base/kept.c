@@ -19,9 +19,9 @@
 #include "base/changes.h"
 #include "base/kept.h"
 #include "base/objects.h"
+#include "base/utility.h"
 
 #include "access/xact.h"
-#include "tcop/utility.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
@@ -47,14 +47,7 @@ static void register_callbacks(void);
 static void at_xact_event(XactEvent event, void *arg);
 static void at_subxact_event(SubXactEvent event, SubTransactionId my_subid,
 							 SubTransactionId parent_subid, void *arg);
-static void close_before(PlannedStmt *pstmt, const char *query_string,
-						 bool read_only_tree, ProcessUtilityContext context,
-						 ParamListInfo params, QueryEnvironment *query_env,
-						 DestReceiver *dest, QueryCompletion *completion);
-static void run_next(PlannedStmt *pstmt, const char *query_string,
-					 bool read_only_tree, ProcessUtilityContext context,
-					 ParamListInfo params, QueryEnvironment *query_env,
-					 DestReceiver *dest, QueryCompletion *completion);
+static void close_before(DWF_UTILITY_PARAMETERS);
 static bool may_change_tables(const Node *statement);
 
 void
@@ -194,42 +187,24 @@ at_subxact_event(SubXactEvent event, SubTransactionId my_subid,
 
 /* The hook, of whatever is not run by the executor. */
 static void
-close_before(PlannedStmt *pstmt, const char *query_string,
-			 bool read_only_tree, ProcessUtilityContext context,
-			 ParamListInfo params, QueryEnvironment *query_env,
-			 DestReceiver *dest, QueryCompletion *completion)
+close_before(DWF_UTILITY_PARAMETERS)
 {
 	if (!may_change_tables(pstmt->utilityStmt))
 	{
-		run_next(pstmt, query_string, read_only_tree, context, params,
-				 query_env, dest, completion);
+		dwf_utility_run(next_hook, DWF_UTILITY_ARGUMENTS);
 		return;
 	}
 	dwf_kept_close();
 	PG_TRY();
 	{
 		changing++;
-		run_next(pstmt, query_string, read_only_tree, context, params,
-				 query_env, dest, completion);
+		dwf_utility_run(next_hook, DWF_UTILITY_ARGUMENTS);
 	}
 	PG_FINALLY();
 	{
 		changing--;
 	}
 	PG_END_TRY();
-}
-
-static void
-run_next(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
-		 ProcessUtilityContext context, ParamListInfo params,
-		 QueryEnvironment *query_env, DestReceiver *dest,
-		 QueryCompletion *completion)
-{
-	ProcessUtility_hook_type run = next_hook != NULL ? next_hook :
-	standard_ProcessUtility;
-
-	run(pstmt, query_string, read_only_tree, context, params, query_env, dest,
-		completion);
 }
 
 /* What runs queries does not, or only by what comes here by itself. */

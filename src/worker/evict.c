@@ -23,6 +23,7 @@
 #include "base/compat.h"
 #include "base/shared_entry.h"
 #include "base/testpoint.h"
+#include "base/utility.h"
 #include "worker/evict.h"
 
 #include "access/htup_details.h"
@@ -36,7 +37,6 @@
 #include "storage/condition_variable.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
-#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -49,14 +49,7 @@
 static ProcessUtility_hook_type next_hook;
 static Oid	evicted = InvalidOid;	/* by this process */
 
-static void evict_before(PlannedStmt *pstmt, const char *query_string,
-						 bool read_only_tree, ProcessUtilityContext context,
-						 ParamListInfo params, QueryEnvironment *query_env,
-						 DestReceiver *dest, QueryCompletion *completion);
-static void run_next(PlannedStmt *pstmt, const char *query_string,
-					 bool read_only_tree, ProcessUtilityContext context,
-					 ParamListInfo params, QueryEnvironment *query_env,
-					 DestReceiver *dest, QueryCompletion *completion);
+static void evict_before(DWF_UTILITY_PARAMETERS);
 static void evict(Oid database);
 static void terminate_worker(Oid database);
 static void end_returners(DwfSharedEntry *entry);
@@ -77,10 +70,7 @@ dwf_evict_install(void)
 
 /* The hook: whatever the statement ends with, the worker is let in again. */
 static void
-evict_before(PlannedStmt *pstmt, const char *query_string,
-			 bool read_only_tree, ProcessUtilityContext context,
-			 ParamListInfo params, QueryEnvironment *query_env,
-			 DestReceiver *dest, QueryCompletion *completion)
+evict_before(DWF_UTILITY_PARAMETERS)
 {
 	const char *name = database_of(pstmt->utilityStmt);
 	Oid			database = name == NULL ? InvalidOid :
@@ -89,15 +79,13 @@ evict_before(PlannedStmt *pstmt, const char *query_string,
 	if (!OidIsValid(database) || !may_take(pstmt->utilityStmt, database) ||
 		DWF_TESTNUMBER("evict", 1) == 0)
 	{
-		run_next(pstmt, query_string, read_only_tree, context, params,
-				 query_env, dest, completion);
+		dwf_utility_run(next_hook, DWF_UTILITY_ARGUMENTS);
 		return;
 	}
 	PG_TRY();
 	{
 		evict(database);
-		run_next(pstmt, query_string, read_only_tree, context, params,
-				 query_env, dest, completion);
+		dwf_utility_run(next_hook, DWF_UTILITY_ARGUMENTS);
 	}
 	PG_FINALLY();
 	{
@@ -212,19 +200,6 @@ readmit(void)
 		SetLatch(dwf_shared->launcher);
 	LWLockRelease(dwf_shared->lock);
 	evicted = InvalidOid;
-}
-
-static void
-run_next(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
-		 ProcessUtilityContext context, ParamListInfo params,
-		 QueryEnvironment *query_env, DestReceiver *dest,
-		 QueryCompletion *completion)
-{
-	ProcessUtility_hook_type run = next_hook != NULL ? next_hook :
-	standard_ProcessUtility;
-
-	run(pstmt, query_string, read_only_tree, context, params, query_env, dest,
-		completion);
 }
 
 /*
