@@ -13,8 +13,8 @@
  * What is no such thing, although the number differs:
  *
  * - pg_upgrade, which counts timelines from 1 again: the system identifier is
- *   another one then, and only then.  (A standby that was promoted, never
- *   served, and upgraded cannot be told from one that was the primary.)
+ *   another one then.  (A standby that was promoted, never served, and upgraded
+ *   cannot be told from one that was the primary.)
  * - A crash of the primary that a manager mends by a start as standby and a
  *   promotion, where nothing came from elsewhere.  That is known where the
  *   control file said, when the server was started, that a primary had run on
@@ -28,6 +28,12 @@
  *   timeline is what the control file said when it was started.  What CREATE
  *   EXTENSION makes has its number from the start, and so has a copy of another
  *   database from domowf_resume() on.
+ *
+ * Another system identifier on a later timeline is a copy that was told to be a
+ * server of its own, as pg_createsubscriber tells a standby that it has promoted:
+ * the original goes on, so the copy sends nothing until somebody says so, as a
+ * database that was made from this one as TEMPLATE (queue/pause.c).  (What was
+ * upgraded, never served, and promoted is taken for one, too.)
  *
  * What was enqueued on the new timeline nobody else can have sent.  Clocks of
  * two servers do not tell what that is, nor does the next transaction's id at
@@ -60,6 +66,9 @@ typedef struct Memory
 	bool		was_primary;	/* and nothing was restored */
 	pg_atomic_uint64 first_batch;	/* enqueued here; PG_UINT64_MAX: none */
 } Memory;
+
+/* what initdb and pg_upgrade begin with */
+#define FIRST_TIMELINE	1
 
 static Memory *memory;			/* NULL: not preloaded */
 
@@ -148,6 +157,20 @@ dwf_timeline_here(void)
 	{
 		(int64) GetSystemIdentifier(), GetWALInsertionTimeLine()
 	};
+}
+
+bool
+dwf_timeline_is_same(const DwfTimeline *a, const DwfTimeline *b)
+{
+	return a->system == b->system && a->number == b->number;
+}
+
+bool
+dwf_timeline_is_copy(const DwfTimeline *served)
+{
+	return served->system != 0 && !RecoveryInProgress() &&
+		served->system != (int64) GetSystemIdentifier() &&
+		GetWALInsertionTimeLine() > FIRST_TIMELINE;
 }
 
 bool

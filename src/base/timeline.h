@@ -26,11 +26,20 @@ extern void dwf_timeline_start(void);
 /* Where this server is.  Not in recovery. */
 extern DwfTimeline dwf_timeline_here(void);
 
+/* Whether the two are the same. */
+extern bool dwf_timeline_is_same(const DwfTimeline *a, const DwfTimeline *b);
+
 /*
  * Whether somebody else may have served the queue since it was served there.
  * For a process that has read the configuration; not in recovery.
  */
 extern bool dwf_timeline_is_new(const DwfTimeline *served);
+
+/*
+ * Whether this server is a copy of the one that served it, which may go on
+ * serving it.  Never in recovery.
+ */
+extern bool dwf_timeline_is_copy(const DwfTimeline *served);
 
 /*
  * Notes that this transaction enqueues, before its row can be seen; and tells

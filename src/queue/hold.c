@@ -87,8 +87,6 @@ static bool hold_one(const Choice *choice, DwfTable *queue,
 					 DwfCounter *counter, int64 id);
 static Choice begin_takeover(void);
 static void take_over(const DwfTimeline *here);
-static DwfTimeline read_served(void);
-static void write_served(const DwfTimeline *here);
 
 /*
  * domowf_hold(enqueued_before timestamptz) returns bigint
@@ -227,9 +225,9 @@ dwf_hold_try_again(void)
 		return;
 	}
 	here = dwf_timeline_here();
-	served = read_served();
-	if (served.system != here.system || served.number != here.number)
-		write_served(&here);
+	dwf_pause_read_served(&served);
+	if (!dwf_timeline_is_same(&served, &here))
+		dwf_pause_write_served(&here);
 	else
 		is_taking_over = false;
 }
@@ -333,16 +331,18 @@ void
 dwf_hold_take_over(void)
 {
 	DwfTimeline here = dwf_timeline_here();
-	DwfTimeline served = read_served();
+	DwfTimeline served;
 
 	/* an earlier try of this may have been taken back */
 	nkept = 0;
+	dwf_pause_read_served(&served);
+	if (dwf_timeline_is_copy(&served))
+		return;
 	if (dwf_timeline_is_new(&served))
 		take_over(&here);
 	is_taking_over = nkept > 0;
-	if (!is_taking_over &&
-		(served.system != here.system || served.number != here.number))
-		write_served(&here);
+	if (!is_taking_over && !dwf_timeline_is_same(&served, &here))
+		dwf_pause_write_served(&here);
 }
 
 /* What is held when this server takes over. */
@@ -376,43 +376,4 @@ take_over(const DwfTimeline *here)
 							(unsigned) here->number, (long long) choice.held)));
 			break;
 	}
-}
-
-/* Where the queue was served last, as far as it tells. */
-static DwfTimeline
-read_served(void)
-{
-	DwfTimeline served = {0, 0};
-	HeapTuple	row;
-	TupleDesc	desc;
-	bool		isnull;
-	Datum		number;
-
-	if (SPI_execute("SELECT system_identifier, timeline FROM domowf.state",
-					true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read domowf.state");
-	if (SPI_processed == 0)
-		return served;
-	row = SPI_tuptable->vals[0];
-	desc = SPI_tuptable->tupdesc;
-	number = SPI_getbinval(row, desc, 2, &isnull);
-	if (isnull)
-		return served;
-	served.number = DatumGetInt64(number);
-	number = SPI_getbinval(row, desc, 1, &isnull);
-	served.system = isnull ? 0 : DatumGetInt64(number);
-	return served;
-}
-
-static void
-write_served(const DwfTimeline *here)
-{
-	Oid			types[] = {INT8OID, INT8OID};
-	Datum		values[] = {Int64GetDatum(here->system),
-	Int64GetDatum(here->number)};
-
-	if (SPI_execute_with_args("UPDATE domowf.state SET "
-							  "system_identifier = $1, timeline = $2",
-							  2, types, values, NULL, false, 0) < 0)
-		elog(ERROR, "could not update domowf.state");
 }

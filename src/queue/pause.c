@@ -3,9 +3,11 @@
  *	  Whether this database sends: the table domowf.state, domowf_pause() and
  *	  domowf_resume().
  *
- * A queue knows the database whose it is.  A copy of it, made by CREATE
- * DATABASE ... TEMPLATE, finds itself in another one and waits until somebody
- * says that it may send, too: by domowf_resume(), which makes it that one's.
+ * A queue knows the database and the server whose it is.  A copy of it, made by
+ * CREATE DATABASE ... TEMPLATE, finds itself in another one and waits until
+ * somebody says that it may send, too: by domowf_resume(), which makes it that
+ * one's.  So does a server that was made from another one and told to be itself
+ * (base/timeline.c).
  */
 #include "postgres.h"
 
@@ -30,15 +32,15 @@ PG_FUNCTION_INFO_V1(domowf_resume);
 
 static void set_paused(bool paused, Datum reason, bool no_reason);
 static void begin_here(void);
+static Datum get_value(int column, bool *isnull);
 
 bool
 dwf_pause_is_set(char *reason, Size size, bool *is_copy)
 {
-	HeapTuple	row;
-	TupleDesc	desc;
 	bool		isnull;
 	bool		paused;
 	Datum		words;
+	DwfTimeline served;
 
 	if (SPI_execute("SELECT paused, pause_reason, database FROM domowf.state",
 					true, 1) != SPI_OK_SELECT)
@@ -47,19 +49,62 @@ dwf_pause_is_set(char *reason, Size size, bool *is_copy)
 	*is_copy = false;
 	if (SPI_processed == 0)
 		return false;
-	row = SPI_tuptable->vals[0];
-	desc = SPI_tuptable->tupdesc;
-	paused = DatumGetBool(SPI_getbinval(row, desc, 1, &isnull));
-	words = SPI_getbinval(row, desc, 2, &isnull);
+	paused = DatumGetBool(get_value(1, &isnull));
+	words = get_value(2, &isnull);
 	dwf_text_cut(reason, size, isnull ? "paused by domowf_pause()" :
 				 TextDatumGetCString(words));
-	if (DatumGetObjectId(SPI_getbinval(row, desc, 3, &isnull)) !=
-		MyDatabaseId)
+	if (DatumGetObjectId(get_value(3, &isnull)) != MyDatabaseId)
 	{
 		strlcpy(reason, "this database is a copy of another one", size);
-		*is_copy = paused = true;
+		*is_copy = true;
 	}
-	return paused;
+	dwf_pause_read_served(&served);
+	if (!*is_copy && dwf_timeline_is_copy(&served))
+	{
+		strlcpy(reason, "this server is a copy of another one", size);
+		*is_copy = true;
+	}
+	return paused || *is_copy;
+}
+
+void
+dwf_pause_read_served(DwfTimeline *served)
+{
+	bool		isnull;
+
+	*served = (DwfTimeline)
+	{
+		0
+	};
+	if (SPI_execute("SELECT coalesce(system_identifier, 0), "
+					"coalesce(timeline, 0) FROM domowf.state", true, 1) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "could not read domowf.state");
+	if (SPI_processed == 0)
+		return;
+	served->system = DatumGetInt64(get_value(1, &isnull));
+	served->number = DatumGetInt64(get_value(2, &isnull));
+}
+
+/* A value of the row that was read. */
+static Datum
+get_value(int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column,
+						 isnull);
+}
+
+void
+dwf_pause_write_served(const DwfTimeline *here)
+{
+	Oid			types[] = {INT8OID, INT8OID};
+	Datum		values[] = {Int64GetDatum(here->system),
+	Int64GetDatum(here->number)};
+
+	if (SPI_execute_with_args("UPDATE domowf.state SET system_identifier = $1, "
+							  "timeline = $2", 2, types, values, NULL, false,
+							  0) < 0)
+		elog(ERROR, "could not update domowf.state");
 }
 
 bool
@@ -142,13 +187,10 @@ static void
 begin_here(void)
 {
 	DwfTimeline here = dwf_timeline_here();
-	Oid			types[] = {INT8OID, INT8OID, OIDOID};
-	Datum		values[] = {Int64GetDatum(here.system),
-	Int64GetDatum(here.number), ObjectIdGetDatum(MyDatabaseId)};
+	char		reason[64];
+	bool		is_copy;
 
-	if (SPI_execute_with_args("UPDATE domowf.state SET "
-							  "system_identifier = $1, timeline = $2 "
-							  "WHERE database <> $3", 3, types, values, NULL,
-							  false, 0) < 0)
-		elog(ERROR, "could not update domowf.state");
+	(void) dwf_pause_is_set(reason, sizeof(reason), &is_copy);
+	if (is_copy)
+		dwf_pause_write_served(&here);
 }

@@ -150,6 +150,45 @@ $standby->reload;
 is(outcome($standby, $id), 'done', '... until it is switched on');
 is(outcome($standby, $ids[0]),
 	'in_doubt', '... what the original was sending is in doubt');
+
+# ---- a standby that was promoted, and told to be a server of its own
+
+# As pg_createsubscriber does: the original goes on.
+sub change_identity
+{
+	my ($at) = @_;
+	my $control = $at->data_dir . '/global/pg_control';
+
+	open my $file, '+<:raw', $control or die "$control: $!";
+	print {$file} pack 'Q', 7_000_000_000_000_000_001;
+	close $file or die "$control: $!";
+	command_ok([ 'pg_resetwal', '-f', '-D', $at->data_dir ],
+		'another system identifier');
+	return;
+}
+
+$standby->append_conf('postgresql.conf', "domowf.worker = off\n");
+$standby->reload;
+$standby->poll_query_until('postgres',
+	q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'domowf worker'});
+$id = enqueue($standby, 'plain', 'with the original');
+$standby->stop;
+change_identity($standby);
+$standby->append_conf('postgresql.conf', "domowf.worker = on\n");
+$standby->start;
+ok( $standby->poll_query_until('postgres',
+		q{SELECT detail = 'the worker is paused: this server is a copy of another one'
+		FROM domowf_check() WHERE check_name = 'worker'}),
+	'it is a copy, and says so');
+is(outcome($standby, $id, '1200 ms'), 'queued', '... which sends nothing');
+$standby->restart;
+is(outcome($standby, $id, '1200 ms'), 'queued', '... nor after a restart');
+is($domo->arrived('with the original'), 0, '... as Domo knows');
+$standby->safe_psql('postgres', 'SELECT domowf_resume()');
+is(outcome($standby, $id), 'done', '... until somebody says that it may');
+$standby->restart;
+is(outcome($standby, enqueue($standby, 'plain', 'by itself')),
+	'done', '... and goes on');
 $standby->stop;
 $domo->close_all;
 is(outcome($node, $ids[0]), 'in_doubt', 'as it is where it was sent');
