@@ -193,6 +193,54 @@ $standby->stop;
 $domo->close_all;
 is(outcome($node, $ids[0]), 'in_doubt', 'as it is where it was sent');
 
+# The tool itself, which PostgreSQL has from 17 on.
+SKIP:
+{
+	my $tool = $node->config_data('--bindir') . '/pg_createsubscriber';
+
+	skip 'no pg_createsubscriber', 6 if !-x $tool;
+	my $made = PostgreSQL::Test::Cluster->new('made');
+	my @publisher = (max_wal_senders => 10, max_replication_slots => 10,
+		wal_level => 'logical');
+
+	while (my ($setting, $value) = splice @publisher, 0, 2)
+	{
+		$node->append_conf('postgresql.conf', "$setting = $value\n");
+	}
+	$node->restart;
+	$node->backup('made');
+	$made->init_from_backup($node, 'made', has_streaming => 1);
+	$made->append_conf('postgresql.conf', "domowf.worker = off\n");
+	$made->start;
+	$node->safe_psql('postgres', q{SELECT domowf_pause('until both are there')});
+	$id = enqueue($node, 'plain', 'of both');
+	$node->wait_for_catchup($made);
+	$made->stop;
+	command_ok(
+		[
+			$tool, '--pgdata', $made->data_dir, '--publisher-server',
+			$node->connstr('postgres'), '--database', 'postgres',
+			'--socketdir', $made->host, '--subscriber-port', $made->port
+		],
+		'pg_createsubscriber');
+	$made->append_conf('postgresql.conf', "domowf.worker = on\n");
+	$made->start;
+	$node->safe_psql('postgres', 'SELECT domowf_resume()');
+	is(outcome($node, $id), 'done', '... the publisher sends');
+	ok( $made->poll_query_until('postgres',
+			q{SELECT detail = 'the worker is paused: this server is a copy of another one'
+			FROM domowf_check() WHERE check_name = 'worker'}),
+		'... the subscriber does not, and says so');
+	is(outcome($made, $id, '1200 ms'), 'queued', '... what both have queued');
+	is($domo->arrived('of both'), 1, '... is sent once');
+	$made->safe_psql('postgres', q{ALTER SUBSCRIPTION } . $made->safe_psql('postgres',
+		'SELECT quote_ident(subname) FROM pg_subscription') . ' DISABLE');
+	$made->stop;
+	$node->safe_psql('postgres',
+		'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots');
+	pass('... and both end');
+}
+
 # ---- standbys that commits wait for
 
 sub is_held_back
