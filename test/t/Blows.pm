@@ -51,6 +51,18 @@ my %blow = (
 		$chaos->catch_in_flight;
 		$chaos->kill_process($chaos->worker);
 	},
+	'terminate worker, its rows locked' => sub {
+		my ($self, $chaos) = @_;
+		return if $chaos->{locker};
+
+		# the next one has to come back to them, and is sending by then
+		$chaos->put_in_flight;
+		$chaos->lock_something(
+			q{SELECT FROM domowf.queue WHERE state = 'sending' FOR UPDATE SKIP LOCKED});
+		$chaos->value(
+			'SELECT pg_terminate_backend(pid, 100000) FROM domowf.worker');
+		$chaos->put_in_flight;
+	},
 	'terminate session' => sub {
 		my ($self, $chaos) = @_;
 		my $i = dice(scalar @{ $chaos->{sessions} });
@@ -124,8 +136,8 @@ sub choose
 		(map { (5 => $_) } 'close all', 'refuse connections',
 			'terminate worker', 'terminate session', 'open gate', 'lock rows',
 			'other max_connections', 'unlock'),
-		(map { (3 => $_) } 'close idle', 'lock table', 'lock log',
-			'kill worker', 'immediate stop'),
+		(map { (3 => $_) } 'terminate worker, its rows locked', 'close idle',
+			'lock table', 'lock log', 'kill worker', 'immediate stop'),
 		(map { (2 => $_) } 'kill session', 'restart'));
 }
 

@@ -289,13 +289,13 @@ sub end_all_prepared
 
 my @weather = (
 	(map { (6 => $_) } qw(reset-after close-after half-body half-headers
-		  close-keepalive reset-before)),
+		  close-keepalive reset-before status:400)),
 	(map { (4 => $_) } qw(status:500 status:502 status-executed:502 status:503
 		  status-executed:504 status:408 status-executed:408 status:401
 		  status:404 delay:100 gate-executed:shut)),
 	(map { (2 => $_) } qw(garbage half-chunk missing-last-chunk bad-chunk
 		  reply:object reply:no-id reply:truncated reply:empty html:200
-		  empty:502 blocked redirect redirect-host early-reply:413 status:400
+		  empty:502 blocked redirect redirect-host early-reply:413
 		  close extra-bytes trickle:1 until-close many-1xx http10 chunked)),
 	(map { (1 => $_) } qw(hang hang-headers hang-body retry-after:429:1
 		  retry-after:503:1)));
@@ -338,7 +338,14 @@ sub catch_in_flight
 {
 	my ($self) = @_;
 
-	return if chance(30) || $self->{locker};
+	$self->put_in_flight unless chance(30) || $self->{locker};
+	return;
+}
+
+sub put_in_flight
+{
+	my ($self) = @_;
+
 	return if grep { $self->{is}{$_} } qw(paused off refusing unheard);
 	$self->{domo}->script(one_of('hang', 'gate-executed:shut', 'gate:shut'));
 	$self->value(
