@@ -1,6 +1,6 @@
 /*
  * halves.c
- *	  What is done to many rows, of which some may be refused for what they hold.
+ *	  What is done to many rows, of which some may fail.
  *
  * It must not know what is done.
  */
@@ -15,31 +15,52 @@
 typedef struct Part
 {
 	const DwfHalves *halves;
+	DwfPass    *pass;
 	const int64 *ids;
 	int			count;
 } Part;
 
+static bool do_some(const Part *some);
 static void do_part(void *arg);
 
 bool
 dwf_halves_do(const DwfHalves *halves, const int64 *ids, int count)
 {
-	Part		part = {halves, ids, count};
+	DwfPass		pass = {0};
+	Part		all = {halves, &pass, ids, count};
+
+	return do_some(&all);
+}
+
+static bool
+do_some(const Part *some)
+{
+	int			half = some->count / 2;
+	Part		first = {some->halves, some->pass, some->ids, half};
+	Part		second = {some->halves, some->pass, some->ids + half,
+	some->count - half};
 	ErrorData  *error;
-	int			half = count / 2;
-	bool		goes_on;
+	bool		goes_on = true;
 
 	CHECK_FOR_INTERRUPTS();
-	error = count == 0 ? NULL : dwf_apart_try(do_part, &part);
+	error = some->count == 0 ? NULL :
+		dwf_apart_try_any(do_part, unconstify(Part *, some));
 	if (error == NULL)
+	{
+		some->pass->done += some->count;
 		return true;
-	if (count == 1)
-		goes_on = halves->refused(halves->arg, ids[0], error);
+	}
+	if (some->count == 1)
+	{
+		goes_on = some->halves->refused(some->halves->arg, some->ids[0], error);
+		(void) dwf_pass_goes_on(some->pass, error);
+	}
+	else if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		dwf_apart_wait_shortly();
 	FreeErrorData(error);
-	if (count == 1)
+	if (some->count == 1)
 		return goes_on;
-	return dwf_halves_do(halves, ids, half) &&
-		dwf_halves_do(halves, ids + half, count - half);
+	return do_some(&first) && do_some(&second);
 }
 
 static void

@@ -1,6 +1,6 @@
 /*
  * halves.h
- *	  What is done to many rows, of which some may be refused for what they hold.
+ *	  What is done to many rows, of which some may fail.
  */
 #ifndef DWF_HALVES_H
 #define DWF_HALVES_H
@@ -16,10 +16,10 @@ typedef struct DwfHalves
 } DwfHalves;
 
 /*
- * Does it to all rows at once; where one is refused, to one half and then the
- * other, down to those that are refused alone, which are passed by: few among many
- * cost few tries.  Returns false where `refused` has.  Raises what is no row's
- * fault.
+ * Does it to all rows at once; where that fails, to one half and then the other,
+ * down to those that fail alone, for whatever it is, which are passed by: few among
+ * many cost few tries.  Returns false where `refused` has.  Raises what every row
+ * meets (apart.h).  In a background process.
  */
 extern bool dwf_halves_do(const DwfHalves *halves, const int64 *ids, int count);
 

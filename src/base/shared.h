@@ -53,7 +53,11 @@ typedef enum DwfTask
 	DWF_TASK_REDATE,			/* after somebody has set the clock */
 	DWF_TASK_ORDER,				/* order keys */
 	DWF_TASK_IDS,				/* ids that are free */
-	DWF_TASK_CARE,				/* expiry, retention */
+	DWF_TASK_LEFT,				/* what dead workers left, after the start */
+	DWF_TASK_HOLD,				/* what a takeover has still to hold */
+	DWF_TASK_CARE,				/* expiry */
+	DWF_TASK_RECOUNT,			/* how long the queue is */
+	DWF_TASK_REMOVE,			/* retention */
 	DWF_TASK_COUNT,				/* what was counted, folded */
 	DWF_TASK_TRACK,				/* what polls of instances have told */
 	DWF_TASK_RETURNS,			/* for whom something is to be returned */

@@ -71,3 +71,15 @@ dwf_statement_column(uint64 row, int number, bool *isnull)
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
 						 number, isnull);
 }
+
+int
+dwf_statement_read_ids(int64 **ids)
+{
+	int			count = (int) SPI_processed;
+	bool		isnull;
+
+	*ids = palloc(sizeof(int64) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		(*ids)[i] = DatumGetInt64(dwf_statement_column(i, 1, &isnull));
+	return count;
+}

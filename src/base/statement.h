@@ -35,4 +35,7 @@ extern void dwf_statement_run(DwfStatement *statement, Datum *values);
 /* A column of the last result, counted from 1, of a row, counted from 0. */
 extern Datum dwf_statement_column(uint64 row, int number, bool *isnull);
 
+/* The first column of all its rows, ids, palloc'd; returns how many. */
+extern int	dwf_statement_read_ids(int64 **ids);
+
 #endif							/* DWF_STATEMENT_H */

@@ -23,6 +23,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
@@ -41,6 +42,12 @@ Oid
 dwf_table_oid(const char *table)
 {
 	return dwf_object_oid(table);
+}
+
+void
+dwf_table_lock_whole(const char *table)
+{
+	LockRelationOid(dwf_table_oid(table), RowExclusiveLock);
 }
 
 void

@@ -243,4 +243,10 @@ extern void dwf_table_delete(DwfTable *table);
 /* The oid of one of domowf's relations (dwf_object_oid()). */
 extern Oid	dwf_table_oid(const char *table);
 
+/*
+ * Locks one of them as a write does, to the end of the transaction: so that one
+ * that somebody has locked is told as that, and not as the fault of a row.
+ */
+extern void dwf_table_lock_whole(const char *table);
+
 #endif							/* DWF_TABLE_H */

@@ -14,9 +14,11 @@
 #include "base/clock.h"
 #include "base/columns.h"
 #include "base/commit.h"
+#include "base/refusal.h"
 #include "base/table.h"
 #include "queue/claim.h"
 #include "queue/hold.h"
+#include "queue/refused.h"
 #include "queue/verdict.h"
 
 #include "access/xact.h"
@@ -26,6 +28,13 @@
 
 /* The index by which the requests of a lane are found. */
 static const int by_lane[] = {QUEUE_LANE, QUEUE_DUE, QUEUE_ID};
+
+/*
+ * So many of a lane fail for the moment in one go: then the rest of it is for the
+ * next look at the queue, as they may all wait for the same, and others wait
+ * meanwhile.
+ */
+#define MAX_FAILED	3
 
 /* A request that is claimed by itself. */
 typedef struct One
@@ -39,6 +48,9 @@ typedef struct One
 
 static bool claim(DwfTable *queue, DwfTable *log, DwfPick *pick, int64 owner,
 				  TimestampTz now, DwfClaim *claimed);
+static bool rests(DwfPick *pick);
+static bool has_failed_enough(const DwfPick *picks, const DwfPick *pick);
+static void note_failed(One *one, const ErrorData *error);
 static void claim_one(void *arg);
 static void put_off(void *arg);
 static bool can_be_sent(const DwfTable *queue, TimestampTz now);
@@ -149,30 +161,96 @@ claim(DwfTable *queue, DwfTable *log, DwfPick *pick, int64 owner,
 
 int
 dwf_claim_each(DwfPick *picks, int count, int64 owner, TimestampTz now,
-			   DwfClaim **claims, char **refusal)
+			   DwfClaim **claims, char **refusal, ErrorData **failure)
 {
-	int			claimed = 0;
+	DwfPass		pass = {0};
+	bool		goes_on = true;
 
 	*refusal = NULL;
+	*failure = NULL;
 	*claims = palloc(sizeof(DwfClaim) * count);
+	dwf_table_lock_whole("queue");
+	dwf_table_lock_whole("log");
+	if (dwf_refused_any(DWF_REFUSED_CLAIM))
+		dwf_apart_wait_shortly();
 	for (int i = 0; i < count; i++)
 	{
 		One			one = {.pick = &picks[i],.owner = owner,.now = now};
-		ErrorData  *error = dwf_apart_try(claim_one, &one);
+		ErrorData  *error;
 
-		if (one.claim != NULL)
-			(*claims)[claimed++] = *one.claim;
-		if (error == NULL)
+		if (rests(&picks[i]) || !goes_on ||
+			has_failed_enough(picks, &picks[i]))
 			continue;
-		*refusal = one.error = psprintf("request " INT64_FORMAT " cannot be claimed: %s",
-										picks[i].id, error->message);
-		picks[i].refusal = error->sqlerrcode;
-		picks[i].again_at = now;
-
-		/* where even that is refused, it is found again at the next poll */
-		(void) dwf_apart_try(put_off, &one);
+		error = dwf_apart_try_any(claim_one, &one);
+		if (one.claim != NULL)
+			(*claims)[pass.done++] = *one.claim;
+		if (error == NULL)
+		{
+			dwf_refused_forget(DWF_REFUSED_CLAIM, picks[i].id);
+			continue;
+		}
+		note_failed(&one, error);
+		*refusal = one.error;
+		*failure = error;
+		goes_on = dwf_pass_goes_on(&pass, error);
 	}
-	return claimed;
+	if (pass.done > 0 ||
+		(*failure != NULL && !dwf_refusal_may_be_servers((*failure)->sqlerrcode)))
+		*failure = NULL;
+	return pass.done;
+}
+
+bool
+dwf_claim_is_careful(void)
+{
+	return dwf_refused_any(DWF_REFUSED_CLAIM);
+}
+
+/* Whether one could not be claimed a short while ago. */
+static bool
+rests(DwfPick *pick)
+{
+	DwfSteady	until = dwf_refused_until(DWF_REFUSED_CLAIM, pick->id,
+										  &pick->refusal);
+
+	if (until != 0)
+		pick->again_at = dwf_clock_wall(until);
+	return until != 0;
+}
+
+/* Of the lane of one, among those before it. */
+static bool
+has_failed_enough(const DwfPick *picks, const DwfPick *pick)
+{
+	int			failed = 0;
+
+	for (const DwfPick *other = picks; other < pick; other++)
+		failed += other->has_failed && other->lane == pick->lane;
+	return failed >= MAX_FAILED;
+}
+
+/*
+ * It waits in its row, which says why; but where that may be refused, too, or undone
+ * with the rest, as is known here.
+ */
+static void
+note_failed(One *one, const ErrorData *error)
+{
+	DwfPick    *pick = one->pick;
+	bool		is_rows = dwf_refusal_is_rows(error->sqlerrcode);
+	bool		is_put_off = false;
+
+	one->error = psprintf("request " INT64_FORMAT " cannot be claimed: %s",
+						  pick->id, error->message);
+	pick->refusal = error->sqlerrcode;
+	pick->has_failed = !is_rows;
+	pick->again_at = one->now;
+	if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+		is_put_off = dwf_apart_try_any(put_off, one) == NULL;
+	if (is_rows && is_put_off)
+		dwf_refused_note(DWF_REFUSED_CLAIM, pick->id, error);
+	else
+		dwf_refused_rest(DWF_REFUSED_CLAIM, pick->id, error);
 }
 
 static void

@@ -28,6 +28,7 @@ typedef struct DwfPick
 	bool		is_locked;		/* it was not, since somebody holds it */
 	TransactionId holder;		/* who, if known */
 	int			refusal;		/* it was not, for this SQLSTATE; 0: for none */
+	bool		has_failed;		/* and that was now, and for the moment */
 	TimestampTz again_at;		/* then: to be tried again */
 } DwfPick;
 
@@ -62,11 +63,17 @@ extern int	dwf_claim_requests(DwfPick *picks, int count, int64 owner,
 
 /*
  * The same, each by itself, where one may be refused for what it holds (a check
- * or a trigger of somebody's): that one waits, with backoff and its error, and
- * keeps no other.  *refusal: the last one's error, palloc'd; NULL: there is none.
+ * or a trigger of somebody's), or fail for the moment (a lock that a trigger waits
+ * for): that one waits, with backoff and its error, or rests (refused.h), and keeps
+ * no other.  *refusal: the last one's error, palloc'd; NULL: there is none.  Where
+ * nothing can be claimed, as the server may have no room, it is in *failure, to be
+ * raised.
  */
 extern int	dwf_claim_each(DwfPick *picks, int count, int64 owner,
 						   TimestampTz now, DwfClaim **claims,
-						   char **refusal);
+						   char **refusal, ErrorData **failure);
+
+/* Whether some are known that could not be claimed: each goes by itself. */
+extern bool dwf_claim_is_careful(void);
 
 #endif							/* DWF_CLAIM_H */

@@ -80,6 +80,8 @@ typedef struct Next
 	DwfOrderLook look;
 } Next;
 
+static DwfOrderLook note_next(const Next *next, const ErrorData *why,
+							  int64 *refused);
 static void let_go_next(void *arg);
 static void set_tag(LOCKTAG *tag, const char *space, const char *key);
 
@@ -224,13 +226,42 @@ dwf_order_let_go_apart(Datum space, Datum key, int64 *refused, ErrorData **why)
 	Next		next = {.space = space,.key = key};
 
 	*why = dwf_apart_try(let_go_next, &next);
-	if (*why == NULL)
-		return next.look;
+	return note_next(&next, *why, refused);
+}
 
-	/* the row at hand outlives the subtransaction, in this memory context */
-	*refused = next.queue.values == NULL ? 0 :
-		DatumGetInt64(next.queue.values[QUEUE_ID]);
+DwfOrderLook
+dwf_order_let_go_anyway(Datum space, Datum key, int64 *refused,
+						ErrorData **why)
+{
+	Next		next = {.space = space,.key = key};
+
+	*why = dwf_apart_try_any(let_go_next, &next);
+	return note_next(&next, *why, refused);
+}
+
+/* The row at hand outlives the subtransaction, in this memory context. */
+static DwfOrderLook
+note_next(const Next *next, const ErrorData *why, int64 *refused)
+{
+	if (why == NULL)
+		return next->look;
+	*refused = next->queue.values == NULL ? 0 :
+		DatumGetInt64(next->queue.values[QUEUE_ID]);
 	return DWF_ORDER_REFUSED;
+}
+
+int64
+dwf_order_find_next(Datum space, Datum key)
+{
+	DwfTable	queue;
+	int64		id = 0;
+
+	dwf_table_open_to_read(&queue, "queue", QUEUE_COLUMNS);
+	if (dwf_table_find_first(&queue, by_order, lengthof(by_order), space, key) &&
+		DatumGetBool(queue.values[QUEUE_WAITING]))
+		id = DatumGetInt64(queue.values[QUEUE_ID]);
+	dwf_table_close(&queue);
+	return id;
 }
 
 static void

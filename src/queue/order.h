@@ -59,4 +59,11 @@ extern DwfOrderLook dwf_order_let_go(DwfTable *queue, Datum space, Datum key);
 extern DwfOrderLook dwf_order_let_go_apart(Datum space, Datum key,
 										   int64 *refused, ErrorData **why);
 
+/* The same for the worker, whatever the error is. */
+extern DwfOrderLook dwf_order_let_go_anyway(Datum space, Datum key,
+											int64 *refused, ErrorData **why);
+
+/* The request of an order key that is to be let go next; 0: there is none. */
+extern int64 dwf_order_find_next(Datum space, Datum key);
+
 #endif							/* DWF_ORDER_H */

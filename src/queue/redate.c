@@ -23,6 +23,7 @@
 #include "base/apart.h"
 #include "base/guc.h"
 #include "base/halves.h"
+#include "base/table.h"
 #include "base/testpoint.h"
 #include "queue/redate.h"
 #include "queue/refused.h"
@@ -230,7 +231,8 @@ make(Change *change, int64 first, int64 last)
 
 	change->values[change->count - 2] = Int64GetDatum(first);
 	change->values[change->count - 1] = Int64GetDatum(last);
-	if (dwf_apart_try(make_all, change) == NULL)
+	dwf_table_lock_whole("queue");
+	if (dwf_apart_try_any(make_all, change) == NULL)
 		return change->changed;
 	count = find(change, &ids);
 	change->scans = false;

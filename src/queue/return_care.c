@@ -3,8 +3,8 @@
  *	  What is to be returned, and cannot be: given up, marked, removed.
  *
  * Each is a statement on many entries.  One that a trigger or check of somebody's
- * refuses to have changed keeps no other: then the rest is changed without it, so
- * many at a time, from where that ended the last time.
+ * refuses to have changed, or keeps waiting, keeps no other: then the rest is changed
+ * without it, so many at a time, from where that ended the last time.
  */
 #include "postgres.h"
 
@@ -135,7 +135,7 @@ make(Change *change, Datum value)
 
 	change->value = value;
 	change->refused = 0;
-	if (dwf_apart_try(make_all, change) == NULL)
+	if (dwf_apart_try_any(make_all, change) == NULL)
 		return;
 	count = find(change, &ids);
 	(void) dwf_halves_do(&halves, ids, count);

@@ -9,8 +9,9 @@
  * earlier than was known, is behind that; so all of it is looked at again, at
  * most a part of the time, and before it ends, as there is nothing to do.
  *
- * An entry that a trigger or check of somebody's refuses to have counted as tried
- * is not tried, and keeps no other: the process remembers it, and passes it by.
+ * An entry that a trigger or check of somebody's refuses to have counted as tried,
+ * or keeps waiting for a lock, is not tried, and keeps no other: the process
+ * remembers it, and passes it by.
  */
 #include "postgres.h"
 
@@ -103,6 +104,7 @@ static int	turn = 0;			/* whose it is */
 static DwfSteady next_look = 0;
 
 static bool is_apart = false;	/* each is taken by itself */
+static DwfPass pass;			/* in the transaction under way */
 static int64 refused[MAX_REFUSED];
 static int	nrefused = 0;
 
@@ -130,6 +132,7 @@ dwf_return_take(Oid owner, bool at_all, DwfReturn *entry)
 	SPI_connect();
 	if (looks)
 		look(owner);
+	memset(&pass, 0, sizeof(pass));
 	found = take_in_turn(owner, entry, context);
 	if (!found && !looks && at_all)
 	{
@@ -228,10 +231,11 @@ take_apart(Datum *values)
 			return false;
 		values[4] = Int64GetDatum(DatumGetInt64(dwf_statement_column(0, 1, &isnull)));
 		request = DatumGetInt64(dwf_statement_column(0, 2, &isnull));
-		error = dwf_apart_try(take_that, values);
+		error = dwf_apart_try_any(take_that, values);
 		if (error == NULL)
 			return true;
-		if (!pass_by(values[4], request, TextDatumGetCString(values[0]), error))
+		if (!pass_by(values[4], request, TextDatumGetCString(values[0]), error) ||
+			!dwf_pass_goes_on(&pass, error))
 			return false;
 	}
 }

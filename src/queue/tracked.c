@@ -261,7 +261,7 @@ dwf_tracked_bring_forward(int64 lane, TimestampTz now, int limit)
 	dwf_table_close(&tracked);
 	if (!is_found)
 		return 0;
-	error = dwf_apart_try(bring_forward, &late);
+	error = dwf_apart_try_any(bring_forward, &late);
 	if (error == NULL)
 		return late.count;
 	if (dwf_clock_once_a_minute(&say))
@@ -318,7 +318,7 @@ dwf_tracked_move(void)
 	is_moving = true;
 	if (step == 0)
 		return;
-	error = dwf_apart_try(move_all, NULL);
+	error = dwf_apart_try_any(move_all, NULL);
 	if (error != NULL)
 		ereport(LOG,
 				(errmsg("domowf: what is tracked cannot be moved as the clock was: %s",

@@ -1,7 +1,7 @@
 /*
  * upkeep.c
- *	  What the worker does to many requests at once: those whose time is over,
- *	  those that a dead worker left behind, and old rows of the log.
+ *	  What the worker does to many requests at once: those whose time is over, and
+ *	  those that a dead worker left behind.
  *
  * By statements that are prepared once in a process and kept.  They are written
  * for the search_path that the worker sets, pg_catalog only, and for its
@@ -15,6 +15,7 @@
 #include "base/columns.h"
 #include "base/commit.h"
 #include "base/guc.h"
+#include "base/refusal.h"
 #include "base/statement.h"
 #include "base/table.h"
 #include "call/report.h"
@@ -22,6 +23,7 @@
 #include "queue/counter.h"
 #include "queue/hold.h"
 #include "queue/notice.h"
+#include "queue/refused.h"
 #include "queue/returns.h"
 #include "queue/upkeep.h"
 #include "queue/watch.h"
@@ -112,38 +114,26 @@ static const char find_orphans[] =
 "SELECT id FROM domowf.queue WHERE state = 'sending' "
 "AND owner IS DISTINCT FROM $1";
 
-#define OLD \
-	"SELECT id FROM domowf.log WHERE settled_at < $1 LIMIT $2 " \
-	"FOR UPDATE SKIP LOCKED"
-#define REMOVE(which) \
-	"WITH o AS (" which "), " \
-	"d AS (DELETE FROM domowf.log USING o WHERE log.id = o.id " \
-	"RETURNING log.*), " \
-	"k AS (" DWF_SQL_GIVE_BACK_KEY ") SELECT FROM d"
-
-static DwfStatement remove_old = {REMOVE(OLD), {TIMESTAMPTZOID, INT4OID}};
-static DwfStatement find_old = {OLD, {TIMESTAMPTZOID, INT4OID}};
-static DwfStatement remove_one = {REMOVE("SELECT $1 AS id"), {INT8OID}};
-
 static int	told;				/* of how many the last one has told */
 static int	refused;			/* what is passed by, of what has expired */
 static int64 held;				/* which one is put in doubt */
 static bool is_each;			/* each expires by itself */
 
 static void run_work(void *arg);
-static bool run_apart(DwfStatement *statement, Datum *values,
-					  void (*tell) (void), char **why);
+static ErrorData *run_apart(DwfStatement *statement, Datum *values,
+							void (*tell) (void));
 static void count_all(int first, const char *class, const char *outcome);
 static void note_expired(void);
 static void note_held(void);
-static void note_removed(void);
 static void note_return(uint64 row, int number, int64 id,
 						const char *state);
-static int	expire_each(TimestampTz now, int limit, int *changed);
-static void hold_expired(int64 id, TimestampTz now, const char *why);
+static bool expire_each(TimestampTz now, int limit, int *found, int *changed);
+static bool expire_alone(int64 id, TimestampTz now, DwfPass *pass);
+static bool hold_expired(int64 id, TimestampTz now, DwfPass *pass, const char *why);
 static void release_expired(int count);
 static void recover_some(void *arg);
 static void recover_each(Recovery *recovery);
+
 static void note_recovered(Recovery *recovery);
 static bool is_doubt(uint64 row);
 static int	find_left(int64 owner, int64 **ids);
@@ -167,8 +157,9 @@ run_over_all(const char *sql, int ntypes, Oid *types, Datum *values)
 /*
  * One that the log refuses for what it holds keeps no other from it: then each
  * goes by itself, and that one is held in doubt, never sent.  What cannot be held
- * either is passed by the next time, until all others had their turn; so is what a
- * takeover has still to hold, which another server may have sent.
+ * either, or fails for the moment (a lock), is passed by the next time, until all
+ * others had their turn, and rests then; so is what a takeover has still to hold,
+ * which another server may have sent.
  */
 bool
 dwf_upkeep_expire(TimestampTz now, int limit)
@@ -177,48 +168,78 @@ dwf_upkeep_expire(TimestampTz now, int limit)
 	BoolGetDatum(dwf_log_payload), Int32GetDatum(refused)};
 	int			found;
 	int			changed;
-	char	   *why;
+	bool		more;
 
 	is_each = false;
-	if (!dwf_hold_keeps_any() &&
-		run_apart(&expire, values, note_expired, &why))
+	dwf_refused_begin(DWF_REFUSED_EXPIRY);
+	dwf_table_lock_whole("queue");
+	dwf_table_lock_whole("log");
+	dwf_table_lock_whole("key");
+	if (!dwf_hold_keeps_any() && !dwf_refused_any(DWF_REFUSED_EXPIRY) &&
+		run_apart(&expire, values, note_expired) == NULL)
+	{
 		found = changed = told;
+		more = found == limit;
+	}
 	else
-		found = expire_each(now, limit, &changed);
-	refused = found < limit ? 0 : refused + found - changed;
-	return found == limit;
+		more = expire_each(now, limit, &found, &changed);
+	refused = more ? refused + found - changed : 0;
+	return more;
 }
 
-/* Each by itself; how many were found, and in `changed` how many ended. */
-static int
-expire_each(TimestampTz now, int limit, int *changed)
+/*
+ * Each by itself: how many were looked at, and in `changed` how many ended;
+ * whether there may be more.
+ */
+static bool
+expire_each(TimestampTz now, int limit, int *found, int *changed)
 {
 	Datum		find[] = {TimestampTzGetDatum(now), Int32GetDatum(limit),
 	Int32GetDatum(refused)};
-	int			count;
+	DwfPass		pass = {0};
 	int64	   *ids;
-	bool		isnull;
-	char	   *why;
+	int			count;
 
 	dwf_statement_run(&find_expired, find);
-	count = (int) SPI_processed;
+	count = dwf_statement_read_ids(&ids);
 	*changed = 0;
 	is_each = true;
-	ids = palloc(sizeof(int64) * Max(count, 1));
-	for (int i = 0; i < count; i++)
-		ids[i] = DatumGetInt64(dwf_statement_column(i, 1, &isnull));
-	for (int i = 0; i < count; i++)
+	for (*found = 0; *found < count;)
 	{
-		Datum		values[] = {TimestampTzGetDatum(now), Int64GetDatum(ids[i]),
-		BoolGetDatum(dwf_log_payload)};
+		int64		id = ids[(*found)++];
+		int			code;
+		bool		goes_on;
 
-		if (dwf_hold_keeps(ids[i]))
+		if (dwf_hold_keeps(id) ||
+			dwf_refused_until(DWF_REFUSED_EXPIRY, id, &code) != 0)
 			continue;
-		if (!run_apart(&expire_one, values, note_expired, &why))
-			hold_expired(ids[i], now, why);
+		told = 0;
+		goes_on = expire_alone(id, now, &pass);
 		*changed += told;
+		if (!goes_on)
+			return true;
 	}
-	return count;
+	return count == limit;
+}
+
+/* In `told` whether it ended; returns whether to go on. */
+static bool
+expire_alone(int64 id, TimestampTz now, DwfPass *pass)
+{
+	Datum		values[] = {TimestampTzGetDatum(now), Int64GetDatum(id),
+	BoolGetDatum(dwf_log_payload)};
+	ErrorData  *error = run_apart(&expire_one, values, note_expired);
+
+	if (error == NULL)
+	{
+		pass->done++;
+		dwf_refused_forget(DWF_REFUSED_EXPIRY, id);
+		return true;
+	}
+	if (dwf_refusal_is_rows(error->sqlerrcode))
+		return hold_expired(id, now, pass, error->message);
+	dwf_refused_rest(DWF_REFUSED_EXPIRY, id, error);
+	return dwf_pass_goes_on(pass, error);
 }
 
 static void
@@ -233,19 +254,14 @@ run_work(void *arg)
 
 /*
  * As dwf_statement_run(), and tells others what it has done, in a
- * subtransaction.  False, with nothing done, where a row is refused for what it
- * holds, and why; raises whatever else there is.
+ * subtransaction.  NULL, or, with nothing done, why it failed.
  */
-static bool
-run_apart(DwfStatement *statement, Datum *values, void (*tell) (void),
-		  char **why)
+static ErrorData *
+run_apart(DwfStatement *statement, Datum *values, void (*tell) (void))
 {
 	Work		work = {statement, values, tell};
-	ErrorData  *error = dwf_apart_try(run_work, &work);
 
-	if (error != NULL)
-		*why = error->message;
-	return error == NULL;
+	return dwf_apart_try_any(run_work, &work);
 }
 
 /*
@@ -340,29 +356,40 @@ note_held(void)
 	told = 1;
 }
 
-/* Holds a request that waits, since its end cannot be written. */
-static void
-hold_expired(int64 id, TimestampTz now, const char *why)
+/*
+ * Holds a request that waits, since its end cannot be written; in `told` whether
+ * it did.  Returns whether to go on.
+ */
+static bool
+hold_expired(int64 id, TimestampTz now, DwfPass *pass, const char *why)
 {
 	char	   *error = psprintf("It expired and was never sent, which cannot be written: %s. Mend what refuses it, then settle it by domowf_discard().",
 								 why);
 	Datum		values[] = {Int64GetDatum(id), CStringGetTextDatum(error),
 	dwf_report_attempt(now, "not written", 0, error, NULL)};
 	static DwfSteady again = 0;
-	char	   *refusal;
+	ErrorData  *refusal;
 
 	told = 0;
 	held = id;
-	if (!run_apart(&hold_one, values, note_held, &refusal) &&
-		dwf_clock_once_a_minute(&again))
+	refusal = run_apart(&hold_one, values, note_held);
+	if (refusal != NULL && dwf_clock_once_a_minute(&again))
 		ereport(LOG,
 				(errmsg("domowf: request " INT64_FORMAT " cannot be put in doubt: %s",
-						id, refusal)));
-	if (told == 0)
-		return;
-	ereport(LOG,
-			(errmsg("domowf: request " INT64_FORMAT " is in doubt: %s", id,
-					error)));
+						id, refusal->message)));
+	if (refusal != NULL)
+	{
+		told = 0;
+		dwf_refused_rest(DWF_REFUSED_EXPIRY, id, refusal);
+		return dwf_pass_goes_on(pass, refusal);
+	}
+	pass->done++;
+	dwf_refused_forget(DWF_REFUSED_EXPIRY, id);
+	if (told > 0)
+		ereport(LOG,
+				(errmsg("domowf: request " INT64_FORMAT " is in doubt: %s", id,
+						error)));
+	return true;
 }
 
 /* Lets those go that come behind the last result's: what refuses keeps no end. */
@@ -421,7 +448,10 @@ dwf_upkeep_recover(int64 owner, TimestampTz now)
 	values[5] = Int64GetDatum(0);
 	recovery.now = now;
 	recovery.doubt = recovery.again = 0;
-	if (dwf_apart_try(recover_some, &recovery) != NULL)
+	dwf_refused_begin(DWF_REFUSED_LEFT);
+	dwf_table_lock_whole("queue");
+	if (dwf_refused_any(DWF_REFUSED_LEFT) ||
+		dwf_apart_try_any(recover_some, &recovery) != NULL)
 		recover_each(&recovery);
 	doubt = recovery.doubt;
 	again = recovery.again;
@@ -445,24 +475,32 @@ recover_some(void *arg)
 	note_recovered(recovery);
 }
 
-/* One that somebody's trigger or check refuses keeps no other. */
+/* One that somebody's trigger or check refuses, or keeps, keeps no other. */
 static void
 recover_each(Recovery *recovery)
 {
-	static DwfSteady tell = 0;
+	DwfPass		pass = {0};
 	int64	   *ids;
 	int			count = find_left(DatumGetInt64(recovery->values[3]), &ids);
+	bool		goes_on = true;
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count && goes_on; i++)
 	{
 		ErrorData  *error;
+		int			code;
 
+		if (dwf_refused_until(DWF_REFUSED_LEFT, ids[i], &code) != 0)
+			continue;
 		recovery->values[5] = Int64GetDatum(ids[i]);
-		error = dwf_apart_try(recover_some, recovery);
-		if (error != NULL && dwf_clock_once_a_minute(&tell))
-			ereport(LOG,
-					(errmsg("domowf: request " INT64_FORMAT ", which a worker was sending when it ended, cannot be put in doubt: %s",
-							ids[i], error->message)));
+		error = dwf_apart_try_any(recover_some, recovery);
+		if (error == NULL)
+		{
+			pass.done++;
+			dwf_refused_forget(DWF_REFUSED_LEFT, ids[i]);
+			continue;
+		}
+		dwf_refused_rest(DWF_REFUSED_LEFT, ids[i], error);
+		goes_on = dwf_pass_goes_on(&pass, error);
 	}
 }
 
@@ -513,52 +551,7 @@ find_left(int64 owner, int64 **ids)
 {
 	Oid			type = INT8OID;
 	Datum		value = Int64GetDatum(owner);
-	int			count;
-	bool		isnull;
 
 	run_over_all(find_orphans, 1, &type, &value);
-	count = (int) SPI_processed;
-	if (ids == NULL)
-		return count;
-	*ids = palloc(sizeof(int64) * Max(count, 1));
-	for (int i = 0; i < count; i++)
-		(*ids)[i] = DatumGetInt64(dwf_statement_column(i, 1, &isnull));
-	return count;
-}
-
-static void
-note_removed(void)
-{
-	told = (int) SPI_processed;
-}
-
-/*
- * One that somebody's trigger keeps from being removed keeps no other, but for
- * as many as are tried at a time.
- */
-bool
-dwf_upkeep_remove_old(TimestampTz before, int limit)
-{
-	static DwfSteady tell = 0;
-	Datum		values[] = {TimestampTzGetDatum(before), Int32GetDatum(limit)};
-	int			removed = 0;
-	int			count;
-	Datum	   *ids;
-	bool		isnull;
-	char	   *why;
-
-	if (run_apart(&remove_old, values, note_removed, &why))
-		return told == limit;
-	dwf_statement_run(&find_old, values);
-	count = (int) SPI_processed;
-	ids = palloc(sizeof(Datum) * Max(count, 1));
-	for (int i = 0; i < count; i++)
-		ids[i] = Int64GetDatum(DatumGetInt64(dwf_statement_column(i, 1, &isnull)));
-	for (int i = 0; i < count; i++)
-		removed += run_apart(&remove_one, &ids[i], NULL, &why);
-	if (removed < count && dwf_clock_once_a_minute(&tell))
-		ereport(LOG,
-				(errmsg("domowf: %d old rows of domowf.log cannot be removed: %s",
-						count - removed, why)));
-	return count == limit && removed > 0;
+	return ids == NULL ? (int) SPI_processed : dwf_statement_read_ids(ids);
 }

@@ -11,7 +11,7 @@
 /*
  * Settles up to `limit` requests whose time is over, or holds in doubt what the
  * log refuses.  Returns whether there may be more; what can be neither is passed
- * by, so that this ends.
+ * by, so that this ends, and told of (refused.h).
  */
 extern bool dwf_upkeep_expire(TimestampTz now, int limit);
 
@@ -22,12 +22,5 @@ extern bool dwf_upkeep_expire(TimestampTz now, int limit);
  * written.
  */
 extern bool dwf_upkeep_recover(int64 owner, TimestampTz now);
-
-/*
- * Removes up to `limit` old rows of the log, and their keys.  Returns whether
- * there may be more that can be removed; what somebody keeps from it is a line in
- * the server's log, once a minute.
- */
-extern bool dwf_upkeep_remove_old(TimestampTz before, int limit);
 
 #endif							/* DWF_UPKEEP_H */

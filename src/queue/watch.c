@@ -17,10 +17,10 @@
  * that was then, since it may yet commit what stands behind nobody: when one
  * says so, and when the last of these has ended.
  *
- * A request that somebody's trigger or check refuses to have let go keeps no
- * other: where one does, all is looked at once more, each by itself, which is
- * dearer, for as long as there is one.  What refuses it may be mended, so that
- * its key stays remembered.
+ * A request that somebody's trigger or check refuses to have let go, or that
+ * waits for a lock, keeps no other: where one does, all is looked at once more,
+ * each by itself, which is dearer, for as long as there is one.  What refuses it
+ * may be mended, so that its key stays remembered; it is tried again after a rest.
  */
 #include "postgres.h"
 
@@ -57,6 +57,8 @@ static bool polls;				/* this look is one */
 static bool is_told;			/* it is for what somebody has committed */
 static bool is_careful;			/* each is let go by itself */
 static bool has_refused;		/* and one was refused */
+static DwfPass pass;			/* over these */
+static bool goes_on;			/* no more are tried in it */
 
 static bool goes_round;			/* the patrol does not wait for polls */
 static bool again;				/* it has to, once more */
@@ -72,6 +74,8 @@ static Key *make_key(const char *space, const char *key);
 static void remember(const char *space, const char *key);
 static bool is_remembered(const char *space, const char *key);
 static DwfOrderLook let_go(DwfTable *queue, Datum space, Datum key);
+static bool rests(Datum space, Datum key);
+static void begin_pass(void);
 static bool is_right(DwfTable *queue, const char *space, const char *key,
 					 bool has_settled);
 static void release(DwfTable *queue, Datum space, Datum key,
@@ -158,13 +162,42 @@ let_go(DwfTable *queue, Datum space, Datum key)
 
 	if (!is_careful)
 		return dwf_order_let_go(queue, space, key);
-	look = dwf_order_let_go_apart(space, key, &id, &why);
+	if (!goes_on || rests(space, key))
+	{
+		has_refused = true;
+		return DWF_ORDER_REFUSED;
+	}
+	look = dwf_order_let_go_anyway(space, key, &id, &why);
 	if (look != DWF_ORDER_REFUSED)
+	{
+		pass.done += look == DWF_ORDER_GOES;
 		return look;
-	dwf_refused_note(DWF_REFUSED_ORDER, id, why);
-	FreeErrorData(why);
+	}
+	dwf_refused_rest(DWF_REFUSED_ORDER, id, why);
 	has_refused = true;
+	goes_on = dwf_pass_goes_on(&pass, why);
+	FreeErrorData(why);
 	return look;
+}
+
+/* Whether the next one of a key was refused a short while ago. */
+static bool
+rests(Datum space, Datum key)
+{
+	int			code;
+	int64		id;
+
+	if (!dwf_refused_any(DWF_REFUSED_ORDER))
+		return false;
+	id = dwf_order_find_next(space, key);
+	return id != 0 && dwf_refused_until(DWF_REFUSED_ORDER, id, &code) != 0;
+}
+
+static void
+begin_pass(void)
+{
+	memset(&pass, 0, sizeof(pass));
+	goes_on = true;
 }
 
 /*
@@ -202,6 +235,7 @@ void
 dwf_watch_release_apart(Datum space, Datum key)
 {
 	is_careful = true;
+	begin_pass();
 	release(NULL, space, key, true);
 }
 
@@ -252,9 +286,10 @@ dwf_watch_prepare(bool is_poll, bool told)
 void
 dwf_watch_look(void)
 {
-	if (!is_careful && dwf_apart_try(look, NULL) == NULL)
+	if (!is_careful && dwf_apart_try_any(look, NULL) == NULL)
 		return;
 	dwf_refused_begin(DWF_REFUSED_ORDER);
+	begin_pass();
 	is_careful = true;
 	has_refused = false;
 	look(NULL);

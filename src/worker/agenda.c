@@ -397,6 +397,7 @@ pick(DwfAgenda *agenda, DwfRoute *route, DwfLane *lane)
 	taken->lane = lane->id;
 	taken->is_claimed = taken->is_locked = false;
 	taken->refusal = 0;
+	taken->has_failed = false;
 	if (lane->pause.pauses > 0)
 		lane->pause.last_probe = taken->id;
 	if (whole->pauses > 0)
@@ -460,6 +461,8 @@ dwf_agenda_aborted(DwfAgenda *agenda, DwfSteady now)
 		DwfLane    *lane = dwf_lanes_find(&route->lanes,
 										  agenda->picks[i].lane);
 
+		if (agenda->picks[i].refusal != 0)
+			note_kept(agenda, &agenda->picks[i], now);
 		lane->cursor_due = lane->next_due = DT_NOBEGIN;
 		lane->taken = lane->count;
 		if (route->link != NULL)

@@ -14,6 +14,7 @@
 #include "queue/counter.h"
 #include "queue/hold.h"
 #include "queue/recount.h"
+#include "queue/retention.h"
 #include "queue/upkeep.h"
 #include "registry/granted.h"
 #include "worker/care.h"
@@ -49,29 +50,58 @@
 /* Looking for old rows of the log takes at most 1/100. */
 #define REMOVAL_SHARE	100
 
-static void count_queue(DwfCare *care);
+static void do_apart(DwfCare *care, DwfWriting *writing, DwfTask task,
+					 void (*work) (void *arg));
+static void hold_and_follow(void *arg);
+static void expire(void *arg);
+static void count_queue(void *arg);
 static void fold(void *arg);
-static bool remove_old(DwfCare *care);
+static void remove_old(void *arg);
+static bool remove_some(DwfCare *care);
 
 bool
-dwf_care_take(DwfCare *care, DwfSteady now)
+dwf_care_take(DwfCare *care, DwfWriting *writing, DwfSteady now)
 {
-	bool		more;
-
-	dwf_hold_try_again();
-	more = dwf_upkeep_expire(GetCurrentTimestamp(), CARE_BATCH);
+	care->more = care->has_failed = false;
+	do_apart(care, writing, DWF_TASK_HOLD, hold_and_follow);
+	do_apart(care, writing, DWF_TASK_CARE, expire);
 	if (now >= care->next_count)
-		count_queue(care);
-	if (dwf_log_retention > 0 && now >= care->next_removal)
-		more |= remove_old(care);
+		do_apart(care, writing, DWF_TASK_RECOUNT, count_queue);
+	if (dwf_log_retention <= 0)
+		dwf_retention_keep_all();
+	else if (now >= care->next_removal)
+		do_apart(care, writing, DWF_TASK_REMOVE, remove_old);
+	return care->more;
+}
+
+static void
+do_apart(DwfCare *care, DwfWriting *writing, DwfTask task,
+		 void (*work) (void *arg))
+{
+	if (!dwf_writing_do(writing, task, work, care))
+		care->has_failed = true;
+}
+
+static void
+hold_and_follow(void *arg)
+{
+	dwf_hold_try_again();
 	dwf_granted_follow();
-	return more;
+}
+
+static void
+expire(void *arg)
+{
+	DwfCare    *care = arg;
+
+	care->more |= dwf_upkeep_expire(GetCurrentTimestamp(), CARE_BATCH);
 }
 
 /* By the other process where it took long the last time, or will now. */
 static void
-count_queue(DwfCare *care)
+count_queue(void *arg)
 {
+	DwfCare    *care = arg;
 	DwfSteady	start = dwf_clock_now();
 	int64		took = dwf_shared_count_took();
 	bool		apart;
@@ -106,6 +136,14 @@ fold(void *arg)
 	dwf_counter_fold();
 }
 
+static void
+remove_old(void *arg)
+{
+	DwfCare    *care = arg;
+
+	care->more |= remove_some(care);
+}
+
 /*
  * Removes old rows of the log; true: there may be more.  Where there are many,
  * the other process does.  The index by time (BRIN) knows nothing of the newest
@@ -113,14 +151,14 @@ fold(void *arg)
  * long.
  */
 static bool
-remove_old(DwfCare *care)
+remove_some(DwfCare *care)
 {
 	DwfSteady	start = dwf_clock_now();
 	int64		cpu = dwf_clock_cpu();
 	int64		retention = dwf_log_retention * USECS_PER_MINUTE;
 
-	if (dwf_upkeep_remove_old(GetCurrentTimestamp() - retention,
-							  REMOVED_AT_HAND))
+	if (dwf_retention_remove(GetCurrentTimestamp() - retention,
+							 REMOVED_AT_HAND))
 	{
 		if (!dwf_upkeep_process_start())
 			return true;

@@ -14,14 +14,16 @@ typedef struct DwfCare
 	DwfSteady	next_count;		/* of the queue */
 	DwfSteady	next_fold;		/* of what was counted */
 	DwfSteady	next_removal;	/* from the log */
+	bool		more;			/* of what was done last */
+	bool		has_failed;		/* some of it */
 } DwfCare;
 
 /*
  * Ends requests whose time is over, removes old rows of the log, counts the
- * queue: some, in the worker's transaction, with SPI connected.  Whether there
- * may be more of it now.
+ * queue: some, in a transaction each, so that what keeps one keeps no other.
+ * Whether there may be more of it now; care->has_failed: not all could be done.
  */
-extern bool dwf_care_take(DwfCare *care, DwfSteady now);
+extern bool dwf_care_take(DwfCare *care, DwfWriting *writing, DwfSteady now);
 
 /*
  * Folds what was counted, where it is time to: in a transaction of its own, so

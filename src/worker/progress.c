@@ -100,7 +100,7 @@ obstacle_of(DwfTask task)
 	if (is_set(&general))
 		return &general;
 	if (task == DWF_TASK_ORPHANS)
-		by = DWF_TASK_CARE;
+		by = DWF_TASK_LEFT;
 	else if (task == DWF_TASK_SETTLE)
 		by = is_set(&met[DWF_TASK_STATE]) ? DWF_TASK_STATE : DWF_TASK_CLAIM;
 	return is_set(&met[task]) ? &met[task] : &met[by];

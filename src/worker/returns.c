@@ -47,7 +47,6 @@
 #include "base/compat.h"
 #include "base/extension.h"
 #include "base/guc.h"
-#include "base/refusal.h"
 #include "base/returners.h"
 #include "base/returning.h"
 #include "base/testpoint.h"
@@ -93,6 +92,9 @@
 
 /* The same where an entry refuses to be taken, which the next process tries anew. */
 #define LONG_PATIENCE	10000
+
+/* How long a lock is waited for where an entry is taken, which is no owner's code. */
+#define TAKE_WAIT		"100ms"
 
 /* How long code may go on that was told to end, ms. */
 #define GRACE			1000
@@ -280,6 +282,9 @@ take(bool at_all, DwfReturn *entry)
 	{
 		dwf_transaction_start();
 		start_timeouts();
+		(void) set_config_option("lock_timeout", TAKE_WAIT, PGC_SUSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+								 false);
 		PushActiveSnapshot(GetTransactionSnapshot());
 		if (dwf_extension_find() != NULL && dwf_extension_can_send())
 		{
@@ -293,7 +298,8 @@ take(bool at_all, DwfReturn *entry)
 	PG_CATCH();
 	{
 		HOLD_INTERRUPTS();
-		tries_again = dwf_refusal_is_rows(geterrcode()) && dwf_return_take_apart();
+		tries_again = geterrcode() != ERRCODE_QUERY_CANCELED &&
+			dwf_return_take_apart();
 		if (!tries_again)
 			EmitErrorReport();
 		AbortCurrentTransaction();

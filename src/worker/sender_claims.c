@@ -102,23 +102,23 @@ dwf_sender_claim(DwfSender *sender, int64 owner, DwfSteady now)
 	take(sender, claims, count);
 }
 
-/* Until none is refused any more; one that is, is told once a minute. */
+/* Until none is refused any more, nor rests. */
 static int
 claim_each(DwfSender *sender, int64 owner, TimestampTz now, DwfClaim **claims)
 {
-	static DwfSteady tell = 0;
 	char	   *refusal;
+	ErrorData  *failure;
 	int			count = dwf_claim_each(sender->agenda.picks,
 									   sender->agenda.npicks, owner, now,
-									   claims, &refusal);
+									   claims, &refusal, &failure);
 
-	sender->claims_each = refusal != NULL;
+	sender->claims_each = refusal != NULL || dwf_claim_is_careful();
 	if (refusal == NULL)
 		return count;
 	dwf_text_cut(sender->refusal, sizeof(sender->refusal), refusal);
 	dwf_text_cut(sender->last_error, sizeof(sender->last_error), refusal);
-	if (dwf_clock_once_a_minute(&tell))
-		ereport(LOG, (errmsg("domowf: %s", refusal)));
+	if (failure != NULL)
+		ReThrowError(failure);
 	return count;
 }
 

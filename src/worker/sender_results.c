@@ -112,6 +112,8 @@ dwf_sender_committed(DwfSender *sender, DwfSteady now)
 {
 	ListCell   *cell;
 
+	if (sender->agenda.npicks > 0)
+		sender->claims_failed = 0;
 	dwf_agenda_committed(&sender->agenda, now);
 	foreach(cell, sender->ended)
 	{
@@ -131,7 +133,9 @@ dwf_sender_aborted(DwfSender *sender, DwfSteady now, int code)
 	ListCell   *cell;
 	int			together = 0;
 
-	if (sender->agenda.npicks > 0 && dwf_refusal_is_rows(code))
+	/* the first time it may have been a result that was written with it */
+	if (sender->agenda.npicks > 0 &&
+		(++sender->claims_failed > 1 || dwf_refusal_is_rows(code)))
 		sender->claims_each = true;
 	dwf_agenda_aborted(&sender->agenda, now);
 	foreach(cell, sender->claimed)

@@ -51,6 +51,7 @@ struct DwfSender
 	DwfAgenda	agenda;			/* what is due, on which connections */
 
 	bool		claims_each;	/* by itself, since one was refused */
+	int			claims_failed;	/* claims in a row that came to nothing */
 	List	   *claimed;		/* of DwfAttempt, each in one of these */
 	List	   *ended;
 	int			in_flight;

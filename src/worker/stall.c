@@ -44,7 +44,11 @@ static const char *const tasks[DWF_TASKS] = {
 	[DWF_TASK_REDATE] = "requests cannot be dated anew after the clock was set",
 	[DWF_TASK_ORDER] = "order keys cannot be looked at",
 	[DWF_TASK_IDS] = "ids cannot be looked at",
+	[DWF_TASK_LEFT] = "what the worker before was sending cannot be looked at",
+	[DWF_TASK_HOLD] = "what is to be held cannot be looked at",
 	[DWF_TASK_CARE] = "what has expired or is old cannot be looked at",
+	[DWF_TASK_RECOUNT] = "the queue cannot be counted",
+	[DWF_TASK_REMOVE] = "old rows of the log cannot be removed",
 	[DWF_TASK_COUNT] = "what was counted cannot be folded",
 	[DWF_TASK_TRACK] = "what has become of tracked instances cannot be written",
 	[DWF_TASK_RETURNS] = "what is to be written back cannot be looked at",
@@ -264,7 +268,9 @@ tell_error(const DwfObstacle *obstacle, bool is_private, DwfStall *stall)
 		psprintf("error %s: %s", unpack_sql_state(obstacle->code),
 				 obstacle->error) :
 		psprintf("error %s", unpack_sql_state(obstacle->code));
-	stall->hint = "Mend what refuses it: it is tried again.";
+	stall->hint = obstacle->code == ERRCODE_LOCK_NOT_AVAILABLE ?
+		"End the transaction that holds what a trigger waits for, or have the trigger not wait: it is tried again." :
+		"Mend what refuses it: it is tried again.";
 }
 
 long

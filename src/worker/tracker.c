@@ -18,6 +18,7 @@
 #include "base/apart.h"
 #include "base/guc.h"
 #include "base/objects.h"
+#include "base/refusal.h"
 #include "base/testpoint.h"
 #include "base/text.h"
 #include "call/instance.h"
@@ -41,6 +42,9 @@
 /* What could not be done is tried again, milliseconds; what is refused. */
 #define TRY_AGAIN		1000
 #define REFUSED_AGAIN	60000
+
+/* So long it is tried whether what keeps it passes, the same. */
+#define MOMENT			5000
 
 /* Rows that are read of a lane, and brought forward, at a time. */
 #define MAX_READ		1000
@@ -224,22 +228,30 @@ write_ended(DwfSteady now)
 }
 
 /*
- * Writes what a poll has told, apart from the others: what the log refuses for
- * what it holds is told to people, and the poll is made again later.
+ * Writes what a poll has told, apart from the others: what the log refuses is told
+ * to people, and the poll is made again later; so is what it keeps waiting, or
+ * fails otherwise, for longer than a moment.  Locks are waited for but shortly
+ * after the first.
  */
 static void
 write_poll(DwfPoll *poll, DwfSteady now)
 {
 	Telling		telling = {.poll = poll,.now = dwf_clock_shown(now)};
 	ErrorData  *error;
+	bool		is_moment;
 
 	DWF_TESTPOINT("before-track");
-	error = dwf_apart_try(tell, &telling);
-	if (error != NULL)
+	error = dwf_apart_try_any(tell, &telling);
+	if (error != NULL && error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		dwf_apart_wait_shortly();
+	is_moment = error != NULL && !dwf_refusal_is_rows(error->sqlerrcode) &&
+		(poll->held_since == 0 ||
+		 now < TimestampTzPlusMilliseconds(poll->held_since, MOMENT));
+	if (error != NULL && !is_moment)
 	{
 		say_refused(poll->row.request, error);
 		telling.only_wait = true;
-		error = dwf_apart_try(tell, &telling);
+		error = dwf_apart_try_any(tell, &telling);
 	}
 	poll->written = error == NULL && !telling.is_held;
 	if (poll->written)
@@ -247,7 +259,7 @@ write_poll(DwfPoll *poll, DwfSteady now)
 	poll->refused = error == NULL ? 0 : error->sqlerrcode;
 	dwf_text_cut(poll->refusal, sizeof(poll->refusal),
 				 error == NULL ? "" : error->message);
-	poll->write_at = TimestampTzPlusMilliseconds(now, error == NULL ?
+	poll->write_at = TimestampTzPlusMilliseconds(now, error == NULL || is_moment ?
 												 TRY_AGAIN : REFUSED_AGAIN);
 	if (poll->held_since == 0)
 		poll->held_since = now;
@@ -482,12 +494,12 @@ static void
 end_apart(const DwfTracked *row, const char *why, TimestampTz wall)
 {
 	End			end = {.row = row,.why = why,.wall = wall};
-	ErrorData  *error = dwf_apart_try(end_row, &end);
+	ErrorData  *error = dwf_apart_try_any(end_row, &end);
 
 	if (error == NULL)
 		return;
 	say_refused(row->request, error);
-	(void) dwf_apart_try(put_off_row, &end);
+	(void) dwf_apart_try_any(put_off_row, &end);
 }
 
 static void

@@ -26,7 +26,7 @@
 #include "base/testpoint.h"
 #include "base/transaction.h"
 #include "queue/recount.h"
-#include "queue/upkeep.h"
+#include "queue/retention.h"
 #include "worker/upkeep_process.h"
 #include "worker/worker_settings.h"
 
@@ -163,7 +163,7 @@ remove_old(void)
 	bool		more;
 
 	pgstat_report_activity(STATE_RUNNING, "domowf: removes old rows of the log");
-	more = dwf_upkeep_remove_old(before, REMOVAL_BATCH);
+	more = dwf_retention_remove(before, REMOVAL_BATCH);
 	DWF_TESTPOINT("upkeep-remove");
 	return more;
 }

@@ -437,7 +437,7 @@ look_after(Worker *worker)
 	dwf_extension_look_again();
 	if (!worker->has_free_ids)
 		(void) in_transaction(DWF_TASK_IDS, free_ids, worker);
-	(void) in_transaction(DWF_TASK_CARE, look_after_all, worker);
+	look_after_all(worker);
 	dwf_care_fold(&worker->care, &worker->writing, now);
 	dwf_sender_try_again(worker->sender);
 	dwf_sender_look_again(worker->sender, false);
@@ -487,13 +487,15 @@ static void
 look_after_all(Worker *worker)
 {
 	DwfSteady	now = dwf_clock_now();
+	bool		more;
 
 	if (worker->has_orphans)
-		recover_orphans(worker);
+		(void) in_transaction(DWF_TASK_LEFT, recover_orphans, worker);
 
 	/* a batch that was full may not have been the last: again in a turn */
-	worker->is_cared = !dwf_care_take(&worker->care, now);
-	if (!worker->is_cared)
+	more = dwf_care_take(&worker->care, &worker->writing, now);
+	worker->is_cared = !more && !worker->care.has_failed;
+	if (more)
 		worker->next_care = now;
 }
 

@@ -46,6 +46,8 @@ note_refused(void)
 	int			code;
 	const char *why;
 
+	if (dwf_refused_find_of(DWF_REFUSED_LEFT, &code, &why))
+		dwf_progress_note_refusal(DWF_TASK_ORPHANS, code, why);
 	if (!dwf_refused_find(&code, &why))
 	{
 		dwf_progress_set(DWF_TASK_REFUSED, 0);

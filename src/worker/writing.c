@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "base/owner.h"
+#include "base/refusal.h"
 #include "base/testpoint.h"
 #include "base/transaction.h"
 #include "worker/progress.h"
@@ -42,7 +43,11 @@ static const char *const doing[DWF_TASKS] = {
 	[DWF_TASK_REDATE] = "domowf: dates requests anew",
 	[DWF_TASK_ORDER] = "domowf: looks at order keys",
 	[DWF_TASK_IDS] = "domowf: looks at ids",
+	[DWF_TASK_LEFT] = "domowf: recovers what the worker before was sending",
+	[DWF_TASK_HOLD] = "domowf: looks at requests that are to be held",
 	[DWF_TASK_CARE] = "domowf: looks at what has expired or is old",
+	[DWF_TASK_RECOUNT] = "domowf: counts the queue",
+	[DWF_TASK_REMOVE] = "domowf: removes old rows of the log",
 	[DWF_TASK_COUNT] = "domowf: folds what was counted",
 	[DWF_TASK_TRACK] = "domowf: writes what polls have told",
 	[DWF_TASK_RETURNS] = "domowf: looks at what is to be written back",
@@ -125,7 +130,12 @@ dwf_writing_do(DwfWriting *writing, DwfTask task, void (*work) (void *arg),
 static void
 note_failure(DwfWriting *writing)
 {
-	writing->failure = geterrcode();
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	ErrorData  *error = CopyErrorData();
+
+	writing->failure = dwf_refusal_code(error);
+	FreeErrorData(error);
+	MemoryContextSwitchTo(old);
 	if (writing->is_ending &&
 		ERRCODE_TO_CATEGORY(writing->failure) == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
 		writing->failure = ERRCODE_INSUFFICIENT_RESOURCES;
