@@ -64,7 +64,7 @@ dwf_apart_try_any(DwfApartWork work, void *arg)
 }
 
 bool
-dwf_pass_goes_on(DwfPass *pass, ErrorData *error)
+dwf_apart_goes_on(DwfPass *pass, ErrorData *error)
 {
 	if (dwf_refusal_is_rows(error->sqlerrcode))
 		return true;

@@ -41,7 +41,7 @@ typedef struct DwfPass
  * ends; raises the error where it is the server's, as all fail by it.  Locks are
  * waited for but shortly from then on, in this transaction.
  */
-extern bool dwf_pass_goes_on(DwfPass *pass, ErrorData *error);
+extern bool dwf_apart_goes_on(DwfPass *pass, ErrorData *error);
 
 /* Has locks waited for but shortly, in the rest of the transaction. */
 extern void dwf_apart_wait_shortly(void);

@@ -32,6 +32,10 @@ dwf_halves_do(const DwfHalves *halves, const int64 *ids, int count)
 	return do_some(&all);
 }
 
+/*
+ * As dwf_halves_do(), of a part.  A lock that some of many wait for is waited for
+ * once as long as usual, and shortly in all that comes then.
+ */
 static bool
 do_some(const Part *some)
 {
@@ -53,7 +57,7 @@ do_some(const Part *some)
 	if (some->count == 1)
 	{
 		goes_on = some->halves->refused(some->halves->arg, some->ids[0], error);
-		(void) dwf_pass_goes_on(some->pass, error);
+		(void) dwf_apart_goes_on(some->pass, error);
 	}
 	else if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
 		dwf_apart_wait_shortly();

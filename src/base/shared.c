@@ -96,6 +96,7 @@ start_memory(void)
 			SpinLockInit(&entry->news_lock);
 			pg_atomic_init_u64(&entry->length, 0);
 			pg_atomic_init_u64(&entry->count_took, 0);
+			pg_atomic_init_u32(&entry->removal_failed, 0);
 			pg_atomic_init_u64(&entry->in_flight, 0);
 			pg_atomic_init_u64(&entry->sent, 0);
 			pg_atomic_init_u64(&entry->failed, 0);
@@ -154,6 +155,7 @@ dwf_shared_find(Oid database, bool make)
 	dwf_news_clear(&spare->news);
 	pg_atomic_write_u64(&spare->length, 0);
 	pg_atomic_write_u64(&spare->count_took, 0);
+	pg_atomic_write_u32(&spare->removal_failed, 0);
 	pg_atomic_write_u64(&spare->in_flight, 0);
 	pg_atomic_write_u64(&spare->sent, 0);
 	pg_atomic_write_u64(&spare->failed, 0);
@@ -300,6 +302,24 @@ int64
 dwf_shared_count_took(void)
 {
 	return (int64) pg_atomic_read_u64(&dwf_shared_mine->count_took);
+}
+
+void
+dwf_shared_note_removal(Oid database, int code)
+{
+	DwfSharedEntry *entry;
+
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	entry = dwf_shared_find(database, false);
+	if (entry != NULL)
+		pg_atomic_write_u32(&entry->removal_failed, (uint32) code);
+	LWLockRelease(dwf_shared->lock);
+}
+
+int
+dwf_shared_removal_failed(void)
+{
+	return (int) pg_atomic_read_u32(&dwf_shared_mine->removal_failed);
 }
 
 bool

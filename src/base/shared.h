@@ -198,6 +198,13 @@ extern void dwf_shared_note_count(Oid database, int64 took);
 extern int64 dwf_shared_count_took(void);
 
 /*
+ * By which error the process that removes old rows of the log failed, 0: it did
+ * not; the second one for the worker of its database.
+ */
+extern void dwf_shared_note_removal(Oid database, int code);
+extern int	dwf_shared_removal_failed(void);
+
+/*
  * Copies what is known of a database's worker; false: nothing is.  The same of
  * one place after the other, DWF_MAX_DATABASES in all.
  */

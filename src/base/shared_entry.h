@@ -35,6 +35,7 @@ typedef struct DwfSharedEntry
 	slock_t		news_lock;
 	DwfNews		news;
 	pg_atomic_uint64 length;	/* int64: requests that wait, about */
+	pg_atomic_uint32 removal_failed;	/* SQLSTATE, 0: it did not */
 	pg_atomic_uint64 count_took;	/* usec, to count them */
 	pg_atomic_uint64 in_flight; /* these seven: for `status`, */
 	pg_atomic_uint64 sent;		/* written without the lock */

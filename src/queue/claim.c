@@ -192,7 +192,7 @@ dwf_claim_each(DwfPick *picks, int count, int64 owner, TimestampTz now,
 		note_failed(&one, error);
 		*refusal = one.error;
 		*failure = error;
-		goes_on = dwf_pass_goes_on(&pass, error);
+		goes_on = dwf_apart_goes_on(&pass, error);
 	}
 	if (pass.done > 0 ||
 		(*failure != NULL && !dwf_refusal_may_be_servers((*failure)->sqlerrcode)))

@@ -116,7 +116,7 @@ remove_each(Datum *values, int limit, int *found, int *changed)
 			continue;
 		}
 		dwf_refused_rest(DWF_REFUSED_REMOVAL, id, error);
-		if (!dwf_pass_goes_on(&pass, error))
+		if (!dwf_apart_goes_on(&pass, error))
 			return true;
 	}
 	return count == limit;

@@ -235,7 +235,7 @@ take_apart(Datum *values)
 		if (error == NULL)
 			return true;
 		if (!pass_by(values[4], request, TextDatumGetCString(values[0]), error) ||
-			!dwf_pass_goes_on(&pass, error))
+			!dwf_apart_goes_on(&pass, error))
 			return false;
 	}
 }

@@ -239,7 +239,7 @@ expire_alone(int64 id, TimestampTz now, DwfPass *pass)
 	if (dwf_refusal_is_rows(error->sqlerrcode))
 		return hold_expired(id, now, pass, error->message);
 	dwf_refused_rest(DWF_REFUSED_EXPIRY, id, error);
-	return dwf_pass_goes_on(pass, error);
+	return dwf_apart_goes_on(pass, error);
 }
 
 static void
@@ -381,7 +381,7 @@ hold_expired(int64 id, TimestampTz now, DwfPass *pass, const char *why)
 	{
 		told = 0;
 		dwf_refused_rest(DWF_REFUSED_EXPIRY, id, refusal);
-		return dwf_pass_goes_on(pass, refusal);
+		return dwf_apart_goes_on(pass, refusal);
 	}
 	pass->done++;
 	dwf_refused_forget(DWF_REFUSED_EXPIRY, id);
@@ -500,7 +500,7 @@ recover_each(Recovery *recovery)
 			continue;
 		}
 		dwf_refused_rest(DWF_REFUSED_LEFT, ids[i], error);
-		goes_on = dwf_pass_goes_on(&pass, error);
+		goes_on = dwf_apart_goes_on(&pass, error);
 	}
 }
 

@@ -175,7 +175,7 @@ let_go(DwfTable *queue, Datum space, Datum key)
 	}
 	dwf_refused_rest(DWF_REFUSED_ORDER, id, why);
 	has_refused = true;
-	goes_on = dwf_pass_goes_on(&pass, why);
+	goes_on = dwf_apart_goes_on(&pass, why);
 	FreeErrorData(why);
 	return look;
 }

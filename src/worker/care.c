@@ -18,6 +18,7 @@
 #include "queue/upkeep.h"
 #include "registry/granted.h"
 #include "worker/care.h"
+#include "worker/progress.h"
 #include "worker/upkeep_process.h"
 
 #include "miscadmin.h"
@@ -58,6 +59,7 @@ static void count_queue(void *arg);
 static void fold(void *arg);
 static void remove_old(void *arg);
 static bool remove_some(DwfCare *care);
+static void note_process(DwfCare *care, DwfSteady now);
 
 bool
 dwf_care_take(DwfCare *care, DwfWriting *writing, DwfSteady now)
@@ -68,10 +70,34 @@ dwf_care_take(DwfCare *care, DwfWriting *writing, DwfSteady now)
 	if (now >= care->next_count)
 		do_apart(care, writing, DWF_TASK_RECOUNT, count_queue);
 	if (dwf_log_retention <= 0)
+	{
 		dwf_retention_keep_all();
+		dwf_shared_note_removal(MyDatabaseId, 0);
+	}
 	else if (now >= care->next_removal)
 		do_apart(care, writing, DWF_TASK_REMOVE, remove_old);
+	note_process(care, now);
 	return care->more;
+}
+
+/* It ends, and is started again, and again: that is a stall. */
+static void
+note_process(DwfCare *care, DwfSteady now)
+{
+	int			code = dwf_shared_removal_failed();
+
+	if (code == 0)
+	{
+		if (care->failing_since != 0)
+			dwf_progress_set(DWF_TASK_REMOVE, 0);
+		care->failing_since = 0;
+		return;
+	}
+	if (care->failing_since == 0)
+		care->failing_since = now;
+	dwf_progress_set(DWF_TASK_REMOVE, care->failing_since);
+	dwf_progress_note_refusal(DWF_TASK_REMOVE, code,
+							  "its process has failed, see the server's log");
 }
 
 static void
@@ -165,6 +191,7 @@ remove_some(DwfCare *care)
 		care->next_removal = start + START_INTERVAL;
 		return false;
 	}
+	dwf_shared_note_removal(MyDatabaseId, 0);
 	care->next_removal = start + REMOVAL_SHARE * (dwf_clock_cpu() - cpu);
 	return false;
 }

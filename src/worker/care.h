@@ -14,6 +14,8 @@ typedef struct DwfCare
 	DwfSteady	next_count;		/* of the queue */
 	DwfSteady	next_fold;		/* of what was counted */
 	DwfSteady	next_removal;	/* from the log */
+	DwfSteady	failing_since;	/* the process that removes them; 0: it does
+								 * not */
 	bool		more;			/* of what was done last */
 	bool		has_failed;		/* some of it */
 } DwfCare;

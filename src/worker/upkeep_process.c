@@ -10,7 +10,8 @@
  *
  * It has a place among those that do returns (base/returners.h), so that whoever
  * wants the database for himself has it ended.  Whatever fails ends it: the
- * worker starts another one when it is time to look again.
+ * worker starts another one when it is time to look again, and tells that old rows
+ * of the log cannot be removed, where that failed.
  */
 #include "postgres.h"
 
@@ -53,6 +54,8 @@
 /* The longest rest, ms. */
 #define MAX_REST		1000
 
+static bool is_removing;		/* old rows of the log */
+
 static void remove_all(void);
 static bool in_transaction(bool (*work) (void), const char *table,
 						   LOCKMODE mode);
@@ -83,6 +86,9 @@ domowf_upkeep_main(Datum arg)
 	}
 	PG_CATCH();
 	{
+		if (is_removing)
+			dwf_shared_note_removal(database, geterrcode());
+
 		/* what somebody has locked will be there the next time */
 		if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
 			PG_RE_THROW();
@@ -96,6 +102,7 @@ remove_all(void)
 {
 	bool		more = true;
 
+	is_removing = true;
 	while (more)
 	{
 		DwfSteady	start = dwf_clock_now();
@@ -103,6 +110,7 @@ remove_all(void)
 		take_interrupts();
 		more = dwf_log_retention > 0 &&
 			in_transaction(remove_old, "log", RowExclusiveLock);
+		dwf_shared_note_removal(MyDatabaseId, 0);
 		if (more)
 			rest(Min(MAX_REST, REMOVAL_REST * (dwf_clock_now() - start) / 1000));
 	}

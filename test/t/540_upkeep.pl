@@ -179,6 +179,19 @@ until_true("SELECT ($old) < 1000", '... and more than a batch of them');
 value('DROP FUNCTION keep() CASCADE; DELETE FROM domowf.log WHERE settled_at < now() - interval \'1 day\'');
 $session->configure('domowf.poll_interval', '100ms');
 
+# ---- a process that fails each time
+
+Domowf->set_test_point($node, 'upkeep=60000000,upkeep-remove=error');
+ok(Domowf->until_taken_up($node), 'the process that removes them fails');
+$session->configure('domowf.stall_after', '100ms');
+fill_log();
+until_true(q{SELECT state ~ 'stalled: old rows of the log cannot be removed: error XX000: its process has failed' FROM domowf.worker},
+	'... which is a stall');
+Domowf->set_test_point($node, 'upkeep=60000000');
+until_true("SELECT ($old) = 0", '... until it does not any more');
+until_true(q{SELECT state !~ 'stalled' FROM domowf.worker}, '... and none then');
+$session->configure('domowf.stall_after', '30s');
+
 # ---- code of somebody's on the log runs there as it does in the worker
 
 value(<<'END');
