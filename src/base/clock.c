@@ -107,3 +107,12 @@ dwf_clock_once_a_minute(DwfSteady *again)
 	*again = now + USECS_PER_MINUTE;
 	return true;
 }
+
+void
+dwf_clock_sooner(long *timeout, DwfSteady now, DwfSteady when)
+{
+	long		left = TimestampDifferenceMilliseconds(now, when);
+
+	if (when != DT_NOEND && (*timeout < 0 || left < *timeout))
+		*timeout = left;
+}

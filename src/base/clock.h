@@ -57,4 +57,9 @@ extern DwfSteady dwf_clock_next_beat(DwfSteady now, int interval);
  */
 extern bool dwf_clock_once_a_minute(DwfSteady *again);
 
+/*
+ * Shortens a timeout, milliseconds or -1, so that it ends at `when`; DT_NOEND: not.
+ */
+extern void dwf_clock_sooner(long *timeout, DwfSteady now, DwfSteady when);
+
 #endif							/* DWF_CLOCK_H */

@@ -178,6 +178,15 @@ dwf_refused_any(DwfRefused kind)
 	return counts[kind] > 0;
 }
 
+void
+dwf_refused_wake_all(void)
+{
+	if (resting != NULL)
+		hash_destroy(resting);
+	resting = NULL;
+	memset(counts, 0, sizeof(counts));
+}
+
 static Resting *
 find(DwfRefused kind, int64 id, HASHACTION action)
 {

@@ -46,6 +46,9 @@ extern DwfSteady dwf_refused_until(DwfRefused kind, int64 id, int *code);
 extern void dwf_refused_forget(DwfRefused kind, int64 id);
 extern bool dwf_refused_any(DwfRefused kind);
 
+/* No row rests any more. */
+extern void dwf_refused_wake_all(void);
+
 /*
  * Whether some row is, of what is tried again, or of a kind; its SQLSTATE, and why,
  * in words, until the next call of dwf_refused_note().

@@ -61,7 +61,7 @@ static void remove_old(void *arg);
 static bool remove_some(DwfCare *care);
 static void note_process(DwfCare *care, DwfSteady now);
 
-bool
+void
 dwf_care_take(DwfCare *care, DwfWriting *writing, DwfSteady now)
 {
 	care->more = care->has_failed = false;
@@ -77,7 +77,6 @@ dwf_care_take(DwfCare *care, DwfWriting *writing, DwfSteady now)
 	else if (now >= care->next_removal)
 		do_apart(care, writing, DWF_TASK_REMOVE, remove_old);
 	note_process(care, now);
-	return care->more;
 }
 
 /* It ends, and is started again, and again: that is a stall. */

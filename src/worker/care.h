@@ -23,9 +23,9 @@ typedef struct DwfCare
 /*
  * Ends requests whose time is over, removes old rows of the log, counts the
  * queue: some, in a transaction each, so that what keeps one keeps no other.
- * Whether there may be more of it now; care->has_failed: not all could be done.
+ * care->more: there may be more of it now; care->has_failed: not all could be done.
  */
-extern bool dwf_care_take(DwfCare *care, DwfWriting *writing, DwfSteady now);
+extern void dwf_care_take(DwfCare *care, DwfWriting *writing, DwfSteady now);
 
 /*
  * Folds what was counted, where it is time to: in a transaction of its own, so

@@ -12,6 +12,7 @@
 #include "base/shared.h"
 #include "base/text.h"
 #include "call/argument.h"
+#include "queue/refused.h"
 #include "worker/sender.h"
 #include "worker/sender_state.h"
 
@@ -47,6 +48,7 @@ void
 dwf_sender_resume(DwfSender *sender, DwfSteady now)
 {
 	dwf_agenda_resume(&sender->agenda, now);
+	dwf_refused_wake_all();
 	dwf_sender_write_at_once(sender);
 }
 

@@ -97,6 +97,7 @@ domowf_upkeep_main(Datum arg)
 	proc_exit(0);
 }
 
+/* By one transaction after the other; what fails there is told by the worker. */
 static void
 remove_all(void)
 {

@@ -68,6 +68,9 @@
 /* Where a wait for a standby has ended early, no claim for so long, ms. */
 #define HELD_BACK_WAIT	100
 
+/* Results in a row that are waited for in vain before a worker leaves. */
+#define LAST_FAILURES	5
+
 /* How long tables may be wrong before no process is kept for them, ms. */
 #define FAULT_PATIENCE	60000
 
@@ -131,7 +134,6 @@ static void publish(Worker *worker);
 static void leave_dormant(Worker *worker);
 static void wait_for_work(Worker *worker);
 static long find_timeout(const Worker *worker, DwfSteady now);
-static void sooner(long *timeout, DwfSteady now, DwfSteady when);
 
 void
 domowf_worker_main(Datum arg)
@@ -203,23 +205,27 @@ take_interrupts(Worker *worker)
 
 /*
  * Writes what has ended, and says what has not.  What could not be written until
- * now is tried once more, for whoever held it has been told to end, too; but
- * the first that still cannot be is the last, since nobody waits for long.  One
+ * now is tried once more, for whoever held it has been told to end, too; but after
+ * some in a row that still cannot be that is all, since nobody waits for long.  One
  * that is refused for what it holds is none of these.
  */
 static void
 leave(Worker *worker)
 {
+	int			failures = 0;
+
 	dwf_drain_begin_last();
 	worker->writing.is_last = true;
 	if (dwf_sender_has_fresh(worker->sender))
 		(void) write_results(worker, DWF_TASK_CLAIM, write_all);
 	dwf_sender_write_at_once(worker->sender);
-	while (dwf_sender_has_failed(worker->sender, dwf_clock_now(), true))
+	while (failures < LAST_FAILURES &&
+		   dwf_sender_has_failed(worker->sender, dwf_clock_now(), true))
 	{
-		if (!write_results(worker, DWF_TASK_SETTLE, write_one) &&
-			!dwf_refusal_is_rows(worker->writing.failure))
-			break;
+		if (write_results(worker, DWF_TASK_SETTLE, write_one))
+			failures = 0;
+		else if (!dwf_refusal_is_rows(worker->writing.failure))
+			failures++;
 	}
 	dwf_sender_report_lost(worker->sender, "its worker ended");
 	dwf_drain_leave();
@@ -487,15 +493,15 @@ static void
 look_after_all(Worker *worker)
 {
 	DwfSteady	now = dwf_clock_now();
-	bool		more;
+	DwfCare    *care = &worker->care;
 
 	if (worker->has_orphans)
 		(void) in_transaction(DWF_TASK_LEFT, recover_orphans, worker);
+	dwf_care_take(care, &worker->writing, now);
+	worker->is_cared = !care->more && !care->has_failed;
 
 	/* a batch that was full may not have been the last: again in a turn */
-	more = dwf_care_take(&worker->care, &worker->writing, now);
-	worker->is_cared = !more && !worker->care.has_failed;
-	if (more)
+	if (care->more)
 		worker->next_care = now;
 }
 
@@ -568,33 +574,23 @@ find_timeout(const Worker *worker, DwfSteady now)
 	const DwfSender *sender = worker->sender;
 	long		timeout = dwf_sender_timeout_ms(sender);
 
-	sooner(&timeout, now, Max(dwf_sender_write_at(sender),
-							  worker->writing.again_at));
+	dwf_clock_sooner(&timeout, now, Max(dwf_sender_write_at(sender),
+										worker->writing.again_at));
 	if (worker->drains)
 		return timeout;			/* a signal tells when it is over */
 	if (dwf_redate_is_due(false))
-		sooner(&timeout, now, worker->redate_again);
-	sooner(&timeout, now, worker->next_care);
-	sooner(&timeout, now, dwf_return_at());
+		dwf_clock_sooner(&timeout, now, worker->redate_again);
+	dwf_clock_sooner(&timeout, now, worker->next_care);
+	dwf_clock_sooner(&timeout, now, dwf_return_at());
 	if (worker->may_strand || dwf_watch_is_urgent())
-		sooner(&timeout, now, worker->next_watch);
+		dwf_clock_sooner(&timeout, now, worker->next_watch);
 	if (!worker->paused)
 	{
 		DwfSteady	due = Max(dwf_sender_due_at(sender, now),
 							  Max(worker->claim_again, worker->writing.again_at));
 
-		sooner(&timeout, now, Max(due, dwf_sender_room_at(sender, now)));
-		sooner(&timeout, now, dwf_tracker_at(sender, now));
+		dwf_clock_sooner(&timeout, now, Max(due, dwf_sender_room_at(sender, now)));
+		dwf_clock_sooner(&timeout, now, dwf_tracker_at(sender, now));
 	}
 	return timeout;
-}
-
-/* Shortens a timeout, milliseconds or -1, so that it ends at `when`. */
-static void
-sooner(long *timeout, DwfSteady now, DwfSteady when)
-{
-	long		left = TimestampDifferenceMilliseconds(now, when);
-
-	if (when != DT_NOEND && (*timeout < 0 || left < *timeout))
-		*timeout = left;
 }
