@@ -497,6 +497,7 @@ until_returned();
 # ---- without a worker, and in a copy: what is in the way is told in their row
 
 $session->configure('domowf.returns', 'off');
+ok(Domowf->until_taken_up($node), 'nothing is returned from now on');
 as_owner('INSERT INTO own.slow VALUES (3)');
 until_true('SELECT count(*) = 1 FROM domowf.return_entry', 'an outcome is kept');
 like(check(), qr/^f\|domowf\.returns is off/, '... by domowf.returns');
