@@ -145,27 +145,6 @@ is($session->outcome($held[0]), 'in_doubt', '... until nobody holds it');
 $domo->release('died', 2);
 value("SELECT domowf_discard($_)") foreach @held;
 
-# ---- a worker that ends, with what it could not write
-
-take_off('queue');
-$session->configure('domowf.drain_timeout', '60s');
-Domowf->until_taken_up($node) or die 'not taken up';
-$domo->script('gate-executed:ends', count => 2);
-@held = map { enqueue($_) } 'held 1', 'free';
-$domo->wait_for(held => 2);
-hang('note', 'INSERT', 'log');
-hold();
-$pid = value('SELECT pid FROM domowf.worker');
-value("SELECT pg_terminate_backend($pid)");
-until_true(q{SELECT count(*) = 2 FROM domowf.queue WHERE state = 'sending'}, 'a worker that ends waits for what is in flight');
-$domo->release('ends', 2);
-Domowf->wait_for_end($pid);
-is(outcomes(@held), 'in_doubt done', '... and writes what it can beside one that waits for a lock');
-let_go();
-take_off('log');
-value("SELECT domowf_discard($held[0])");
-hang('note', 'UPDATE', 'queue');
-
 # ---- order keys
 
 value('SELECT domowf_pause()');
