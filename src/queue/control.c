@@ -52,6 +52,10 @@ PG_FUNCTION_INFO_V1(domowf_created);
 #define MAX_PARAMS	11
 
 /*
+ * What was in doubt begins anew: who sends it again has decided.  One that waits
+ * keeps an attempt, by which it is known that it may have been executed
+ * (dwf_verdict_refuse()).
+ *
  * $1 the id, $2 the caller, as in all statements here; $6 the lane, $7 the
  * request as it is to be sent now, or NULL, $8 to $10 the server, its owner and
  * the role by whose mapping it is sent, or NULL, $11 whether to track, or NULL
@@ -59,7 +63,8 @@ PG_FUNCTION_INFO_V1(domowf_created);
 static const char retry_queued[] =
 "WITH o AS (SELECT id, state, server, attempts AS used FROM domowf.queue WHERE "
 DWF_SQL_OPEN "FOR UPDATE) "
-"UPDATE domowf.queue q SET state = 'queued', attempts = 0, failures = 0, "
+"UPDATE domowf.queue q SET state = 'queued', failures = 0, "
+"attempts = CASE o.state WHEN 'queued' THEN least(attempts, 1) ELSE 0 END, "
 "request = coalesce($7, request), lane = $6, "
 "server = $8, server_owner = $9, server_role = $10, track = $11, "
 "owner = NULL, run_at = least(run_at, enqueued_at), "
@@ -70,7 +75,7 @@ DWF_SQL_OPEN "FOR UPDATE) "
 "NULL::text, NULL::text, q.requested_by_oid, "
 /* DWF_SQL_COUNTED, of what it was */
 "q.operation, q.workflow, o.server, q.requested_by, q.requested_by_oid, "
-"o.used, q.enqueued_at, NULL::text, NULL::text, o.server, q.server";
+"o.used - q.attempts, q.enqueued_at, NULL::text, NULL::text, o.server, q.server";
 
 /* what 1.0 settled has no order_space: its workflows shared one */
 static const char find_settled[] =

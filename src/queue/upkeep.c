@@ -57,17 +57,30 @@ typedef struct Recovery
 /* What tells whether something is to be returned (note_return()). */
 #define RETURNS "returns_to IS NOT NULL, workflow"
 
-/* $1 the time, $3 whether to keep requests; the ids come from `which`. */
-#define EXPIRE(which) \
+/*
+ * $1 the time, $3 whether to keep requests; the ids come from `which`, and what
+ * is harmless to repeat from `harmless`.  All else that used an attempt may have
+ * been executed (dwf_verdict_refuse()): in doubt, and its keys stay its own.
+ */
+#define EXPIRE(which, harmless) \
 	"WITH e AS (" which "FOR UPDATE SKIP LOCKED), " \
 	"d AS (DELETE FROM domowf.queue USING e WHERE queue.id = e.id " \
-	"RETURNING queue.*), " \
-	"k AS (" DWF_SQL_GIVE_BACK_KEY ") " \
+	"AND (attempts = 0 OR operation = ANY(" harmless ")) RETURNING queue.*), " \
+	"k AS (" DWF_SQL_GIVE_BACK_KEY "), " \
+	"l AS (" \
 	DWF_SQL_TO_LOG("'expired'", "NULL", "CASE WHEN $3 THEN request END", \
 				   "coalesce(error, 'it was not sent before it expired')", \
 				   "$1") \
-	"RETURNING id, order_space, order_key, requested_by_oid, " RETURNS ", " \
-	DWF_SQL_COUNTED("")
+	"RETURNING *), " \
+	"h AS (UPDATE domowf.queue SET state = 'in_doubt', due = 'infinity', " \
+	"error = 'An earlier attempt may have been executed (' " \
+	"|| coalesce(error, '') || '); then it expired' FROM e " \
+	"WHERE queue.id = e.id AND attempts > 0 AND operation <> ALL(" harmless ") " \
+	"RETURNING queue.*) " \
+	"SELECT 'expired', id, order_space, order_key, requested_by_oid, " \
+	RETURNS ", " DWF_SQL_COUNTED("") " FROM l UNION ALL " \
+	"SELECT 'in_doubt', id, NULL, NULL, requested_by_oid, " \
+	RETURNS ", " DWF_SQL_COUNTED("") " FROM h"
 
 #define EXPIRED \
 	"SELECT id FROM domowf.queue WHERE expires_at <= $1 AND state = 'queued' "
@@ -75,8 +88,8 @@ typedef struct Recovery
 	EXPIRED "ORDER BY expires_at LIMIT $2 OFFSET " offset " "
 
 static DwfStatement expire = {
-	EXPIRE(FIRST_EXPIRED("$4")),
-	{TIMESTAMPTZOID, INT4OID, BOOLOID, INT4OID}
+	EXPIRE(FIRST_EXPIRED("$4"), "$5"),
+	{TIMESTAMPTZOID, INT4OID, BOOLOID, INT4OID, TEXTARRAYOID}
 };
 
 static DwfStatement find_expired = {
@@ -85,8 +98,8 @@ static DwfStatement find_expired = {
 };
 
 static DwfStatement expire_one = {
-	EXPIRE(EXPIRED "AND id = $2 "),
-	{TIMESTAMPTZOID, INT8OID, BOOLOID}
+	EXPIRE(EXPIRED "AND id = $2 ", "$4"),
+	{TIMESTAMPTZOID, INT8OID, BOOLOID, TEXTARRAYOID}
 };
 
 static DwfStatement hold_one = {
@@ -123,6 +136,7 @@ static void run_work(void *arg);
 static ErrorData *run_apart(DwfStatement *statement, Datum *values,
 							void (*tell) (void));
 static void count_all(int first, const char *class, const char *outcome);
+static const char *read_outcome(uint64 row);
 static void note_expired(void);
 static void note_held(void);
 static void note_return(uint64 row, int number, int64 id,
@@ -165,7 +179,7 @@ bool
 dwf_upkeep_expire(TimestampTz now, int limit)
 {
 	Datum		values[] = {TimestampTzGetDatum(now), Int32GetDatum(limit),
-	BoolGetDatum(dwf_log_payload), Int32GetDatum(refused)};
+	BoolGetDatum(dwf_log_payload), Int32GetDatum(refused), list_repeatable()};
 	int			found;
 	int			changed;
 	bool		more;
@@ -227,7 +241,7 @@ static bool
 expire_alone(int64 id, TimestampTz now, DwfPass *pass)
 {
 	Datum		values[] = {TimestampTzGetDatum(now), Int64GetDatum(id),
-	BoolGetDatum(dwf_log_payload)};
+	BoolGetDatum(dwf_log_payload), list_repeatable()};
 	ErrorData  *error = run_apart(&expire_one, values, note_expired);
 
 	if (error == NULL)
@@ -272,20 +286,26 @@ static void
 note_expired(void)
 {
 	int			count = (int) SPI_processed;
+	int			doubt = 0;
 	bool		isnull;
 
-	count_all(7, NULL, "expired");
+	count_all(8, NULL, NULL);
 	for (int i = 0; i < count; i++)
-		note_return(i, 5, DatumGetInt64(dwf_statement_column(i, 1, &isnull)),
-					"expired");
+		note_return(i, 6, DatumGetInt64(dwf_statement_column(i, 2, &isnull)),
+					read_outcome(i));
 	for (int i = 0; i < count; i++)
 	{
-		int64		id = DatumGetInt64(dwf_statement_column(i, 1, &isnull));
+		int64		id = DatumGetInt64(dwf_statement_column(i, 2, &isnull));
 
-		dwf_notice_settled(id, "expired", NULL);
+		doubt += is_doubt(i);
+		dwf_notice_settled(id, read_outcome(i), NULL);
 		dwf_commit_note_settled(id);
-		dwf_commit_note_count(DatumGetObjectId(dwf_statement_column(i, 4, &isnull)), -1);
+		dwf_commit_note_count(DatumGetObjectId(dwf_statement_column(i, 5, &isnull)), -1);
 	}
+	if (doubt > 0)
+		ereport(LOG,
+				(errmsg("domowf: %d requests that have expired are in doubt, because an earlier attempt may have been executed",
+						doubt)));
 	if (count > 0)
 	{
 		dwf_commit_note_enqueued(DT_NOEND, -count);
@@ -322,14 +342,12 @@ count_all(int first, const char *class, const char *outcome)
 	for (uint64 i = 0; i < nrows; i++)
 	{
 		DwfCount	what;
-		bool		expired = outcome != NULL && strcmp(outcome, "expired") == 0;
 
 		dwf_counter_read_row(rows->vals[i], rows->tupdesc, first,
 							 dwf_clock_wall(dwf_clock_now()), &what);
 		what.class = class;
-		what.outcome = outcome != NULL ? outcome :
-			is_doubt(i) ? "in_doubt" : NULL;
-		if (!expired)
+		what.outcome = outcome != NULL ? outcome : read_outcome(i);
+		if (what.outcome == NULL || strcmp(what.outcome, "expired") != 0)
 		{
 			what.attempts = 0;
 			what.waited = -1;
@@ -337,6 +355,16 @@ count_all(int first, const char *class, const char *outcome)
 		dwf_counter_add(&counter, &what);
 	}
 	dwf_counter_end(&counter);
+}
+
+/* What a row of the last statement has come to; NULL: it is queued again. */
+static const char *
+read_outcome(uint64 row)
+{
+	bool		isnull;
+	char	   *state = TextDatumGetCString(dwf_statement_column(row, 1, &isnull));
+
+	return strcmp(state, "queued") == 0 ? NULL : state;
 }
 
 /* The same of what was put in doubt, `held`, if it is there still. */
@@ -392,7 +420,10 @@ hold_expired(int64 id, TimestampTz now, DwfPass *pass, const char *why)
 	return true;
 }
 
-/* Lets those go that come behind the last result's: what refuses keeps no end. */
+/*
+ * Lets those go that come behind the last result's: what refuses keeps no end.
+ * Behind one in doubt none goes: that has no key there.
+ */
 static void
 release_expired(int count)
 {
@@ -402,8 +433,8 @@ release_expired(int count)
 	for (int i = 0; i < count; i++)
 	{
 		bool		isnull;
-		Datum		space = dwf_statement_column(i, 2, &isnull);
-		Datum		key = dwf_statement_column(i, 3, &isnull);
+		Datum		space = dwf_statement_column(i, 3, &isnull);
+		Datum		key = dwf_statement_column(i, 4, &isnull);
 
 		if (!isnull && is_each)
 			dwf_watch_release_apart(space, key);
@@ -539,10 +570,9 @@ note_recovered(Recovery *recovery)
 static bool
 is_doubt(uint64 row)
 {
-	bool		isnull;
-	char	   *state = TextDatumGetCString(dwf_statement_column(row, 1, &isnull));
+	const char *outcome = read_outcome(row);
 
-	return strcmp(state, "in_doubt") == 0;
+	return outcome != NULL && strcmp(outcome, "in_doubt") == 0;
 }
 
 /* How many others are in `sending` than the owner's; their ids, if wanted. */

@@ -33,7 +33,7 @@ dwf_verdict_decide(const DwfClaim *claim, DwfOutcome outcome,
 			result->attempts++;
 			break;
 		case DWF_REJECTED:
-			result->verdict = DWF_SETTLE_REJECTED;
+			result->verdict = dwf_verdict_refuse(claim);
 			result->attempts++;
 			break;
 		case DWF_UNSENT:
@@ -48,6 +48,18 @@ dwf_verdict_decide(const DwfClaim *claim, DwfOutcome outcome,
 				DWF_REQUEUE : DWF_HOLD;
 			break;
 	}
+}
+
+/*
+ * An attempt that was used and led back to the queue was in doubt: all else that
+ * leads there uses none, and a person's retry, who says that it may be started
+ * again, begins anew.  (upkeep.c knows it, too.)
+ */
+DwfVerdict
+dwf_verdict_refuse(const DwfClaim *claim)
+{
+	return claim->attempts > 0 && !dwf_operation(claim->operation)->repeatable ?
+		DWF_HOLD : DWF_SETTLE_REJECTED;
 }
 
 DwfBackoff

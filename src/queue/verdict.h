@@ -15,6 +15,12 @@
 extern void dwf_verdict_decide(const DwfClaim *claim, DwfOutcome outcome,
 							   int64 retry_after, DwfResult *result);
 
+/*
+ * What becomes of a request that is refused, by Domo or before it is sent:
+ * rejected, or in doubt, where an earlier attempt may have been executed.
+ */
+extern DwfVerdict dwf_verdict_refuse(const DwfClaim *claim);
+
 /* The waits that the settings ask for. */
 extern DwfBackoff dwf_verdict_backoff(void);
 

@@ -31,6 +31,7 @@ static bool is_way_open(const DwfAttempt *attempt);
 static void tell_failed(const DwfAttempt *attempt);
 static void end_unsent(DwfSender *sender, DwfAttempt *attempt,
 					   DwfVerdict verdict, const char *error);
+static void add_doubt(DwfAttempt *attempt);
 static void finish(DwfSender *sender, DwfAttempt *attempt,
 				   const DwfExchange *exchange);
 static void note_outcome(DwfSender *sender, const DwfAttempt *attempt,
@@ -92,10 +93,10 @@ dwf_sender_send(DwfSender *sender)
 			end_unsent(sender, attempt, DWF_HOLD,
 					   "domowf.log has another request of this id, so that its outcome could not be written");
 		else if (!attempt->claim.role_exists)
-			end_unsent(sender, attempt, DWF_SETTLE_REJECTED,
+			end_unsent(sender, attempt, dwf_verdict_refuse(&attempt->claim),
 					   "the role that asked for it was dropped");
 		else if (!attempt->is_readable)
-			end_unsent(sender, attempt, DWF_SETTLE_REJECTED,
+			end_unsent(sender, attempt, dwf_verdict_refuse(&attempt->claim),
 					   attempt->fault.message);
 		else if (!is_way_open(attempt))
 			end_unsent(sender, attempt, DWF_REQUEUE,
@@ -170,12 +171,24 @@ end_unsent(DwfSender *sender, DwfAttempt *attempt, DwfVerdict verdict,
 	result->error = pstrdup(error);
 	result->errors = dwf_report_attempt(GetCurrentTimestamp(), "not sent", 0,
 										error, NULL);
+	if (verdict == DWF_HOLD && !attempt->claim.is_logged)
+		add_doubt(attempt);
 	dwf_agenda_drop(attempt->way, attempt->claim.lane, dwf_clock_now());
 	attempt->ended_at = dwf_clock_now();
 	attempt->link->held--;
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	sender->ended = lappend(sender->ended, attempt);
 	MemoryContextSwitchTo(old);
+}
+
+/* Why a request that is refused is in doubt all the same (dwf_verdict_refuse()). */
+static void
+add_doubt(DwfAttempt *attempt)
+{
+	DwfResult  *result = &attempt->result;
+
+	result->error = psprintf("An earlier attempt may have been executed; then: %s",
+							 result->error);
 }
 
 void
@@ -252,6 +265,8 @@ finish(DwfSender *sender, DwfAttempt *attempt, const DwfExchange *exchange)
 											dwf_report_class(reply->outcome),
 											exchange->http_status,
 											result->error, reply->toe);
+		if (reply->outcome == DWF_REJECTED && result->verdict == DWF_HOLD)
+			add_doubt(attempt);
 	}
 
 	sender->sent++;
