@@ -48,6 +48,8 @@ typedef struct RoleEntry
 static HTAB *roles;
 static LWLock *lock;
 
+static bool is_lifted = false;
+
 static int64 count_waiting(Oid role);
 
 void
@@ -75,7 +77,7 @@ dwf_quota_check(Oid role)
 {
 	int64		waiting;
 
-	if (!dwf_shared_exists())
+	if (!dwf_shared_exists() || is_lifted)
 		return;
 	if (dwf_max_queue_length > 0)
 	{
@@ -100,6 +102,29 @@ dwf_quota_check(Oid role)
 							   (long long) waiting,
 							   dwf_max_queue_length_per_role)));
 	}
+}
+
+void
+dwf_quota_lift(void)
+{
+	is_lifted = true;
+}
+
+void
+dwf_quota_without(void (*act) (void *), void *arg)
+{
+	bool		was_lifted = is_lifted;
+
+	is_lifted = true;
+	PG_TRY();
+	{
+		act(arg);
+	}
+	PG_FINALLY();
+	{
+		is_lifted = was_lifted;
+	}
+	PG_END_TRY();
 }
 
 /* What is committed. */

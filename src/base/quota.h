@@ -21,6 +21,15 @@ extern void dwf_quota_start(void);
 extern void dwf_quota_check(Oid role);
 
 /*
+ * What has happened is written, and what somebody's triggers on domowf's tables
+ * ask for then counts and is not refused: a full queue that refuses the outcomes
+ * of what is in it would never get shorter.  The first for all that this process
+ * does, the other for what `act` does.
+ */
+extern void dwf_quota_lift(void);
+extern void dwf_quota_without(void (*act) (void *), void *arg);
+
+/*
  * Adds what was committed to the count of a role of this database.  False
  * where there is no room to count another role, which then is judged by the
  * total alone.  Cannot fail.

@@ -15,6 +15,7 @@
 #include "base/guc.h"
 #include "base/ids.h"
 #include "base/kept.h"
+#include "base/quota.h"
 #include "call/instance.h"
 #include "call/log.h"
 
@@ -26,6 +27,7 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
+static void insert_row(void *arg);
 static void insert_copy(void *arg);
 static void insert_apart(DwfTable *table);
 static void set_utf8(DwfTable *log, int column, const char *text);
@@ -86,6 +88,12 @@ dwf_log_call(DwfCallLog *log, int index, const DwfRequest *request,
 		dwf_table_append(table);
 }
 
+static void
+insert_row(void *arg)
+{
+	dwf_table_insert(arg, false);
+}
+
 /* Inserts the row at hand, in a table that is open a second time. */
 static void
 insert_copy(void *arg)
@@ -96,7 +104,7 @@ insert_copy(void *arg)
 	dwf_table_open(&apart, "log", LOG_COLUMNS, false);
 	memcpy(apart.values, table->values, LOG_COLUMNS * sizeof(Datum));
 	memcpy(apart.nulls, table->nulls, LOG_COLUMNS * sizeof(bool));
-	dwf_table_insert(&apart, false);
+	dwf_quota_without(insert_row, &apart);
 	dwf_table_close(&apart);
 }
 

@@ -51,6 +51,15 @@ PG_FUNCTION_INFO_V1(domowf_created);
 
 #define MAX_PARAMS	11
 
+/* A statement of change(). */
+typedef struct Change
+{
+	const char *sql;
+	int			nparams;
+	Datum	   *values;
+	const char *nulls;
+} Change;
+
 /*
  * What was in doubt begins anew: who sends it again has decided.  One that waits
  * keeps an attempt, by which it is known that it may have been executed
@@ -138,6 +147,7 @@ static void tell_change(int64 id, HeapTuple row, TupleDesc desc);
 static bool settle_by_hand(int64 id, const char *outcome, Datum instance_id,
 						   bool no_instance);
 static int64 get_id(FunctionCallInfo fcinfo);
+static void run_change(void *arg);
 
 /*
  * domowf_retry(request_id bigint) returns boolean
@@ -363,14 +373,13 @@ settle_by_hand(int64 id, const char *outcome, Datum instance_id,
 static bool
 change(const char *sql, int nparams, Datum *values, const char *nulls)
 {
+	Change		statement = {sql, nparams, values, nulls};
 	DwfOwnerScope scope;
 	bool		done;
 
 	dwf_owner_enter(&scope);
 	SPI_connect();
-	if (SPI_execute_with_args(sql, nparams, param_types, values, nulls, false,
-							  0) < 0)
-		elog(ERROR, "could not execute \"%s\"", sql);
+	dwf_quota_without(run_change, &statement);
 	dwf_owner_stay();
 	done = SPI_processed > 0;
 	if (done)
@@ -379,6 +388,16 @@ change(const char *sql, int nparams, Datum *values, const char *nulls)
 	SPI_finish();
 	dwf_owner_leave(&scope);
 	return done;
+}
+
+static void
+run_change(void *arg)
+{
+	const Change *change = arg;
+
+	if (SPI_execute_with_args(change->sql, change->nparams, param_types,
+							  change->values, change->nulls, false, 0) < 0)
+		elog(ERROR, "could not execute \"%s\"", change->sql);
 }
 
 /*

@@ -25,6 +25,7 @@
 #include "base/extension.h"
 #include "base/guc.h"
 #include "base/halves.h"
+#include "base/quota.h"
 #include "base/sight.h"
 #include "base/table.h"
 #include "base/timeline.h"
@@ -75,6 +76,7 @@ static int64 *kept = NULL;
 static int	nkept = 0;
 static bool is_taking_over = false; /* until that is written down */
 
+static void hold_chosen(void *arg);
 static void hold_all(Choice *choice);
 static void hold_some(void *arg, const int64 *ids, int count);
 static bool keep(void *arg, int64 id, const ErrorData *error);
@@ -102,8 +104,14 @@ domowf_hold(PG_FUNCTION_ARGS)
 	dwf_extension_require_update();
 	choice.before = PG_GETARG_TIMESTAMPTZ(0);
 	choice.sees_all = dwf_sight_of_all(choice.role);
-	hold_all(&choice);
+	dwf_quota_without(hold_chosen, &choice);
 	PG_RETURN_INT64(choice.held);
+}
+
+static void
+hold_chosen(void *arg)
+{
+	hold_all(arg);
 }
 
 /* Holds what is chosen. */

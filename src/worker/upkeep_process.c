@@ -21,6 +21,7 @@
 #include "base/guc.h"
 #include "base/objects.h"
 #include "base/owner.h"
+#include "base/quota.h"
 #include "base/returners.h"
 #include "base/shared.h"
 #include "base/table.h"
@@ -76,6 +77,7 @@ domowf_upkeep_main(Datum arg)
 	if (!dwf_returner_attach(database, DWF_UPKEEP_PLACE))
 		proc_exit(0);
 	dwf_worker_settings_connect(database);
+	dwf_quota_lift();
 	SetConfigOption("application_name", "domowf upkeep", PGC_SUSET,
 					PGC_S_OVERRIDE);
 	DWF_TESTPOINT("upkeep");

@@ -12,6 +12,7 @@
 #include "base/extension.h"
 #include "base/guc.h"
 #include "base/objects.h"
+#include "base/quota.h"
 #include "base/shared.h"
 #include "base/table.h"
 #include "base/testpoint.h"
@@ -60,6 +61,7 @@ dwf_worker_become(Oid database)
 	if (!dwf_shared_attach(database))
 		proc_exit(0);
 	dwf_worker_settings_connect(database);
+	dwf_quota_lift();
 
 	dwf_transaction_start();
 	if (dwf_extension_find() == NULL)

@@ -354,6 +354,49 @@ is($session->request($ids[2]), 'rejected', '... the others stay as they are');
 $session->configure('domowf.max_queue_length_per_role', 0);
 $session->value('RESET domowf.max_queue_length_per_role');
 
+# ---- what is enqueued by the writing of an outcome is not refused
+
+# two for each, so that to be one less does not do
+$session->value('SELECT count(domowf_discard(id)) FROM domowf.queue');
+$session->value(<<'END');
+CREATE FUNCTION enqueue_two() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.workflow = 'plain' THEN
+		PERFORM public.domowf_enqueue('other', key => NEW.id || 'a'),
+			public.domowf_enqueue('other', key => NEW.id || 'b');
+	END IF;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER enqueue_two AFTER INSERT ON domowf.log FOR EACH ROW EXECUTE FUNCTION enqueue_two();
+ALTER TABLE domowf.log ENABLE ALWAYS TRIGGER enqueue_two
+END
+foreach my $setting (qw(domowf.max_queue_length domowf.max_queue_length_per_role))
+{
+	restart_worker();
+	@ids = map { $session->enqueue('plain', $_) } 1 .. 5;
+	$session->configure($setting, 5);
+	Domowf->until_taken_up($node, $session);
+	is($session->run(q{SELECT domowf_enqueue('plain')})->{sqlstate}, '53400', "$setting: full");
+	is($session->value("SELECT domowf_discard($ids[0])"), 't', '... one can be given up');
+	is($session->run(Domowf->start_sql('model'))->{sqlstate}, '', '... a call can be made');
+	is( $session->run(q{SELECT id FROM domowf_start('plain', '{}')})->{sqlstate},
+		'', '... which enqueues, too');
+	$session->value("UPDATE domowf.queue SET expires_at = clock_timestamp() WHERE id = $ids[1]");
+	Domowf->until_taken_up($node, $session);
+	is($session->outcome($ids[1]), 'expired', '... one expires');
+	is($session->run(q{SELECT domowf_enqueue('plain')})->{sqlstate}, '53400', '... it is full all the same');
+	$session->value('SELECT domowf_resume()');
+	is(join(' ', map { $session->outcome($_) } @ids[ 2 .. 4 ]), 'done done done', '... all others are sent');
+	$node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM domowf.queue');
+	is( $session->value(q{SELECT count(*) FROM domowf.log WHERE workflow = 'other'
+		AND outcome = 'done' AND key ~ '^\d+[ab]$'}),
+		12, '... and what comes of them');
+	$session->value(q{DELETE FROM domowf.log WHERE workflow = 'other'});
+	$session->configure($setting, 0);
+	Domowf->until_taken_up($node, $session);
+}
+$session->value('DROP TRIGGER enqueue_two ON domowf.log; SELECT domowf_pause()');
+
 # ---- the counts are those of the table, whatever happens
 
 my $seed = $ENV{DOMOWF_SEED} // 1;
