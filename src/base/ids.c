@@ -8,6 +8,9 @@
  * knows of its id before it sends that it is behind all that the log has, or
  * looks for it; and who enqueues looks now and then: two look-ups would cost as
  * much as the rest of it.
+ *
+ * Where the order of ids means something, of requests that wait behind an order
+ * key and of outcomes of one request, what is there is looked at each time.
  */
 #include "postgres.h"
 
@@ -40,6 +43,7 @@ static bool is_taken(int64 id, DwfTable *log);
 static bool may_look(const char *name);
 static bool has(int holder, int64 id);
 static int64 highest(int holder);
+static bool move(const char *sequence, int64 last);
 
 int64
 dwf_ids_next(DwfTable *log)
@@ -128,10 +132,48 @@ dwf_ids_make_free(void)
 	}
 	for (int i = 0; i < lengthof(holders); i++)
 		id = Max(id, highest(i));
-	if (dwf_sequence_raise(dwf_object_require("request_id", NULL), id))
-		ereport(LOG,
-				(errmsg("domowf: sequence domowf.request_id was behind ids that are in use, and has been moved")));
+	(void) move("request_id", id);
 	return true;
+}
+
+/* Behind an id.  False: it is, or counts down. */
+static bool
+move(const char *sequence, int64 last)
+{
+	if (!dwf_sequence_raise(dwf_object_require(sequence, NULL), last))
+		return false;
+	ereport(LOG,
+			(errmsg("domowf: sequence domowf.%s was behind ids that are in use, and has been moved",
+					sequence)));
+	return true;
+}
+
+int64
+dwf_ids_next_behind(int64 last)
+{
+	int64		id = dwf_ids_next(NULL);
+
+	return id <= last && move("request_id", last) ? dwf_ids_next(NULL) : id;
+}
+
+/* A cache of a session's own would mix their order: it is not used. */
+void
+dwf_ids_next_returns(int64 *ids)
+{
+	static const int by_id[] = {RETURN_ID};
+	Oid			sequence = dwf_object_require("return_id", NULL);
+	DwfTable	table;
+	int64		last;
+	bool		has_last;
+
+	dwf_table_open_to_read(&table, "return_entry", RETURN_COLUMNS);
+	has_last = dwf_table_last(&table, by_id, lengthof(by_id), NULL, 0,
+							  RETURN_ID, &last);
+	dwf_table_close(&table);
+	ids[0] = dwf_sequence_next(sequence);
+	if (has_last && ids[0] <= last && move("return_id", last))
+		ids[0] = dwf_sequence_next(sequence);
+	ids[1] = dwf_sequence_next(sequence);
 }
 
 /* The highest id in a table; 0: it has none. */

@@ -17,6 +17,19 @@
 extern int64 dwf_ids_next(DwfTable *log);
 
 /*
+ * The same without the log, and behind one that there is (PG_INT64_MIN: none), to
+ * which it moves the sequence where that has been set back.
+ */
+extern int64 dwf_ids_next_behind(int64 last);
+
+/*
+ * Two ids of domowf.return_entry, behind all that there are, whoever has taken
+ * those and whatever has been done to the sequence: what is noted later of a
+ * request has a higher one.  Raises as dwf_ids_next() does.
+ */
+extern void dwf_ids_next_returns(int64 *ids);
+
+/*
  * Moves the sequence behind the highest id in queue and log, and says in the
  * server's log that it had to.  Returns false, having done nothing, where
  * somebody has locked one of them, or it is not right.

@@ -180,6 +180,16 @@ extern bool dwf_table_holds(DwfTable *table, int column, int64 value);
 extern bool dwf_table_highest(DwfTable *table, int column, int64 *value);
 
 /*
+ * The bigint in a column of the last row in the order of an index that begins
+ * with `columns`, of those that have `values` in the first ones; false: there is
+ * none.  Rows count that somebody has not yet committed, and some that are gone:
+ * nothing that is there has a higher one.  What is at hand stays.
+ */
+extern bool dwf_table_last(DwfTable *table, const int *columns, int ncolumns,
+						   const Datum *values, int nvalues, int column,
+						   int64 *value);
+
+/*
  * As dwf_table_holds(), of one column and values that are positive and grow, but
  * for what somebody puts in meanwhile: where the value is higher than any that
  * there was, nothing is looked for.  What was is looked at anew for each thousand

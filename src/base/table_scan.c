@@ -119,6 +119,34 @@ dwf_table_highest(DwfTable *table, int column, int64 *value)
 	return look_dirty(table, column, NULL, value);
 }
 
+/*
+ * With any snapshot: what is gone stays in the index while somebody holds an old
+ * one, and to read past all of it would take longer each time.
+ */
+bool
+dwf_table_last(DwfTable *table, const int *columns, int ncolumns,
+			   const Datum *values, int nvalues, int column, int64 *value)
+{
+	TupleTableSlot *slot = table_slot_create(table->rel, NULL);
+	ScanKeyData keys[MAX_SCANNED];
+	IndexScanDesc scan;
+	bool		is_there;
+	bool		isnull;
+
+	scan = dwf_index_beginscan(table->rel, find_index(table, columns, ncolumns),
+							   SnapshotAny, nvalues);
+	for (int i = 0; i < nvalues; i++)
+		equal_key(table, &keys[i], i + 1, columns[i], values[i]);
+	index_rescan(scan, nvalues > 0 ? keys : NULL, nvalues, NULL, 0);
+	is_there = index_getnext_slot(scan, BackwardScanDirection, slot);
+	if (is_there)
+		*value = DatumGetInt64(slot_getattr(slot, table->places[column] + 1,
+											&isnull));
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	return is_there;
+}
+
 bool
 dwf_table_may_hold(DwfTable *table, int column, int64 value)
 {

@@ -12,7 +12,8 @@
  * so that no name can spell another kind's.
  *
  * Whoever enqueues locks the key until its transaction ends, so ids of one key
- * are taken in commit order; a request that finds another one in the queue is
+ * are taken in commit order (behind those that wait, should somebody have set the
+ * sequence back); a request that finds another one in the queue is
  * `waiting`.  So one request of a key at most is not waiting; it need not have
  * the lowest id, since one that is retried comes back with the id that it had.
  *
@@ -187,6 +188,21 @@ dwf_order_is_taken(DwfTable *queue, const char *space, const char *key)
 	return dwf_table_find_first(queue, by_order, lengthof(by_order),
 								CStringGetTextDatum(space),
 								CStringGetTextDatum(key));
+}
+
+int64
+dwf_order_last(DwfTable *queue, const char *space, const char *key)
+{
+	Datum		values[2];
+	int64		last;
+
+	if (space == NULL)
+		return PG_INT64_MIN;
+	values[0] = CStringGetTextDatum(space);
+	values[1] = CStringGetTextDatum(key);
+	return dwf_table_last(queue, by_order, lengthof(by_order), values,
+						  lengthof(values), QUEUE_ID, &last) ?
+		last : PG_INT64_MIN;
 }
 
 DwfOrderLook

@@ -46,6 +46,13 @@ extern bool dwf_order_is_taken(DwfTable *queue, const char *space,
 							   const char *key);
 
 /*
+ * The highest id that waits behind an order key, which is locked; PG_INT64_MIN:
+ * none does, or the queue is one of version 1.0.
+ */
+extern int64 dwf_order_last(DwfTable *queue, const char *space,
+							const char *key);
+
+/*
  * Lets go the next request of an order key, text datums, unless one goes
  * already, as of now and of what this transaction has done.
  */

@@ -46,7 +46,10 @@ dwf_queue_enqueue(const DwfEnqueue *request)
 			dwf_order_space(request) : NULL;
 		dwf_order_lock(space, request->order_key);
 	}
-	id = dwf_ids_next(NULL);
+	if (request->order_key != NULL)
+		waiting = dwf_order_is_taken(&queue, space, request->order_key);
+	id = !waiting ? dwf_ids_next(NULL) :
+		dwf_ids_next_behind(dwf_order_last(&queue, space, request->order_key));
 	if (request->key != NULL)
 	{
 		int64		holder = dwf_key_take(request, id);
@@ -59,9 +62,6 @@ dwf_queue_enqueue(const DwfEnqueue *request)
 	}
 	/* now, since who asks again for what is there needs no room */
 	dwf_quota_check(request->requested_by);
-
-	if (request->order_key != NULL)
-		waiting = dwf_order_is_taken(&queue, space, request->order_key);
 	insert_request(&queue, request, id, space, waiting);
 	dwf_table_close(&queue);
 	if (waiting)

@@ -22,6 +22,7 @@
 #include "base/commit.h"
 #include "base/extension.h"
 #include "base/guc.h"
+#include "base/ids.h"
 #include "base/owner.h"
 #include "base/statement.h"
 #include "call/argument.h"
@@ -48,7 +49,8 @@ PG_FUNCTION_INFO_V1(domowf_retry_return);
 	"'settled_at', o.settled_at, 'finished_at', o.finished_at"
 
 /*
- * $1 the request, $2 its state, $3 whether that is what has changed
+ * $1 the request, $2 its state, $3 whether that is what has changed, $4 and $5
+ * ids for what is written back and for what is called
  */
 static DwfStatement note = {
 	"WITH o AS (SELECT id, workflow, state, NULL::text AS instance_id, "
@@ -73,14 +75,14 @@ static DwfStatement note = {
 	"INSERT INTO domowf.return_entry (id, request_id, target, state, "
 	"returns_to, outcome, depth, requested_by, requested_by_oid, since, due, "
 	"tries) "
-	"SELECT nextval('domowf.return_id'), $1, t.target, $2, t.returns_to, "
+	"SELECT CASE WHEN t.returns_to IS NOT NULL THEN $4 ELSE $5 END, $1, t.target, $2, t.returns_to, "
 	"t.outcome, o.depth, o.requested_by, o.requested_by_oid, "
 	"clock_timestamp(), coalesce((SELECT max(b.due) "
 	"FROM domowf.return_entry b WHERE b.request_id = $1 "
 	DWF_RETURN_ONLY("b.target = t.target AND b.due < 'infinity'") "), "
 	"clock_timestamp()), 0 "
 	"FROM o, t",
-	{INT8OID, TEXTOID, BOOLOID},
+	{INT8OID, TEXTOID, BOOLOID, INT8OID, INT8OID},
 	.one_plan = true
 };
 
@@ -238,11 +240,15 @@ static void
 note_outcome(int64 id, const char *state, bool is_changed)
 {
 	Datum		values[] = {Int64GetDatum(id), CStringGetTextDatum(state),
-	BoolGetDatum(is_changed)};
+	BoolGetDatum(is_changed), 0, 0};
+	int64		ids[2];
 	DwfOwnerScope scope;
 
 	dwf_owner_enter_to_write(&scope, DWF_RETURN_TABLE);
 	SPI_connect();
+	dwf_ids_next_returns(ids);
+	values[3] = Int64GetDatum(ids[0]);
+	values[4] = Int64GetDatum(ids[1]);
 	dwf_statement_run(&note, values);
 	if (SPI_processed > 0)
 		dwf_commit_note_return();

@@ -100,6 +100,76 @@ is($session->run(q{SELECT domowf_enqueue('it')})->{sqlstate},
 	'2200H', '... down to its last value');
 $session->value('ALTER SEQUENCE domowf.request_id INCREMENT BY 1 NO MINVALUE NO MAXVALUE NO CYCLE START 1 RESTART 20021');
 
+# ---- the order of ids, where it means something
+
+sub ordered
+{
+	return $session->value(q{SELECT domowf_enqueue('it', order_key => 'K')});
+}
+
+@ids = (ordered());
+$session->value(q{SELECT setval('domowf.request_id', 1000000)});
+push @ids, ordered(), ordered();
+$session->value(q{SELECT setval('domowf.request_id', 500000)});
+push @ids, ordered(), ordered();
+is(join(' ', @ids), join(' ', sort { $a <=> $b } @ids),
+	'who waits behind an order key has a higher id, whoever has set the sequence back');
+is($ids[-1], 1000004, '... which is moved');
+
+# Entries of what is to be written back, in the order of their ids.
+sub outcomes
+{
+	return $session->value("SELECT string_agg(state, ' ' ORDER BY id) FROM domowf.return_entry"
+		  . " WHERE request_id = $_[0]");
+}
+
+# A request of a row, the outcome of which is written back some day.
+sub request_of_row
+{
+	my ($n) = @_;
+
+	$session->value("INSERT INTO kept VALUES ($n)");
+	return $session->value('SELECT max(id) FROM domowf.queue');
+}
+
+# holds it, and another session resolves it
+sub decide
+{
+	my ($request) = @_;
+
+	$session->value('SELECT domowf_hold(clock_timestamp())');
+	is($sessions[0]->value("SELECT domowf_resolve($request, 'an-instance')"),
+		't', 'one in doubt is resolved');
+	return;
+}
+
+$session->value(<<'END');
+DELETE FROM domowf.queue;
+CREATE TABLE kept (id int PRIMARY KEY, state text);
+CREATE TRIGGER it AFTER INSERT ON kept FOR EACH ROW
+	EXECUTE FUNCTION domowf_trigger('it', 'id', 'state<-state');
+ALTER SEQUENCE domowf.return_id CACHE 50
+END
+$id = request_of_row(1);
+$sessions[0]->value("SELECT domowf_resolve($id, 'an-instance')");
+$id = request_of_row(2);
+decide($id);
+is(outcomes($id), 'in_doubt done', 'outcomes have ids in their order, whatever a session may cache');
+$session->value(q{SELECT setval('domowf.return_id', 5000)});
+$id = request_of_row(3);
+$session->value(q{SELECT domowf_hold(clock_timestamp()); SELECT setval('domowf.return_id', 1000)});
+$sessions[0]->value("SELECT domowf_resolve($id, 'an-instance')");
+is(outcomes($id), 'in_doubt done', '... and whatever is done to the sequence');
+$session->value(q{SELECT setval('domowf.return_id', 1, false)});
+decide(request_of_row(4));
+is( $session->value(
+		'SELECT count(*) || $$ $$ || count(DISTINCT id) FROM domowf.return_entry'),
+	'7 7',
+	'... and none that is there already');
+$session->value('DROP TABLE kept; DELETE FROM domowf.return_entry');
+
+# ---- whatever becomes of the server
+
 # a standby and what is left after a crash go on behind what was taken, and one
 # that was taken just after a checkpoint is no less safe
 $node->backup('copy');
