@@ -16,6 +16,8 @@
  *	settle		dwf_settlement_write() (queue/settlement.c); that a row refuses to
  *				be let go (queue/watch.c) only has it wait for longer
  *	give up		dwf_verdict_decide() (queue/verdict.c)
+ *	refuse		dwf_verdict_refuse() (queue/verdict.c), and dwf_upkeep_expire()
+ *				(queue/upkeep.c)
  *	person		domowf_retry() and domowf_resolve() (queue/control.c)
  *	key			dwf_key_take() (queue/key.c)
  *	domo		what the network and Domo can do
@@ -26,7 +28,8 @@
  *
  * Configurations: SYNC (a standby that commits wait for), ASYNC (one that they
  * do not wait for), neither; HOLD (domowf.after_promotion = hold); KEYS (both
- * requests have one key, and the second is not made).
+ * requests have one key, and the second is not made); REPEAT (on_doubt = retry,
+ * with two attempts, and a Domo that may reject).
  */
 
 #define N 2
@@ -46,14 +49,19 @@
 #define SENDING	2
 #define DOUBT	3
 #define DONE	4
+#define ENDED_UNDONE	5		/* rejected, or expired */
 
 /* What came of an attempt. */
 #define EXECUTED	1
 #define REFUSED		2
+#define REJECTED	3
 
 typedef Rows {
 	byte s[N];					/* of each request */
 	byte owner[N];				/* claim that it was sent under */
+#ifdef REPEAT
+	bool used[N];				/* an attempt, which may have been executed */
+#endif
 	byte commits;				/* so many rows were enqueued */
 	byte timeline				/* on which it was served (domowf.state) */
 };
@@ -71,7 +79,11 @@ bool is_open[N];				/* its transaction is under way */
 bool acknowledged[N];			/* the client was told that it is committed */
 bool rolled_back[N];
 byte runs[N];					/* how often Domo executed it */
-byte may_run[N] = 1;			/* how often its owner said that it may be */
+#ifdef REPEAT
+byte may_run[N] = 2;			/* how often its owner said that it may be */
+#else
+byte may_run[N] = 1;
+#endif
 byte since[N];					/* claim with which its installation began */
 bool resolved[N];				/* a person said that it is done */
 byte claims;					/* how many there were */
@@ -85,6 +97,9 @@ inline copy(to, from) {
 	to.s[0] = from.s[0]; to.s[1] = from.s[1];
 	to.owner[0] = from.owner[0]; to.owner[1] = from.owner[1];
 	to.commits = from.commits;
+#ifdef REPEAT
+	to.used[0] = from.used[0]; to.used[1] = from.used[1];
+#endif
 #ifndef FORGETFUL
 	to.timeline = from.timeline
 #endif
@@ -117,6 +132,26 @@ inline copy(to, from) {
 
 #define GOES(r) (now_.s[r] == QUEUED && !BEFORE(r))
 #define ANY(state) (now_.s[0] == state || now_.s[1] == state)
+
+/* What is in doubt; and what is refused, by Domo or because its time is over. */
+inline doubt(r) {
+#ifdef REPEAT
+	now_.s[r] = (now_.used[r] -> DOUBT : QUEUED);
+	now_.used[r] = true
+#else
+	now_.s[r] = DOUBT
+#endif
+}
+
+#ifdef REPEAT
+inline refuse(r) {
+#ifdef DOUBT_FORGOTTEN
+	now_.s[r] = ENDED_UNDONE
+#else
+	now_.s[r] = (now_.used[r] -> DOUBT : ENDED_UNDONE)
+#endif
+}
+#endif
 
 /* One session: it asks for a start, and commits or rolls back. */
 proctype client(byte r) {
@@ -193,6 +228,9 @@ end:
 			:: skip			/* the reply is lost */
 			fi
 		:: refusals < REFUSALS -> atomic { refusals++; reply ! r, c, REFUSED }
+#ifdef REPEAT
+		:: reply ! r, c, REJECTED
+#endif
 		:: skip				/* the message is lost */
 		fi
 	od
@@ -209,6 +247,9 @@ inline settle(r, c, what) {
 			if
 			:: what == EXECUTED -> now_.s[r] = DONE
 			:: what == REFUSED -> now_.s[r] = QUEUED
+#ifdef REPEAT
+			:: what == REJECTED -> refuse(r)
+#endif
 			fi
 		:: else				/* it is another claim's by now: dropped */
 		fi
@@ -241,7 +282,7 @@ start:
 #ifdef RECOVER_QUEUED
 					:: now_.s[r] == SENDING -> now_.s[r] = QUEUED
 #else
-					:: now_.s[r] == SENDING -> now_.s[r] = DOUBT
+					:: now_.s[r] == SENDING -> doubt(r)
 #endif
 #ifdef HOLD
 					:: now_.s[r] == QUEUED && now_.timeline != timeline -> now_.s[r] = DOUBT
@@ -288,10 +329,16 @@ start:
 		:: atomic {			/* its time is over */
 				up && !dying && ANY(SENDING);
 				if
-				:: now_.s[0] == SENDING -> now_.s[0] = DOUBT
-				:: now_.s[1] == SENDING -> now_.s[1] = DOUBT
+				:: now_.s[0] == SENDING -> doubt(0)
+				:: now_.s[1] == SENDING -> doubt(1)
 				fi
 			}
+#ifdef REPEAT
+		:: atomic {			/* it expires */
+				up && !dying && now_.s[0] == QUEUED;
+				refuse(0)
+			}
+#endif
 		od
 	} unless { atomic { kill -> kill = false } };
 	goto start
@@ -384,6 +431,9 @@ proctype judge() {
 	/* what is done was done */
 	assert(now_.s[0] != DONE || runs[0] > 0 || resolved[0]);
 	assert(now_.s[1] != DONE || runs[1] > 0 || resolved[1]);
+	/* what is rejected or expired was not */
+	assert(now_.s[0] != ENDED_UNDONE || runs[0] == 0);
+	assert(now_.s[1] != ENDED_UNDONE || runs[1] == 0);
 #ifdef KEYS
 	assert(place[0] == 0 || place[1] == 0 || crashes > 0);
 #endif
