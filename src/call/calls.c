@@ -155,8 +155,8 @@ resolve_workflow(DwfRequest *request, Jsonb **jsonb, JsonbContainer *data)
 {
 	const DwfWorkflow *workflow;
 	DwfFault	fault = {0};
-	int			code = dwf_workflow_resolve(request, data, GetUserId(), &workflow,
-											&fault);
+	int			code = dwf_workflow_resolve(request, data, GetUserId(), true,
+											&workflow, &fault);
 
 	if (code != 0)
 		dwf_report_fault_as(code, &fault);

@@ -198,7 +198,7 @@ read_start(StartAll *all, int row, Jsonb *jsonb)
 
 			getKeyJsonValueFromContainer(&jsonb->root, "data", 4, &data);
 			inputs = data.val.binary.data;
-			code = dwf_workflow_resolve(request, inputs, GetUserId(),
+			code = dwf_workflow_resolve(request, inputs, GetUserId(), true,
 										&workflow, &fault);
 		}
 	}

@@ -213,7 +213,9 @@ refuse(const DwfEnqueue *request)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
-			 errmsg("key \"%s\" of %s \"%s\" is in use", request->key,
+			 errmsg("%s of %s \"%s\" is in use",
+					dwf_sight_of_value(&request->key_origin) ?
+					psprintf("key \"%s\"", request->key) : "the key",
 					request->workflow != NULL ? "workflow" : "operation",
 					request->workflow != NULL ? request->workflow :
 					dwf_operation_name(request->operation)),

@@ -7,6 +7,7 @@
 #define DWF_REQUEST_H
 
 #include "base/clock.h"
+#include "base/sight.h"
 #include "domo/domo.h"
 #include "queue/lane.h"
 
@@ -26,6 +27,7 @@ typedef struct DwfEnqueue
 	bool		track;			/* the instance that it starts */
 	int			max_attempts;
 	const char *key;
+	DwfOrigin	key_origin;		/* of a trigger: whose value it is */
 	const char *order_key;
 	const char *order_scope;	/* the workflow's; NULL: its own */
 	const char *source;

@@ -217,8 +217,8 @@ resolve(DwfEnqueue *enqueue, DwfRequest *request, JsonbContainer *data)
 	const DwfWorkflow *workflow;
 	DwfFault	fault = {0};
 	int			code = dwf_workflow_resolve(request, data,
-											enqueue->requested_by, &workflow,
-											&fault);
+											enqueue->requested_by, true,
+											&workflow, &fault);
 
 	if (code != 0)
 		dwf_report_fault_as(code, &fault);

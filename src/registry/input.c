@@ -33,7 +33,10 @@ static void note_value(DwfInputFaults *faults, const DwfInput *input,
 					   int element, const JsonbValue *value, const char *why);
 static void note_unknown(DwfInputFaults *faults, const DwfInputs *inputs,
 						 JsonbContainer *data);
-static void append_unknown(StringInfo out, const JsonbValue *value);
+static void append_unknown(const DwfInputFaults *faults,
+						   const JsonbValue *value);
+static bool shows(const DwfInputFaults *faults);
+static void append_hidden(StringInfo out);
 static void append_value(StringInfo out, const JsonbValue *value);
 static bool begin_fault(DwfInputFaults *faults, const DwfInput *input,
 						int element, bool is_missing);
@@ -62,9 +65,9 @@ compare_input(const void *name, const void *input)
 
 bool
 dwf_input_check(const DwfInputs *inputs, const char *workflow,
-				JsonbContainer *data, DwfFault *fault)
+				JsonbContainer *data, bool shows_values, DwfFault *fault)
 {
-	DwfInputFaults faults = {0};
+	DwfInputFaults faults = {.hides_values = !shows_values};
 	int			known = 0;
 
 	if (inputs->count == 0)
@@ -193,9 +196,24 @@ note_value(DwfInputFaults *faults, const DwfInput *input, int element,
 {
 	if (!begin_fault(faults, input, element, value == NULL))
 		return;
-	if (value != NULL)
+	if (value != NULL && (value->type == jbvNull || shows(faults)))
 		append_value(faults->lines, value);
+	else if (value != NULL)
+		append_hidden(faults->lines);
 	end_fault(faults, input, element, why);
+}
+
+/* Whether the value at hand may be shown; that there is none always may. */
+static bool
+shows(const DwfInputFaults *faults)
+{
+	return !faults->hides_values && dwf_sight_of_value(&faults->origin);
+}
+
+static void
+append_hidden(StringInfo out)
+{
+	appendStringInfoString(out, "a value that you may not read");
 }
 
 /* Appends a value as JSON, cut. */
@@ -261,18 +279,21 @@ note_unknown(DwfInputFaults *faults, const DwfInputs *inputs,
 		{
 			faults->has_unknown = true;
 			if (begin_line(faults, name))
-				append_unknown(faults->lines, &value);
+				append_unknown(faults, &value);
 		}
 		pfree(name);
 	}
 }
 
 static void
-append_unknown(StringInfo out, const JsonbValue *value)
+append_unknown(const DwfInputFaults *faults, const JsonbValue *value)
 {
-	appendStringInfoString(out, ": found ");
-	append_value(out, value);
-	appendStringInfoString(out, ", but the workflow has no such input.");
+	appendStringInfoString(faults->lines, ": found ");
+	if (shows(faults))
+		append_value(faults->lines, value);
+	else
+		append_hidden(faults->lines);
+	appendStringInfoString(faults->lines, ", but the workflow has no such input.");
 }
 
 void
@@ -282,7 +303,9 @@ dwf_input_note_fault(DwfInputFaults *faults, const DwfInput *input,
 {
 	if (!begin_fault(faults, input, element, found == NULL))
 		return;
-	if (found != NULL && is_string)
+	if (found != NULL && !shows(faults))
+		append_hidden(faults->lines);
+	else if (found != NULL && is_string)
 		append_quoted(faults->lines, found, len);
 	else if (found != NULL)
 		append_cut(faults->lines, found, len, false);

@@ -6,6 +6,7 @@
 #ifndef DWF_INPUT_H
 #define DWF_INPUT_H
 
+#include "base/sight.h"
 #include "domo/domo.h"
 #include "domo/domo_type.h"
 
@@ -31,10 +32,15 @@ typedef struct DwfInputs
 	DwfInput   *items;			/* sorted by name as strcmp() does */
 } DwfInputs;
 
-/* What does not fit, gathered so that all of it is told at once.  Begin zeroed. */
+/*
+ * What does not fit, gathered so that all of it is told at once.  Begin zeroed.
+ * A value is shown to who may see it, and others are told that they may not.
+ */
 typedef struct DwfInputFaults
 {
 	int			count;
+	bool		hides_values;	/* of any origin */
+	DwfOrigin	origin;			/* of what is looked at now */
 	bool		has_unknown;	/* a name that is not declared */
 	StringInfo	lines;			/* palloc'd with the first */
 } DwfInputFaults;
@@ -46,10 +52,12 @@ extern const DwfInput *dwf_input_find(const DwfInputs *inputs,
 /*
  * Checks `data`, an object, against the inputs of the workflow of this name.
  * Where it does not fit, returns false and describes every fault in *fault, in
- * the current memory context.  Always true where no inputs are declared.
+ * the current memory context, with the values only where it `shows_values`.
+ * Always true where no inputs are declared.
  */
 extern bool dwf_input_check(const DwfInputs *inputs, const char *workflow,
-							JsonbContainer *data, DwfFault *fault);
+							JsonbContainer *data, bool shows_values,
+							DwfFault *fault);
 
 /*
  * Checks a value, or NULL where there is none, as an input as a whole

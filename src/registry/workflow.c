@@ -384,7 +384,7 @@ dwf_workflow_is_granted(const DwfWorkflow *workflow, Oid role)
 
 int
 dwf_workflow_resolve(DwfRequest *request, JsonbContainer *data, Oid role,
-					 const DwfWorkflow **workflow, DwfFault *fault)
+					 bool shows_values, const DwfWorkflow **workflow, DwfFault *fault)
 {
 	const DwfWorkflow *found =
 	dwf_workflow_find(pg_any_to_server(request->workflow,
@@ -405,7 +405,8 @@ dwf_workflow_resolve(DwfRequest *request, JsonbContainer *data, Oid role,
 				 request->workflow);
 		return ERRCODE_INSUFFICIENT_PRIVILEGE;
 	}
-	if (!dwf_input_check(&found->inputs, found->name, data, fault))
+	if (!dwf_input_check(&found->inputs, found->name, data, shows_values,
+						 fault))
 		return ERRCODE_INVALID_PARAMETER_VALUE;
 	request->server = found->server;
 	request->id = found->model_id;

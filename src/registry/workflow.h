@@ -67,11 +67,13 @@ extern bool dwf_workflow_is_granted(const DwfWorkflow *workflow, Oid role);
  * Looks up the workflow that a start names, for what `role` may start, checks
  * `data` against its inputs, and fills in what the request lacks.  Returns 0,
  * or an SQLSTATE and *fault: 42704 where there is no such workflow, 42501
- * where it is not granted, 22023 where the data does not fit.  *workflow and
- * the request live as long as the current memory context.
+ * where it is not granted, 22023 where the data does not fit, told with its
+ * values only where it `shows_values`: the data is the caller's own, or he may
+ * see it.  *workflow and the request live as long as the current memory context.
  */
 extern int	dwf_workflow_resolve(DwfRequest *request, JsonbContainer *data,
-								 Oid role, const DwfWorkflow **workflow,
+								 Oid role, bool shows_values,
+								 const DwfWorkflow **workflow,
 								 DwfFault *fault);
 
 /*

@@ -191,9 +191,9 @@ push_null(const DwfEncoder *encoder, DwfEncoding *encoding,
 {
 	JsonbValue	json = {.type = jbvNull};
 
-	if (encoder->is_declared && (element > 0 || encoder->input->required))
-		dwf_input_note_fault(&encoding->faults, encoder->input, element,
-							 "null", strlen("null"), false, "");
+	if (encoder->is_declared)
+		dwf_input_check_value(&encoding->faults, encoder->input, element,
+							  &json);
 	push_counted(encoder, encoding, token, &json);
 }
 

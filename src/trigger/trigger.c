@@ -46,6 +46,8 @@ static void check_grant(const DwfWorkflow *workflow,
 static Jsonb *make_request(const TriggerData *data,
 						   const DwfWorkflow *workflow,
 						   const DwfMapping *mapping, DwfEnqueue *enqueue);
+static DwfOrigin origin_of(const TriggerData *data, const DwfMapping *mapping,
+						   const DwfMappingItem *item);
 static void push_item(DwfEncoding *encoding, const TriggerData *data,
 					  const DwfMappingItem *item);
 static void push_rows(DwfEncoding *encoding, const TriggerData *data,
@@ -193,11 +195,17 @@ make_request(const TriggerData *data, const DwfWorkflow *workflow,
 	dwf_workflow_begin_request(&encoding.json, workflow);
 	pushJsonbValue(&encoding.json, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < mapping->nitems; i++)
+	{
+		encoding.faults.origin = origin_of(data, mapping, &mapping->items[i]);
 		push_item(&encoding, data, &mapping->items[i]);
+	}
 	pushJsonbValue(&encoding.json, WJB_END_OBJECT, NULL);
 	for (int i = 0; i < mapping->nmissing; i++)
 		dwf_input_check_value(&encoding.faults, mapping->missing[i], 0, NULL);
+	encoding.faults.origin = enqueue->key_origin =
+		origin_of(data, mapping, mapping->key);
 	enqueue->key = key_of(data, mapping->key, &encoding.faults);
+	encoding.faults.origin = origin_of(data, mapping, mapping->order_key);
 	enqueue->order_key = key_of(data, mapping->order_key, &encoding.faults);
 	if (encoding.faults.count > 0)
 	{
@@ -211,6 +219,19 @@ make_request(const TriggerData *data, const DwfWorkflow *workflow,
 	request = JsonbValueToJsonb(dwf_end_jsonb(&encoding.json, WJB_END_OBJECT));
 	check_size(&encoding, request);
 	return request;
+}
+
+/* Of what a value is; a constant, and NULL, of no column. */
+static DwfOrigin
+origin_of(const TriggerData *data, const DwfMapping *mapping,
+		  const DwfMappingItem *item)
+{
+	return (DwfOrigin)
+	{
+		.table = RelationGetRelid(data->tg_relation),
+			.parent = mapping->source_oid,
+			.column = item == NULL ? 0 : item->attnum
+	};
 }
 
 /* Pushes an input's name and value. */
