@@ -9,6 +9,9 @@
  * on the queue.
  * Statements run as the extension's owner (dwf_owner_enter()).
  *
+ * What resolve records is its caller's word, which takes more than that at times
+ * (record.h).
+ *
  * A step of test/model/domowf.pml: what changes here has to change there.
  */
 #include "postgres.h"
@@ -30,6 +33,7 @@
 #include "queue/lane.h"
 #include "queue/notice.h"
 #include "queue/order.h"
+#include "queue/record.h"
 #include "queue/renewal.h"
 #include "queue/returns.h"
 #include "queue/tracked.h"
@@ -133,7 +137,7 @@ static Oid	param_types[MAX_PARAMS] = {
 	OIDOID, OIDOID, BOOLOID
 };
 
-static bool hold_open(int64 id, const Datum *instance_id);
+static bool hold_open(int64 id, DwfRecord *record);
 static bool is_open(const DwfTable *queue);
 static void set_depth(int64 id);
 static void set_renewal(DwfRenewal *renewal, Datum *values, char *nulls);
@@ -144,8 +148,7 @@ static bool change(const char *sql, int nparams, Datum *values,
 static void count_change(HeapTuple row, TupleDesc desc);
 static void count_move(DwfCounter *counter, DwfCount what, char *from, char *to);
 static void tell_change(int64 id, HeapTuple row, TupleDesc desc);
-static bool settle_by_hand(int64 id, const char *outcome, Datum instance_id,
-						   bool no_instance);
+static bool settle_by_hand(int64 id, const char *outcome, DwfRecord *record);
 static int64 get_id(FunctionCallInfo fcinfo);
 static void run_change(void *arg);
 
@@ -221,10 +224,10 @@ set_renewal(DwfRenewal *renewal, Datum *values, char *nulls)
  * whoever holds it.  False: there is none, or no longer; then none is locked.
  * A statement that waits for a claim locks what the claim has made of the row,
  * before it sees that this is in nobody's hands but the worker's.  An instance
- * that is recorded is tracked from then on, if that is to be.
+ * that is recorded (NULL: none) is tracked from then on, if that is to be.
  */
 static bool
-hold_open(int64 id, const Datum *instance_id)
+hold_open(int64 id, DwfRecord *record)
 {
 	DwfTable	queue;
 	bool		held = false;
@@ -240,8 +243,8 @@ hold_open(int64 id, const Datum *instance_id)
 	if (held)
 		dwf_commit_note_held(DatumGetInt64(queue.values[QUEUE_LANE]),
 							 DatumGetTimestampTz(queue.values[QUEUE_DUE]));
-	if (held && instance_id != NULL)
-		dwf_tracked_add(&queue, *instance_id);
+	if (held && record != NULL)
+		dwf_record_follow(record, &queue);
 	dwf_table_close(&queue);
 	return held;
 }
@@ -309,8 +312,7 @@ Datum
 domowf_discard(PG_FUNCTION_ARGS)
 {
 	dwf_command_begin("domowf_discard()");
-	PG_RETURN_BOOL(settle_by_hand(get_id(fcinfo), "discarded", (Datum) 0,
-								  true));
+	PG_RETURN_BOOL(settle_by_hand(get_id(fcinfo), "discarded", NULL));
 }
 
 /*
@@ -319,6 +321,8 @@ domowf_discard(PG_FUNCTION_ARGS)
 Datum
 domowf_resolve(PG_FUNCTION_ARGS)
 {
+	int64		id;
+	DwfRecord	record;
 	DwfRequest	cancel;
 	DwfFault	fault;
 
@@ -328,8 +332,10 @@ domowf_resolve(PG_FUNCTION_ARGS)
 	if (!dwf_argument_read_cancel(text_to_cstring(PG_GETARG_TEXT_PP(1)),
 								  &cancel, &fault))
 		dwf_report_fault(&fault);
-	PG_RETURN_BOOL(settle_by_hand(get_id(fcinfo), "done", PG_GETARG_DATUM(1),
-								  false));
+	id = get_id(fcinfo);
+	record = dwf_record_begin(PG_GETARG_DATUM(1),
+							  get_func_namespace(fcinfo->flinfo->fn_oid));
+	PG_RETURN_BOOL(settle_by_hand(id, "done", &record));
 }
 
 /* Of a request that can be changed: statements here know DWF_OLDEST_SQL. */
@@ -341,25 +347,30 @@ get_id(FunctionCallInfo fcinfo)
 	return PG_GETARG_INT64(0);
 }
 
-/* In the queue or in the log; false: neither has one that may be settled. */
+/*
+ * In the queue or in the log; false: neither has one that may be settled.
+ * `record`: what it has started; NULL: nothing.
+ */
 static bool
-settle_by_hand(int64 id, const char *outcome, Datum instance_id,
-			   bool no_instance)
+settle_by_hand(int64 id, const char *outcome, DwfRecord *record)
 {
 	Datum		values[MAX_PARAMS] = {Int64GetDatum(id),
 		ObjectIdGetDatum(GetUserId()), CStringGetTextDatum(outcome),
-	instance_id, BoolGetDatum(dwf_log_payload)};
-	char		nulls[MAX_PARAMS] = {' ', ' ', ' ', no_instance ? 'n' : ' ', ' '};
-	bool		done = (hold_open(id, no_instance ? NULL : &instance_id) &&
+		record == NULL ? (Datum) 0 : record->instance_id,
+	BoolGetDatum(dwf_log_payload)};
+	char		nulls[MAX_PARAMS] = {' ', ' ', ' ', record == NULL ? 'n' : ' ', ' '};
+	bool		done = (hold_open(id, record) &&
 						change(settle_queued, 5, values, nulls)) ||
 	change(settle_settled, 5, values, nulls);
 
+	if (done && record != NULL)
+		dwf_record_finish(record, id);
 	if (done)
 	{
 		dwf_return_note(id, outcome);
 		dwf_commit_note_settled(id);
-		dwf_notice_settled(id, outcome, no_instance ? NULL :
-						   TextDatumGetCString(instance_id));
+		dwf_notice_settled(id, outcome, record == NULL ? NULL :
+						   TextDatumGetCString(record->instance_id));
 	}
 	return done;
 }
