@@ -27,6 +27,7 @@ typedef struct Row
 } Row;
 
 static uint64 generation = 1;
+static uint64 restarts;
 static Oid	relations[MAX_RELATIONS];
 static int	nrelations;
 static Row	rows[MAX_ROWS];
@@ -50,6 +51,13 @@ dwf_changes_generation(void)
 			CacheRegisterSyscacheCallback(caches[i], note_row, (Datum) 0);
 	}
 	return generation;
+}
+
+uint64
+dwf_changes_stamp(void)
+{
+	/* neither ever falls, so that their sum comes but once */
+	return dwf_changes_generation() + restarts;
 }
 
 void
@@ -79,6 +87,7 @@ void
 dwf_changes_restart(void)
 {
 	nrelations = nrows = 0;
+	restarts++;
 }
 
 void

@@ -12,6 +12,12 @@
 extern uint64 dwf_changes_generation(void);
 
 /*
+ * The same for whoever is not the one that restarts (below): grows with that,
+ * too.
+ */
+extern uint64 dwf_changes_stamp(void);
+
+/*
  * Watches a relation and all that hangs on it, or one row of a catalog, by the
  * syscache that has its oid as key.  Roles are always watched, all of them.
  */

@@ -1,6 +1,6 @@
 /*
  * hung.c
- *	  Whose code hangs on domowf's objects.
+ *	  Whose code hangs on domowf's objects, and on tables that it writes.
  *
  * Whoever may hang code on a table (its owner, or who was granted TRIGGER) is
  * not always who wrote it.  PostgreSQL keeps what an expression needs, in
@@ -27,6 +27,7 @@
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
+#include "catalog/partition.h"
 #include "catalog/pg_amop.h"
 #include "catalog/pg_amproc.h"
 #include "catalog/pg_am.h"
@@ -72,6 +73,7 @@ typedef struct Walk
 {
 	Oid			class;			/* the object itself */
 	Oid			oid;
+	List	   *parts;			/* of a table that is somebody's, and UPDATEd */
 	List	   *steps;			/* of Step, all that there were so far */
 	bool		is_written;		/* its rows are, below SQL */
 	bool		fires;			/* triggers, when they are */
@@ -136,7 +138,12 @@ static bool is_passed_by(const Walk *walk, const char *name, char **message,
 						 char **hint);
 static bool is_own(Oid function);
 static void go_on(Walk *walk, const Step *step);
-static void add_needed(Walk *walk, const Step *from);
+static void add_needed(Walk *walk, Oid class, Oid oid, const Step *from);
+static bool find_strangers(Walk *walk, const char *name, Oid owner,
+						   DwfHung *hung, char **message, char **hint);
+static bool fires_by_update(const Walk *walk, const Step *from,
+							Form_pg_trigger trigger);
+static bool is_generated(Form_pg_attrdef value);
 static void add_of_type(Walk *walk, const Step *from);
 static void take_constraint(Walk *walk, const Step *from, HeapTuple row,
 							int hook);
@@ -144,6 +151,7 @@ static void take_amproc(Walk *walk, const Step *from, HeapTuple row,
 						int hook);
 static void take_amop(Walk *walk, const Step *from, HeapTuple row, int hook);
 static bool is_strangers(const Step *step, Oid owner, Oid *whose);
+static bool is_index(const Step *step);
 static char *describe(Oid class, Oid oid);
 
 bool
@@ -160,13 +168,51 @@ dwf_hung_find_fault(Oid class, Oid oid, const char *name, Oid owner,
 		add_hooks(&walk, oid, NULL);
 	else
 		add(&walk, class, oid, NULL);
-	if (is_passed_by(&walk, name, message, hint))
+	if (is_passed_by(&walk, name, message, hint) ||
+		find_strangers(&walk, name, owner, hung, message, hint))
 		return true;
+	hung->fires = walk.fires;
+	hung->differs = walk.differs;
+	return false;
+}
 
-	/* the list grows while it is walked along */
-	for (int i = 0; i < list_length(walk.steps); i++)
+/*
+ * Of a partition all that is its own is looked at, of what it is a partition of
+ * only what its rows are checked by: triggers and constraints are copied.
+ */
+bool
+dwf_hung_find_strangers(Oid table, const char *name, Oid owner, List *parts,
+						char **message)
+{
+	Walk		walk = {.class = RelationRelationId,.oid = table,.parts = parts};
+	List	   *above = get_partition_ancestors(table);
+	DwfHung		hung = {0};
+	char	   *hint;
+	ListCell   *cell;
+
+	walk.parts = list_union_oid(parts, above);
+	foreach(cell, walk.parts)
 	{
-		const Step *step = list_nth(walk.steps, i);
+		dwf_changes_relation(lfirst_oid(cell));
+		add_needed(&walk, RelationRelationId, lfirst_oid(cell), NULL);
+	}
+	foreach(cell, parts)
+		add_hooks(&walk, lfirst_oid(cell), NULL);
+	if (!find_strangers(&walk, name, owner, &hung, message, &hint))
+		return false;
+	*message = psprintf("%s; %s", *message, hint);
+	return true;
+}
+
+/* Whether anything on the way is a stranger's; walks on to the end. */
+static bool
+find_strangers(Walk *walk, const char *name, Oid owner, DwfHung *hung,
+			   char **message, char **hint)
+{
+	/* the list grows while it is walked along */
+	for (int i = 0; i < list_length(walk->steps); i++)
+	{
+		const Step *step = list_nth(walk->steps, i);
 		Oid			whose;
 
 		if (is_strangers(step, owner, &whose))
@@ -183,10 +229,8 @@ dwf_hung_find_fault(Oid class, Oid oid, const char *name, Oid owner,
 			return true;
 		}
 		hung->runs |= step->class == ProcedureRelationId && !is_own(step->oid);
-		go_on(&walk, step);
+		go_on(walk, step);
 	}
-	hung->fires = walk.fires;
-	hung->differs = walk.differs;
 	return false;
 }
 
@@ -260,6 +304,8 @@ add(Walk *walk, Oid class, Oid oid, const Step *from)
 		return;
 	if (from != NULL && class == walk->class && oid == walk->oid)
 		return;
+	if (class == RelationRelationId && list_member_oid(walk->parts, oid))
+		return;
 	foreach(cell, walk->steps)
 	{
 		step = lfirst(cell);
@@ -317,6 +363,8 @@ take_hook(Walk *walk, const Step *from, HeapTuple row, int hook)
 									 (Form_pg_constraint) GETSTRUCT(row));
 	else if (hooks[hook].catalog == RewriteRelationId)
 		counts = take_rule(walk, from, (Form_pg_rewrite) GETSTRUCT(row));
+	else if (hooks[hook].catalog == AttrDefaultRelationId && walk->parts != NIL)
+		counts = is_generated((Form_pg_attrdef) GETSTRUCT(row));
 	if (counts)
 		add(walk, hooks[hook].class, oid, from);
 }
@@ -330,6 +378,8 @@ take_hook(Walk *walk, const Step *from, HeapTuple row, int hook)
 static bool
 take_trigger(Walk *walk, const Step *from, Form_pg_trigger trigger)
 {
+	if (walk->parts != NIL)
+		return fires_by_update(walk, from, trigger);
 	if (from == NULL && walk->is_written && trigger->tgisinternal &&
 		OidIsValid(trigger->tgconstrrelid))
 		walk->foreign = trigger->tgconstraint;
@@ -347,6 +397,34 @@ take_trigger(Walk *walk, const Step *from, Form_pg_trigger trigger)
 	return true;
 }
 
+/*
+ * By an ordinary session's UPDATE; of a partition's row, what fires where it
+ * leaves it for another one, too.  Foreign keys are looked after with the
+ * rights of the other table's owner.  What is done to other tables on the way is
+ * not known.
+ */
+static bool
+fires_by_update(const Walk *walk, const Step *from, Form_pg_trigger trigger)
+{
+	bool		is_part = trigger->tgrelid != walk->oid;
+
+	if ((trigger->tgenabled != TRIGGER_FIRES_ON_ORIGIN &&
+		 trigger->tgenabled != TRIGGER_FIRES_ALWAYS) ||
+		(trigger->tgisinternal && OidIsValid(trigger->tgconstrrelid)))
+		return false;
+	if (from != NULL)
+		return true;
+	return is_part ? TRIGGER_FOR_ROW(trigger->tgtype) != 0 :
+		TRIGGER_FOR_UPDATE(trigger->tgtype) != 0;
+}
+
+/* A default is taken by an INSERT, the value of a generated column is made anew. */
+static bool
+is_generated(Form_pg_attrdef value)
+{
+	return get_attgenerated(value->adrelid, value->adnum) != '\0';
+}
+
 /* What is checked late is checked by triggers that do not fire here. */
 static bool
 take_own_constraint(Walk *walk, const Step *from,
@@ -360,6 +438,7 @@ take_own_constraint(Walk *walk, const Step *from,
 	return true;
 }
 
+/* As a trigger; of a table that is UPDATEd, one for whatever is done to it. */
 static bool
 take_rule(Walk *walk, const Step *from, Form_pg_rewrite rule)
 {
@@ -369,6 +448,9 @@ take_rule(Walk *walk, const Step *from, Form_pg_rewrite rule)
 	if (from == NULL)
 		walk->differs |= rule->ev_enabled != RULE_FIRES_ALWAYS &&
 			rule->ev_enabled != RULE_DISABLED;
+	if (walk->parts != NIL)
+		return rule->ev_enabled == RULE_FIRES_ON_ORIGIN ||
+			rule->ev_enabled == RULE_FIRES_ALWAYS;
 	if (rule->ev_enabled != RULE_FIRES_ALWAYS &&
 		rule->ev_enabled != RULE_FIRES_ON_REPLICA)
 		return false;
@@ -381,7 +463,7 @@ take_rule(Walk *walk, const Step *from, Form_pg_rewrite rule)
 static void
 go_on(Walk *walk, const Step *step)
 {
-	add_needed(walk, step);
+	add_needed(walk, step->class, step->oid, step);
 	if (step->class == TypeRelationId)
 		add_of_type(walk, step);
 	else if (step->class == OperatorFamilyRelationId)
@@ -395,13 +477,13 @@ go_on(Walk *walk, const Step *step)
 				 step->oid, 0, take_amop);
 	}
 	else if (step->class == RelationRelationId &&
-			 get_rel_relkind(step->oid) != RELKIND_INDEX)
+			 !is_index(step))
 		add_hooks(walk, step->oid, step);
 }
 
-/* What pg_depend says. */
+/* What pg_depend says of a thing. */
 static void
-add_needed(Walk *walk, const Step *from)
+add_needed(Walk *walk, Oid class, Oid oid, const Step *from)
 {
 	Relation	rel = table_open(DependRelationId, AccessShareLock);
 	ScanKeyData keys[2];
@@ -409,9 +491,9 @@ add_needed(Walk *walk, const Step *from)
 	HeapTuple	row;
 
 	ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(from->class));
+				F_OIDEQ, ObjectIdGetDatum(class));
 	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(from->oid));
+				F_OIDEQ, ObjectIdGetDatum(oid));
 	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, keys);
 	while (HeapTupleIsValid(row = systable_getnext(scan)))
 	{
@@ -464,7 +546,10 @@ take_amop(Walk *walk, const Step *from, HeapTuple row, int hook)
 		((Form_pg_amop) GETSTRUCT(row))->amopopr, from);
 }
 
-/* Whether a thing belongs to somebody without the rights of `owner`. */
+/*
+ * Whether a thing belongs to somebody without the rights of `owner`.  An index
+ * belongs to whoever has its table, and is not what he could change by it.
+ */
 static bool
 is_strangers(const Step *step, Oid owner, Oid *whose)
 {
@@ -473,7 +558,7 @@ is_strangers(const Step *step, Oid owner, Oid *whose)
 		HeapTuple	tuple;
 		bool		isnull;
 
-		if (step->class != owned[i].class)
+		if (step->class != owned[i].class || is_index(step))
 			continue;
 		if (step->class == RelationRelationId)
 			dwf_changes_relation(step->oid);
@@ -488,6 +573,17 @@ is_strangers(const Step *step, Oid owner, Oid *whose)
 		return !has_privs_of_role(*whose, owner);
 	}
 	return false;
+}
+
+static bool
+is_index(const Step *step)
+{
+	char		kind;
+
+	if (step->class != RelationRelationId)
+		return false;
+	kind = get_rel_relkind(step->oid);
+	return kind == RELKIND_INDEX || kind == RELKIND_PARTITIONED_INDEX;
 }
 
 static char *

@@ -1,9 +1,11 @@
 /*
  * hung.h
- *	  Whose code hangs on domowf's objects.
+ *	  Whose code hangs on domowf's objects, and on tables that it writes.
  */
 #ifndef DWF_HUNG_H
 #define DWF_HUNG_H
+
+#include "nodes/pg_list.h"
 
 /* What hangs on an object and is right. */
 typedef struct DwfHung
@@ -27,6 +29,17 @@ typedef struct DwfHung
 extern bool dwf_hung_find_fault(Oid class, Oid oid, const char *name,
 								Oid owner, bool is_written, DwfHung *hung,
 								char **message, char **hint);
+
+/*
+ * Whether an UPDATE of a row of somebody's table by its owner runs such code: of
+ * whoever does not have the rights of that owner.  What fires is what does so
+ * in an ordinary session.  `parts`: the relations that the row may be in or move
+ * to, by their oids; the table itself, or its partitions and it.  All of them
+ * have to be locked, so that nothing is hung there meanwhile.  Says so as above,
+ * in one phrase.
+ */
+extern bool dwf_hung_find_strangers(Oid table, const char *name, Oid owner,
+									List *parts, char **message);
 
 /*
  * Whether a trigger fires for a row that is written below SQL: always, or as a

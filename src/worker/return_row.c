@@ -11,12 +11,13 @@
  *		update		these; no row: something keeps it from being written
  *
  * The table is locked first, and is its owner's until the end: what hangs on it
- * runs with his rights.  Of a partitioned table all of it is looked at, of any
+ * runs with his rights, where those are not too great for that (return_guard.h).  Of a partitioned table all of it is looked at, of any
  * other it alone, since those that inherit from it may have the same key.
  */
 #include "postgres.h"
 
 #include "base/testpoint.h"
+#include "worker/return_guard.h"
 #include "worker/return_row.h"
 
 #include "access/table.h"
@@ -81,6 +82,7 @@ dwf_return_row_write(const DwfReturn *entry, Oid owner)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("the owner of table \"%s\" has changed meanwhile",
 						RelationGetRelationName(writing.rel))));
+	dwf_return_guard(writing.rel);
 	begin(&writing, entry);
 	if (is_there(&writing) && compare(&writing))
 		update(&writing);
