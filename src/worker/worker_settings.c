@@ -170,7 +170,12 @@ dwf_worker_settings_connect_as(Oid database, Oid role)
 	return name != NULL;
 }
 
-/* What is set for a role and the database, as PostgreSQL does for a session. */
+/*
+ * What is set for a role and the database, as PostgreSQL does for a session.  So
+ * the owner of a database sets the search_path of a superuser's returns, as of
+ * each of his sessions there; to leave that out would close nothing, since `public`,
+ * where all look by default, is that owner's as well.
+ */
 static void
 apply_settings_of(Oid role)
 {
