@@ -596,7 +596,8 @@ CREATE TABLE domowf.tracked (
 	server name,
 	server_owner oid,
 	server_role oid,
-	error text
+	error text,
+	missing_since timestamptz
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02,
 	autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE domowf.tracked IS
@@ -616,6 +617,8 @@ COMMENT ON COLUMN domowf.tracked.server_role IS
 	'role by whose user mapping it is polled';
 COMMENT ON COLUMN domowf.tracked.error IS
 	'why the last poll failed; NULL: it did not';
+COMMENT ON COLUMN domowf.tracked.missing_since IS
+	'since when each poll was answered that there is no such instance (404); NULL: the last was not';
 CREATE INDEX tracked_lane ON domowf.tracked (lane, due, request_id);
 -- the last one, as queue's
 ALTER TABLE domowf.tracked ADD PRIMARY KEY (request_id);

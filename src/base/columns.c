@@ -153,6 +153,7 @@ const DwfColumn dwf_tracked_columns[TRACKED_COLUMNS] = {
 	[TRACKED_SERVER_OWNER] = {"server_owner", OIDOID},
 	[TRACKED_SERVER_ROLE] = {"server_role", OIDOID},
 	[TRACKED_ERROR] = {"error", TEXTOID},
+	[TRACKED_MISSING_SINCE] = {"missing_since", TIMESTAMPTZOID},
 };
 
 const DwfColumn dwf_return_columns[RETURN_COLUMNS] = {

@@ -181,10 +181,11 @@ typedef enum DwfTrackedColumn
 	TRACKED_SERVER,
 	TRACKED_SERVER_OWNER,
 	TRACKED_SERVER_ROLE,
-	TRACKED_ERROR
+	TRACKED_ERROR,
+	TRACKED_MISSING_SINCE
 } DwfTrackedColumn;
 
-#define TRACKED_COLUMNS	(TRACKED_ERROR + 1)
+#define TRACKED_COLUMNS	(TRACKED_MISSING_SINCE + 1)
 
 /* domowf.return_entry */
 typedef enum DwfReturnColumn

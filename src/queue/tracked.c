@@ -34,7 +34,8 @@ static const int by_lane[] = {TRACKED_LANE, TRACKED_DUE, TRACKED_REQUEST_ID};
 
 /* $1 by how much, $2 what is written since is right */
 static DwfStatement move = {
-	"UPDATE domowf.tracked SET due = due + $1, started_at = started_at + $1 "
+	"UPDATE domowf.tracked SET due = due + $1, started_at = started_at + $1, "
+	"missing_since = missing_since + $1 "
 	"WHERE age(xmin) > age($2)",
 	{INTERVALOID, XIDOID}
 };
@@ -53,6 +54,7 @@ typedef struct Late
 	int			count;			/* that were brought forward */
 } Late;
 
+static DwfSteady read_time(const DwfTable *tracked, int column);
 static void read_destination(const DwfTable *tracked, DwfDestination *to);
 static void seek_late(DwfTable *tracked, const Late *late);
 static void bring_forward(void *arg);
@@ -127,16 +129,23 @@ dwf_tracked_seek(DwfTable *tracked, int64 lane, TimestampTz after)
 void
 dwf_tracked_read(const DwfTable *tracked, DwfTracked *row)
 {
-	DwfSteady	now = dwf_clock_now();
-
 	row->request = DatumGetInt64(tracked->values[TRACKED_REQUEST_ID]);
 	row->lane = DatumGetInt64(tracked->values[TRACKED_LANE]);
 	row->tries = DatumGetInt32(tracked->values[TRACKED_TRIES]);
-
-	/* by the clock that the worker has seen, as what is moved is judged */
-	row->started_at = now - (dwf_clock_shown(now) -
-							 DatumGetTimestampTz(tracked->values[TRACKED_STARTED_AT]));
+	row->started_at = read_time(tracked, TRACKED_STARTED_AT);
+	row->missing_since = tracked->nulls[TRACKED_MISSING_SINCE] ? 0 :
+		read_time(tracked, TRACKED_MISSING_SINCE);
 	read_destination(tracked, &row->to);
+}
+
+/* By the clock that the worker has seen, as what is moved is judged. */
+static DwfSteady
+read_time(const DwfTable *tracked, int column)
+{
+	DwfSteady	now = dwf_clock_now();
+
+	return now - (dwf_clock_shown(now) -
+				  DatumGetTimestampTz(tracked->values[column]));
 }
 
 static void
@@ -191,7 +200,9 @@ dwf_tracked_go_on(const DwfTracked *row, int tries, bool has_status,
 		dwf_table_set(&tracked, TRACKED_DUE, TimestampTzGetDatum(due));
 		dwf_table_set(&tracked, TRACKED_TRIES, Int32GetDatum(tries));
 		dwf_table_set_text(&tracked, TRACKED_ERROR, error);
-
+		dwf_table_set(&tracked, TRACKED_MISSING_SINCE,
+					  TimestampTzGetDatum(dwf_clock_shown(row->missing_since)));
+		tracked.nulls[TRACKED_MISSING_SINCE] = row->missing_since == 0;
 		ok = dwf_table_update(&tracked, false);
 	}
 	dwf_table_close(&tracked);

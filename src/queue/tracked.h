@@ -22,6 +22,7 @@ typedef struct DwfTracked
 	DwfDestination to;
 	int			tries;			/* polls, which decide the wait */
 	DwfSteady	started_at;		/* its start, which no step of the clock moves */
+	DwfSteady	missing_since;	/* the first 404 in a row; 0: there is none */
 } DwfTracked;
 
 /*
@@ -51,7 +52,7 @@ extern void dwf_tracked_read(const DwfTable *tracked, DwfTracked *row);
 /*
  * Writes into the log what a poll has told of an instance that goes on: its
  * status, NULL for none, in the database's encoding; and that it is polled again
- * `due`.  False: somebody holds one of the rows, and nothing is written that
+ * `due`, having been missing since the time that `row` has.  False: somebody holds one of the rows, and nothing is written that
  * would have to be known.
  */
 extern bool dwf_tracked_go_on(const DwfTracked *row, int tries,

@@ -35,7 +35,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* An instance is followed so long, and one that is not found so long. */
+/* An instance is followed so long, and one that is not found, each time, so long. */
 #define FOLLOWED	(INT64CONST(7) * USECS_PER_DAY)
 #define MISSED		(INT64CONST(10) * USECS_PER_MINUTE)
 
@@ -295,6 +295,7 @@ static bool
 tell_status(const Telling *telling)
 {
 	const DwfPoll *poll = telling->poll;
+	DwfTracked	row = poll->row;
 	const char *told = poll->reply.instance.status;
 	const char *status = NULL;
 	Datum		value;
@@ -307,30 +308,39 @@ tell_status(const Telling *telling)
 		return dwf_tracked_end(&poll->row, true, status,
 							   "its instance is followed no longer: it had not ended after 7 days",
 							   telling->now);
-	return dwf_tracked_go_on(&poll->row, telling->tries, true, status, NULL,
+	row.missing_since = 0;
+	return dwf_tracked_go_on(&row, telling->tries, true, status, NULL,
 							 telling->due);
 }
 
-/* Of a poll that has failed, which changes nothing else. */
+/*
+ * Of a poll that has failed, which changes nothing else.  A gateway may answer
+ * 404 as well, and a short outage is not the end of an instance: only one that
+ * each poll of a while has missed is not there.
+ */
 static bool
 tell_failure(const Telling *telling)
 {
 	const DwfPoll *poll = telling->poll;
-	DwfSteady	since = poll->row.started_at;
+	DwfTracked	row = poll->row;
 	DwfSteady	now = dwf_clock_now();
 	bool		is_missing = poll->reply.outcome == DWF_REJECTED &&
 	poll->http_status == 404;
 
-	if (is_missing && now > since + MISSED)
+	if (!is_missing)
+		row.missing_since = 0;
+	else if (row.missing_since == 0)
+		row.missing_since = now;
+	else if (now > row.missing_since + MISSED)
 		return dwf_tracked_end(&poll->row, true, NULL,
 							   "its instance is followed no longer: Domo does not know it (HTTP status 404)",
 							   telling->now);
-	if (now > since + FOLLOWED)
-		return dwf_tracked_end(&poll->row, false, NULL,
+	if (now > row.started_at + FOLLOWED)
+		return dwf_tracked_end(&row, false, NULL,
 							   psprintf("its instance is followed no longer, after 7 days: %s",
 										poll->failure), telling->now);
-	return dwf_tracked_go_on(&poll->row, telling->tries, false, NULL,
-							 poll->failure, telling->due);
+	return dwf_tracked_go_on(&row, telling->tries, false, NULL, poll->failure,
+							 telling->due);
 }
 
 /* Something of a lane is due then. */

@@ -202,13 +202,38 @@ is($session->outcome($session->enqueue('plain', 'after')), 'done', 'none has pau
 
 # ---- an id that is not found
 
-due_now($id, '9 minutes');
+# as if the first 404 in a row had come so long ago
+sub missing_for
+{
+	my ($request, $age) = @_;
+
+	return $session->value("UPDATE domowf.tracked SET due = now(), missing_since = now() - interval '$age'"
+		  . " WHERE request_id = $request");
+}
+
+sub polled_again
+{
+	my ($request, $missing, $name) = @_;
+
+	return until_true("SELECT due > now() AND (missing_since IS NOT NULL) = $missing"
+		  . " FROM domowf.tracked WHERE request_id = $request", $name);
+}
+
 $domo->forget_instance($instance);
-due_now($id, '9 minutes');
-until_true("SELECT due > now() FROM domowf.tracked WHERE request_id = $id", '404 early: again');
-due_now($id, '11 minutes');
+due_now($id, '3 hours');
+polled_again($id, 'true', 'one 404, hours after the start: again');
+due_now($id);
+polled_again($id, 'true', '... and a second one, a moment later');
+$domo->script('status:500', operation => 'read', contains => $instance);
+missing_for($id, '11 minutes');
+polled_again($id, 'false', 'another failure between them: not all were missed');
+due_now($id);
+polled_again($id, 'true', '... so they count anew');
+missing_for($id, '9 minutes');
+polled_again($id, 'true', '404 for nine minutes: again');
+missing_for($id, '11 minutes');
 ended($id, 'instance_status IS NULL, outcome, error', 't|done|its instance is followed no longer:'
-	  . ' Domo does not know it (HTTP status 404)', '404 after ten minutes');
+	  . ' Domo does not know it (HTTP status 404)', '404 for more than ten minutes');
 is($session->value("SELECT w.state FROM domowf_wait_finished($id, '170 s') w"), 'done',
 	'whoever waits for that waits no longer');
 
