@@ -53,6 +53,8 @@ typedef struct Target
 struct DwfWayBack
 {
 	Oid			table;
+	Oid			partition;		/* of it, that fired; InvalidOid: it did
+								 * itself */
 	int			nkeys;
 	KeyColumn	keys[INDEX_MAX_KEYS];
 	int			ntargets;
@@ -114,6 +116,8 @@ begin(const TriggerData *data, Oid table, const char **why,
 								   sizeof(Target) * data->tg_trigger->tgnargs);
 
 	way_back->table = table;
+	if (RelationGetRelid(data->tg_relation) != table)
+		way_back->partition = RelationGetRelid(data->tg_relation);
 	*why = find_wrong_trigger(data, table, hint);
 	if (*why == NULL && !read_keys(way_back, data))
 	{
@@ -312,8 +316,8 @@ find_here(const TriggerData *data, const char *column)
 }
 
 /*
- * {"relation": oid, "key": [numbers], "values": [texts], "columns": [numbers],
- * "fields": [names]}
+ * {"relation": oid, "partition": oid, "key": [numbers], "values": [texts],
+ * "columns": [numbers], "fields": [names]}; the second where there is one.
  */
 Jsonb *
 dwf_way_back_of(const DwfWayBack *way_back, TupleTableSlot *row)
@@ -323,6 +327,11 @@ dwf_way_back_of(const DwfWayBack *way_back, TupleTableSlot *row)
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_word(&state, WJB_KEY, "relation");
 	push_number(&state, WJB_VALUE, way_back->table);
+	if (OidIsValid(way_back->partition))
+	{
+		push_word(&state, WJB_KEY, "partition");
+		push_number(&state, WJB_VALUE, way_back->partition);
+	}
 	push_word(&state, WJB_KEY, "key");
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 	for (int i = 0; i < way_back->nkeys; i++)

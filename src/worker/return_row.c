@@ -11,8 +11,10 @@
  *		update		these; no row: something keeps it from being written
  *
  * The table is locked first, and is its owner's until the end: what hangs on it
- * runs with his rights, where those are not too great for that (return_guard.h).  Of a partitioned table all of it is looked at, of any
- * other it alone, since those that inherit from it may have the same key.
+ * runs with his rights, where those are not too great for that (return_guard.h).
+ * Of a partitioned table all of it is looked at, of any other it alone, since
+ * those that inherit from it may have the same key.  A row whose partition was
+ * detached meanwhile is written there, where that is the same owner's.
  */
 #include "postgres.h"
 
@@ -21,6 +23,7 @@
 #include "worker/return_row.h"
 
 #include "access/table.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -36,6 +39,7 @@
 typedef struct Writing
 {
 	Relation	rel;
+	Relation	root;			/* whose columns the numbers mean */
 	const char *table;			/* as FROM and UPDATE name it */
 	StringInfoData key;			/* the condition */
 	int			nkeys;
@@ -58,6 +62,7 @@ static char *spell_as(Form_pg_attribute attribute, Oid base);
 static Form_pg_attribute find_attribute(const Writing *writing,
 										AttrNumber number);
 static bool is_there(Writing *writing);
+static bool is_detached(Writing *writing, const DwfReturn *entry, Oid owner);
 static bool compare(Writing *writing);
 static void update(Writing *writing);
 static uint64 run(Writing *writing, const char *sql, int nparams,
@@ -74,19 +79,23 @@ dwf_return_row_write(const DwfReturn *entry, Oid owner)
 
 	if (relation == NULL)
 		raise_unreadable("relation");
-	writing.rel = try_table_open(atooid(relation), RowExclusiveLock);
-	if (writing.rel == NULL)
+	writing.root = try_table_open(atooid(relation), RowExclusiveLock);
+	if (writing.root == NULL)
 		return;
-	if (writing.rel->rd_rel->relowner != owner)
+	if (writing.root->rd_rel->relowner != owner)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("the owner of table \"%s\" has changed meanwhile",
-						RelationGetRelationName(writing.rel))));
+						RelationGetRelationName(writing.root))));
+	writing.rel = writing.root;
 	dwf_return_guard(writing.rel);
 	begin(&writing, entry);
-	if (is_there(&writing) && compare(&writing))
+	if ((is_there(&writing) || is_detached(&writing, entry, owner)) &&
+		compare(&writing))
 		update(&writing);
-	table_close(writing.rel, NoLock);
+	if (writing.rel != writing.root)
+		table_close(writing.rel, NoLock);
+	table_close(writing.root, NoLock);
 }
 
 /* Makes what all statements share. */
@@ -107,6 +116,7 @@ begin(Writing *writing, const DwfReturn *entry)
 		psprintf("%s%s AS t",
 				 writing->rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ?
 				 "" : "ONLY ", name);
+	writing->nkeys = writing->ntargets = writing->nparams = 0;
 	initStringInfo(&writing->key);
 	writing->types = palloc(sizeof(Oid) * count);
 	writing->values = palloc0(sizeof(Datum) * count);
@@ -191,15 +201,29 @@ set_param(Writing *writing, int param, Oid type, const char *text,
 												  io_param, typmod);
 }
 
-/* Raises 42703 where the column was dropped. */
+/*
+ * Raises 42703 where the column was dropped; or where the partition, which has
+ * numbers of its own and was detached, has none of its name.
+ */
 static Form_pg_attribute
 find_attribute(const Writing *writing, AttrNumber number)
 {
-	TupleDesc	desc = RelationGetDescr(writing->rel);
+	TupleDesc	desc = RelationGetDescr(writing->root);
+	bool		is_found;
 
 	if (number < 1)
 		raise_unreadable("key or columns");
-	if (number > desc->natts || TupleDescAttr(desc, number - 1)->attisdropped)
+	is_found = number <= desc->natts &&
+		!TupleDescAttr(desc, number - 1)->attisdropped;
+	if (is_found && writing->rel != writing->root)
+	{
+		const char *name = NameStr(TupleDescAttr(desc, number - 1)->attname);
+
+		desc = RelationGetDescr(writing->rel);
+		number = get_attnum(RelationGetRelid(writing->rel), name);
+		is_found = number > 0;
+	}
+	if (!is_found)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("a column of table \"%s\" that is to be written, or of its key, was dropped",
@@ -227,6 +251,36 @@ is_there(Writing *writing)
 				 errmsg("table \"%s\" has more than one row of the key",
 						RelationGetRelationName(writing->rel))));
 	return count == 1;
+}
+
+/*
+ * Whether the row is in what was its partition and has been detached, which then
+ * is what is written.  Raises where that is somebody else's by now: with whose
+ * rights it is written is not to be chosen here, and what came of it is not lost.
+ */
+static bool
+is_detached(Writing *writing, const DwfReturn *entry, Oid owner)
+{
+	const char *partition = get_text(entry->returns_to, "partition");
+	Relation	rel;
+
+	if (partition == NULL ||
+		list_member_oid(get_partition_ancestors(atooid(partition)),
+						RelationGetRelid(writing->root)))
+		return false;
+	rel = try_table_open(atooid(partition), RowExclusiveLock);
+	if (rel == NULL)
+		return false;
+	if (rel->rd_rel->relowner != owner)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("table \"%s\" was detached from \"%s\" and has another owner",
+						RelationGetRelationName(rel),
+						RelationGetRelationName(writing->root))));
+	writing->rel = rel;
+	dwf_return_guard(rel);
+	begin(writing, entry);
+	return is_there(writing);
 }
 
 /*

@@ -188,6 +188,38 @@ is($session->value('SELECT string_agg(id || outcome, \' \' ORDER BY id) FROM own
 is($session->value('SELECT tableoid::regclass, state FROM own.base ORDER BY 1'),
 	"own.base|done\nown.child|a child's", 'a table that is inherited from: its own row alone');
 
+# what was a partition when the row asked has it still when it is detached, and
+# columns at other numbers; where it is somebody else's by then that is a failure
+as_owner(<<'END');
+CREATE TABLE own.whole (note text, id int PRIMARY KEY, state text) PARTITION BY RANGE (id);
+CREATE TABLE own.piece (gone int, state text, id int PRIMARY KEY, note text);
+ALTER TABLE own.piece DROP COLUMN gone;
+ALTER TABLE own.whole ATTACH PARTITION own.piece FOR VALUES FROM (0) TO (10);
+CREATE TABLE own.given PARTITION OF own.whole FOR VALUES FROM (10) TO (20);
+CREATE TABLE own.dropped PARTITION OF own.whole FOR VALUES FROM (20) TO (30);
+CREATE TRIGGER go AFTER INSERT ON own.whole FOR EACH ROW
+	EXECUTE FUNCTION public.domowf_trigger('good', 'n=id', 'state<-state')
+END
+$session->value('SELECT domowf_pause()');
+as_owner(<<'END');
+INSERT INTO own.whole VALUES ('stays', 1), ('goes', 2), ('given', 11), ('dropped', 21);
+ALTER TABLE own.whole DETACH PARTITION own.piece;
+ALTER TABLE own.whole DETACH PARTITION own.given;
+ALTER TABLE own.whole DETACH PARTITION own.dropped;
+DELETE FROM own.piece WHERE id = 2;
+DROP TABLE own.dropped
+END
+$session->value('ALTER TABLE own.given OWNER TO app; SELECT domowf_resume()');
+until_true(q{SELECT count(*) = 1 AND bool_and(error ~ '"given" was detached from "whole" and has another owner')
+	FROM domowf.returns WHERE target = 'own.whole'}, 'a partition that was detached and is another owner\'s: a failure');
+is($session->value('SELECT state FROM own.given'), '', '... which writes nothing');
+is($session->value(q{SELECT string_agg(concat_ws(' ', note, state), ', ') FROM own.piece}), 'stays done',
+	'one that is its owner\'s still: the row has what came of it');
+$session->value('ALTER TABLE own.given OWNER TO owner');
+$session->value('SELECT domowf_retry_return(request_id) FROM domowf.returns');
+until_returned();
+is($session->value('SELECT state FROM own.given'), 'done', '... and so has the other one when it is his again');
+
 # ---- what cannot work is refused at the first firing
 
 $session->value(<<'END');
