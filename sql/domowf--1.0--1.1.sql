@@ -545,7 +545,7 @@ COMMENT ON COLUMN domowf.connection_status.server IS
 COMMENT ON COLUMN domowf.connection_status.role IS
 	'role whose user mapping has the token, public for all others; or whose requests wait';
 COMMENT ON COLUMN domowf.connection_status.state IS
-	'idle, sending, paused, or waiting: requests have no connection';
+	'idle, sending, paused, or waiting: requests, or instances that are followed, have no connection';
 COMMENT ON COLUMN domowf.connection_status.in_flight IS
 	'attempts of which the reply is waited for';
 COMMENT ON COLUMN domowf.connection_status.sent IS
@@ -554,7 +554,7 @@ COMMENT ON COLUMN domowf.connection_status.failed IS 'of these: not done';
 COMMENT ON COLUMN domowf.connection_status.paused_until IS
 	'when it sends again; infinity: when it can be opened';
 COMMENT ON COLUMN domowf.connection_status.reason IS
-	'why it is paused, or requests wait; of a request only for who may see all of them';
+	'why it is paused, polls of instances rest, or requests or instances wait; of a request only for who may see all of them';
 
 CREATE VIEW domowf.connection WITH (security_barrier = true) AS
 	SELECT * FROM domowf.connection_status;

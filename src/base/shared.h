@@ -118,7 +118,9 @@ typedef struct DwfConnectionStatus
 	int64		failed;
 	TimestampTz paused_until;
 	bool		is_reason_private;
-	bool		is_unneeded;	/* paused, and nothing is to go there */
+	bool		is_unneeded;	/* paused, or none, and nothing is to be sent
+								 * there */
+	bool		polls_wait;		/* instances there are not polled */
 	char		reason[160];
 } DwfConnectionStatus;
 

@@ -29,6 +29,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+/* Rows that are read at a time of those that nobody polls. */
+#define MAX_READ		1000
+
 /* The index by which what is due of a lane is found. */
 static const int by_lane[] = {TRACKED_LANE, TRACKED_DUE, TRACKED_REQUEST_ID};
 
@@ -160,6 +163,53 @@ read_destination(const DwfTable *tracked, DwfDestination *to)
 		to->owner = DatumGetObjectId(tracked->values[TRACKED_SERVER_OWNER]);
 	if (!tracked->nulls[TRACKED_SERVER_ROLE])
 		to->role = DatumGetObjectId(tracked->values[TRACKED_SERVER_ROLE]);
+}
+
+int
+dwf_tracked_find_old(int64 lane, DwfTrackedPlace *place, TimestampTz now,
+					 DwfSteady since, DwfTracked *rows, int max)
+{
+	DwfTable	tracked;
+	int			count = 0;
+	int			left = MAX_READ;
+	bool		is_more;
+
+	dwf_table_open(&tracked, "tracked", TRACKED_COLUMNS, false);
+	dwf_table_seek_within(&tracked, by_lane, lane,
+						  place->request == 0 ? DT_NOBEGIN : place->due,
+						  place->request);
+	while ((is_more = dwf_table_next(&tracked)) && left-- > 0 && count < max)
+	{
+		place->due = DatumGetTimestampTz(tracked.values[TRACKED_DUE]);
+		dwf_tracked_read(&tracked, &rows[count]);
+		place->request = rows[count].request;
+		if (place->due > now)
+		{
+			is_more = false;
+			break;
+		}
+		count += rows[count].started_at < since;
+	}
+	if (!is_more)
+		memset(place, 0, sizeof(*place));
+	dwf_table_close(&tracked);
+	return count;
+}
+
+bool
+dwf_tracked_first_due(TimestampTz *due)
+{
+	DwfTable	tracked;
+	DwfDestination to;
+	int64		lane = PG_INT64_MIN;
+	TimestampTz first;
+
+	*due = DT_NOEND;
+	dwf_table_open_to_read(&tracked, "tracked", TRACKED_COLUMNS);
+	while (dwf_tracked_next_lane(&tracked, &lane, &to, &first))
+		*due = Min(*due, first);
+	dwf_table_close(&tracked);
+	return *due != DT_NOEND;
 }
 
 /* The log's row of a request, if it is still there. */

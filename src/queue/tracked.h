@@ -14,6 +14,9 @@
 #define DWF_MIN_POLL_WAIT	(INT64CONST(5) * USECS_PER_SEC)
 #define DWF_MAX_POLL_WAIT	(INT64CONST(15) * USECS_PER_MINUTE)
 
+/* An instance is followed so long. */
+#define DWF_FOLLOWED		(INT64CONST(7) * USECS_PER_DAY)
+
 /* How an instance is found, and how far it has been followed. */
 typedef struct DwfTracked
 {
@@ -24,6 +27,13 @@ typedef struct DwfTracked
 	DwfSteady	started_at;		/* its start, which no step of the clock moves */
 	DwfSteady	missing_since;	/* the first 404 in a row; 0: there is none */
 } DwfTracked;
+
+/* A place in a lane: behind this one; all zero: before the first. */
+typedef struct DwfTrackedPlace
+{
+	TimestampTz due;
+	int64		request;
+} DwfTrackedPlace;
 
 /*
  * Begins to track an instance that the request of the queue at hand has
@@ -48,6 +58,18 @@ extern bool dwf_tracked_next_lane(DwfTable *tracked, int64 *lane,
  */
 extern void dwf_tracked_seek(DwfTable *tracked, int64 lane, TimestampTz after);
 extern void dwf_tracked_read(const DwfTable *tracked, DwfTracked *row);
+
+/*
+ * Reads on in a lane, behind *place, among what was due before `now`, a thousand
+ * rows at most: those whose start lies before `since`, up to `max` of them.  How
+ * many; *place is zeroed once the end was reached.
+ */
+extern int	dwf_tracked_find_old(int64 lane, DwfTrackedPlace *place,
+								 TimestampTz now, DwfSteady since,
+								 DwfTracked *rows, int max);
+
+/* When the first of all is due; false: there is none. */
+extern bool dwf_tracked_first_due(TimestampTz *due);
 
 /*
  * Writes into the log what a poll has told of an instance that goes on: its

@@ -45,8 +45,8 @@ static void *allocate(size_t size);
 static void release(void *pointer);
 static void note_lane(DwfAgenda *agenda, int64 id, TimestampTz due,
 					  DwfSteady now);
-static void note_due(DwfRoute *route, int64 id, TimestampTz due,
-					 DwfSteady now);
+static void note_due(const DwfAgenda *agenda, DwfRoute *route, int64 id,
+					 TimestampTz due, DwfSteady now);
 static void look_up_unknown(DwfAgenda *agenda, DwfTable *queue,
 							DwfSteady now);
 static int	share_of_link(const DwfAgenda *agenda, int room);
@@ -55,6 +55,7 @@ static DwfRoute *next_route(DwfAgenda *agenda, DwfSteady now, int room);
 static DwfRoute *next_of_link(DwfLink *link, DwfSteady now);
 static void begin_look(DwfAgenda *agenda);
 static void look(DwfAgenda *agenda, DwfTable *queue, DwfSteady now);
+static void forget_unseen(DwfAgenda *agenda);
 static void read_lane(DwfAgenda *agenda, const DwfRoute *route, DwfLane *lane,
 					  DwfTable *queue);
 static void pick(DwfAgenda *agenda, DwfRoute *route, DwfLane *lane);
@@ -98,6 +99,7 @@ static void
 begin_look(DwfAgenda *agenda)
 {
 	agenda->must_look = true;
+	agenda->looks++;
 	agenda->look_twice = false;
 	agenda->looked_behind = PG_INT64_MIN;
 	agenda->look_took = 0;
@@ -119,7 +121,7 @@ note_lane(DwfAgenda *agenda, int64 id, TimestampTz due, DwfSteady now)
 	DwfRoute   *route = dwf_routes_of_lane(&agenda->routes, id);
 
 	if (route != NULL)
-		note_due(route, id, due, now);
+		note_due(agenda, route, id, due, now);
 	else if (agenda->nunknown < DWF_MAX_UNKNOWN)
 	{
 		agenda->unknown[agenda->nunknown].lane = id;
@@ -143,7 +145,7 @@ look_up_unknown(DwfAgenda *agenda, DwfTable *queue, DwfSteady now)
 			DwfRoute   *route = dwf_routes_get(&agenda->routes, &to);
 
 			dwf_routes_set_lane(&agenda->routes, news->lane, route);
-			note_due(route, news->lane, news->due, now);
+			note_due(agenda, route, news->lane, news->due, now);
 		}
 		agenda->nunknown--;
 	}
@@ -151,10 +153,12 @@ look_up_unknown(DwfAgenda *agenda, DwfTable *queue, DwfSteady now)
 
 /* Something of a lane is due from this time on. */
 static void
-note_due(DwfRoute *route, int64 id, TimestampTz due, DwfSteady now)
+note_due(const DwfAgenda *agenda, DwfRoute *route, int64 id, TimestampTz due,
+		 DwfSteady now)
 {
 	DwfLane    *lane = dwf_lanes_get(&route->lanes, id);
 
+	lane->look = agenda->looks;
 	if (due <= lane->cursor_due)
 	{
 		/* rows came in behind the cursor: back to before them */
@@ -322,16 +326,35 @@ look(DwfAgenda *agenda, DwfTable *queue, DwfSteady now)
 			route = dwf_routes_get(&agenda->routes, &to);
 			dwf_routes_set_lane(&agenda->routes, agenda->looked_behind, route);
 		}
-		note_due(route, agenda->looked_behind, due, now);
+		note_due(agenda, route, agenda->looked_behind, due, now);
 		dwf_lanes_get(&route->lanes, agenda->looked_behind)->is_reread = true;
 	}
 	agenda->look_took += dwf_clock_cpu() - start;
 	if (looks > MAX_LOOKS)
 		return;					/* goes on in the next transaction */
+	forget_unseen(agenda);
 	agenda->must_look = false;
 	agenda->next_look = now + LOOK_SHARE * agenda->look_took;
 	if (agenda->look_twice)
 		begin_look(agenda);
+}
+
+/*
+ * At the end of a look: lanes that nothing can be sent of have no turn, in which
+ * it would be seen that what waited there was discarded, or has expired.
+ */
+static void
+forget_unseen(DwfAgenda *agenda)
+{
+	const DwfRoutes *routes = &agenda->routes;
+
+	for (int i = 0; i < routes->count; i++)
+	{
+		DwfRoute   *route = routes->items[i];
+
+		if (route->link == NULL || !route->link->is_open)
+			dwf_lanes_forget_unseen(&route->lanes, agenda->looks);
+	}
 }
 
 /*

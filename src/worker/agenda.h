@@ -39,6 +39,7 @@ typedef struct DwfAgenda
 
 	/* the look at all lanes */
 	bool		must_look;
+	int64		looks;			/* so many have begun */
 	int64		looked_behind;	/* this lane, where it is under way */
 	bool		look_twice;		/* something came in behind it since */
 	DwfSteady	next_look;		/* not before */

@@ -19,6 +19,7 @@
 #include "registry/dump.h"
 #include "registry/makers.h"
 #include "registry/server.h"
+#include "worker/check_tracking.h"
 #include "worker/serving.h"
 #include "worker/stall.h"
 #include "worker/worker_view.h"
@@ -100,6 +101,7 @@ static const char *find_late(int64 count);
 static bool is_seen_to(void);
 static void check_servers(ReturnSetInfo *result);
 static void check_tables(ReturnSetInfo *result);
+static void check_tracking(ReturnSetInfo *result);
 static bool may_be_published(const char *table, const char **why);
 static bool may_be_counted(const char **why);
 static void check_triggers(ReturnSetInfo *result);
@@ -128,6 +130,7 @@ domowf_check(PG_FUNCTION_ARGS)
 	check_returns(result);
 	check_servers(result);
 	check_tables(result);
+	check_tracking(result);
 	check_triggers(result);
 	check_version(result);
 	check_worker(result);
@@ -282,6 +285,16 @@ check_tables(ReturnSetInfo *result)
 	emit_check(result, "tables", ok, detail);
 }
 
+/* Whether instances are followed, see check_tracking.h. */
+static void
+check_tracking(ReturnSetInfo *result)
+{
+	const char *detail;
+	bool		ok = dwf_check_tracking(&detail);
+
+	emit_check(result, "tracking", ok, detail);
+}
+
 /*
  * Whether a table's rows can be changed as far as publications go; of one that
  * is locked, or not of this version, nothing is said, as in check_triggers().
@@ -413,6 +426,8 @@ check_triggers(ReturnSetInfo *result)
 		wrong = dwf_makers_find_fault();
 	else if (!dwf_extension_can_send())
 		wrong = dwf_extension_describe_skew();
+	if (wrong == NULL && !dwf_triggers)
+		wrong = "domowf.triggers is off: domowf_trigger() asks for nothing";
 	emit_check(result, "triggers", wrong == NULL, wrong == NULL ?
 			   "the triggers of the tables fire always" : wrong);
 }

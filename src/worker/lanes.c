@@ -211,6 +211,26 @@ forget(DwfLanes *lanes, DwfLane *lane)
 	lanes->release(role);
 }
 
+void
+dwf_lanes_forget_unseen(DwfLanes *lanes, int64_t look)
+{
+	size_t		i = 0;
+
+	while (i < lanes->lanes.nslots)
+	{
+		DwfLane    *lane = (DwfLane *) lanes->lanes.slots[i];
+
+		if (lane == NULL || lane->look == look || lane->in_flight > 0)
+		{
+			i++;
+			continue;
+		}
+		/* another one may move to its place in the index: this one again */
+		take_out(lanes, lane);
+		forget(lanes, lane);
+	}
+}
+
 /* Out of ring and heap. */
 static void
 take_out(DwfLanes *lanes, DwfLane *lane)

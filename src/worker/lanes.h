@@ -40,6 +40,7 @@ typedef struct DwfLane
 	bool		is_ready;
 	bool		is_listed;		/* among those that rest */
 	bool		is_reread;		/* agenda.c's: what it reads, it may have read */
+	int64_t		look;			/* agenda.c's: which has seen it last */
 	int			in_flight;		/* attempts, taken and not ended */
 
 	int64_t		cursor_due;		/* it has been read up to here */
@@ -96,6 +97,12 @@ extern DwfLane *dwf_lanes_get(DwfLanes *lanes, int64_t id);
  * where there is no reason to know it, and then returns false.
  */
 extern bool dwf_lanes_place(DwfLanes *lanes, DwfLane *lane, int64_t now);
+
+/*
+ * Forgets lanes that never have a turn, and so cannot be found empty: those that
+ * this look has not seen, and of which nothing is in flight.
+ */
+extern void dwf_lanes_forget_unseen(DwfLanes *lanes, int64_t look);
 
 /*
  * The lane whose turn it is: of the role whose turn it is, one lane after the

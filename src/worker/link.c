@@ -292,7 +292,7 @@ dwf_link_show(const DwfLink *link, DwfConnectionStatus *row)
 		DWF_CONNECTION_IDLE;
 	if (!link->is_open)
 		row->paused_until = DT_NOEND;
-	else if (link->rest.pause.pauses > 0)
+	else if (link->is_paused)
 	{
 		row->paused_until = dwf_clock_shown(link->rest.pause.until);
 		row->is_reason_private = true;
@@ -304,7 +304,13 @@ dwf_link_show(const DwfLink *link, DwfConnectionStatus *row)
 		reason = link->rest_reason;
 	}
 	else
+	{
+		/* it sends; what is not polled is told all the same */
+		row->is_reason_private = link->polls_rest;
+		dwf_text_cut(row->reason, sizeof(row->reason),
+					 link->polls_rest ? link->poll_reason : "");
 		return;
+	}
 	row->state = DWF_CONNECTION_PAUSED;
 	dwf_text_cut(row->reason, sizeof(row->reason), reason);
 }

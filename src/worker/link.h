@@ -50,8 +50,12 @@ typedef struct DwfLink
 	int64		failed;
 	char		reason[256];	/* why it rests, or cannot be opened */
 	char		rest_reason[256];	/* why a lane of it does, the last one */
-	DwfSteady	lanes_rest_until;	/* as it is shown: all of them rest; 0:
-									 * they do not */
+	char		poll_reason[256];	/* why polls rest by themselves */
+
+	/* as it is shown */
+	bool		is_paused;
+	bool		polls_rest;
+	DwfSteady	lanes_rest_until;	/* all of them rest; 0: they do not */
 } DwfLink;
 
 /*

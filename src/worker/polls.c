@@ -233,6 +233,9 @@ note_outcome(const DwfPoll *poll, int64 retry_after)
 	if (poll->reply.outcome == DWF_THROTTLED)
 		dwf_text_cut(poll->link->reason, sizeof(poll->link->reason),
 					 poll->failure);
+	if (poll->failure[0] != '\0')
+		dwf_text_cut(poll->link->poll_reason, sizeof(poll->link->poll_reason),
+					 psprintf("polls of instances rest: %s", poll->failure));
 }
 
 void

@@ -16,6 +16,7 @@
 
 #include "base/guc.h"
 #include "base/text.h"
+#include "queue/verdict.h"
 #include "worker/route.h"
 
 #include "access/htup_details.h"
@@ -44,6 +45,9 @@ static void look_at_route(DwfRoutes *routes, DwfRoute *route);
 static void lend_link(DwfRoutes *routes, DwfRoute *route);
 static void set_link(DwfRoute *route, DwfLink *link);
 static void wait_for(DwfRoute *route, const char *reason);
+static void tell_waiting(DwfRoute *route);
+static bool is_unneeded(const DwfRoutes *routes, int place);
+static bool has_tracked(const DwfLink *link);
 static void describe_link(DwfLink *link, const DwfServer *server);
 static void close_unused(DwfRoutes *routes);
 
@@ -248,8 +252,21 @@ wait_for(DwfRoute *route, const char *reason)
 	if (strcmp(route->reason, text) == 0)
 		return;
 	strlcpy(route->reason, text, sizeof(route->reason));
+	route->is_told = false;
+}
+
+/* Once for each reason, where something does wait for it. */
+static void
+tell_waiting(DwfRoute *route)
+{
+	if (route->is_told)
+		return;
+	route->is_told = true;
 	ereport(LOG,
-			(errmsg("domowf: requests wait for a server: %s", reason)));
+			(errmsg(route->lanes.lanes.count > 0 ?
+					"domowf: requests wait for a server: %s" :
+					"domowf: instances that are followed wait for a server: %s",
+					route->reason)));
 }
 
 static void
@@ -338,6 +355,76 @@ dwf_routes_rest_until(const DwfLink *link, DwfSteady now)
 }
 
 bool
+dwf_routes_is_paused(const DwfLink *link, DwfSteady now)
+{
+	const DwfRest *pause = &link->rest.pause;
+	ListCell   *cell;
+
+	if (pause->pauses == 0)
+		return false;
+	if (pause->until > now || link->held > 0)
+		return true;
+	foreach(cell, link->routes)
+	{
+		/* what was refused waits so long at most before it is sent again */
+		if (dwf_lanes_next(&((DwfRoute *) lfirst(cell))->lanes, now) <=
+			now + dwf_verdict_backoff().cap)
+			return true;
+	}
+	return false;
+}
+
+bool
+dwf_routes_polls_rest(const DwfLink *link, DwfSteady now)
+{
+	const DwfRest *pause = &link->polls.pause;
+	ListCell   *cell;
+
+	foreach(cell, link->routes)
+	{
+		DwfSteady	poll_at = ((DwfRoute *) lfirst(cell))->poll_at;
+
+		if (pause->pauses > 0 && poll_at != 0 &&
+			(pause->until > now || poll_at <= now))
+			return true;
+	}
+	return false;
+}
+
+/* Whether a connection that cannot be opened is one that nothing needs. */
+static bool
+is_unneeded(const DwfRoutes *routes, int place)
+{
+	const DwfLink *link = routes->links[place];
+	ListCell   *cell;
+
+	if (place == 0)
+		return dwf_routes_need_no_settings(routes);
+	if (link->is_open)
+		return false;
+	foreach(cell, link->routes)
+	{
+		if (((DwfRoute *) lfirst(cell))->lanes.lanes.count > 0)
+			return false;
+	}
+	return true;
+}
+
+/* Whether instances are followed on it. */
+static bool
+has_tracked(const DwfLink *link)
+{
+	ListCell   *cell;
+
+	foreach(cell, link->routes)
+	{
+		if (((DwfRoute *) lfirst(cell))->poll_at != 0)
+			return true;
+	}
+	return false;
+}
+
+bool
 dwf_routes_need_no_settings(const DwfRoutes *routes)
 {
 	return !routes->links[0]->is_open && routes->has_servers &&
@@ -352,13 +439,17 @@ dwf_routes_show(const DwfRoutes *routes, DwfConnectionStatus *rows, int max)
 
 	for (int i = 1; i < routes->count && count < max; i++)
 	{
-		const DwfRoute *route = routes->items[i];
+		DwfRoute   *route = routes->items[i];
 		DwfConnectionStatus *row = &rows[count];
 		const char *role;
 
-		if (route->link != NULL || route->lanes.lanes.count == 0)
+		if (route->link != NULL ||
+			(route->lanes.lanes.count == 0 && route->poll_at == 0))
 			continue;
+		tell_waiting(route);
 		memset(row, 0, sizeof(*row));
+		row->is_unneeded = route->lanes.lanes.count == 0;
+		row->polls_wait = route->poll_at != 0;
 		role = NameStr(route->role_name);
 		strlcpy(row->server, NameStr(route->to.server), sizeof(row->server));
 		strlcpy(row->role, role, sizeof(row->role));
@@ -367,21 +458,27 @@ dwf_routes_show(const DwfRoutes *routes, DwfConnectionStatus *rows, int max)
 		count++;
 	}
 	for (int i = 0; i < routes->nlinks; i++)
-		routes->links[i]->lanes_rest_until =
-			dwf_routes_rest_until(routes->links[i], now);
+	{
+		DwfLink    *link = routes->links[i];
+
+		link->is_paused = dwf_routes_is_paused(link, now);
+		link->polls_rest = dwf_routes_polls_rest(link, now);
+		link->lanes_rest_until = dwf_routes_rest_until(link, now);
+	}
 	for (int pass = 0; pass < 2; pass++)
 	{
 		for (int i = 0; i < routes->nlinks && count < max; i++)
 		{
 			const DwfLink *link = routes->links[i];
 			bool		rests = !link->is_open ||
-			link->rest.pause.pauses > 0 || link->lanes_rest_until != 0;
+			link->is_paused || link->polls_rest || link->lanes_rest_until != 0;
 
 			if (rests != (pass == 0))
 				continue;
 			dwf_link_show(link, &rows[count]);
-			rows[count++].is_unneeded =
-				i == 0 && dwf_routes_need_no_settings(routes);
+			rows[count].polls_wait = link->polls_rest ||
+				(!link->is_open && has_tracked(link));
+			rows[count++].is_unneeded = is_unneeded(routes, i);
 		}
 	}
 	return count;

@@ -20,8 +20,11 @@ typedef struct DwfRoute
 	DwfLanes	lanes;
 	NameData	role_name;		/* whose requests they are, for people */
 	bool		has_lost_role;	/* nothing is sent on its link, which is any */
+	DwfSteady	poll_at;		/* the tracker's: when an instance there is
+								 * polled next; 0: none is */
 	DwfLink    *link;			/* NULL: they wait, since ... */
 	char		reason[256];
+	bool		is_told;		/* by the server's log */
 } DwfRoute;
 
 /* All that are known; the first of each is the settings'. */
@@ -67,6 +70,14 @@ extern void dwf_routes_set_lane(DwfRoutes *routes, int64 lane,
  * work rest; 0: they do not.
  */
 extern DwfSteady dwf_routes_rest_until(const DwfLink *link, DwfSteady now);
+
+/*
+ * Whether a connection is paused, for people: one whose pause is over, and that has
+ * nothing to send, waits for nobody.  And whether instances there are not polled,
+ * since their polls rest.
+ */
+extern bool dwf_routes_is_paused(const DwfLink *link, DwfSteady now);
+extern bool dwf_routes_polls_rest(const DwfLink *link, DwfSteady now);
 
 /* Whether the settings' connection is one that nothing needs: servers are used. */
 extern bool dwf_routes_need_no_settings(const DwfRoutes *routes);

@@ -364,7 +364,6 @@ dwf_sender_paused_until(const DwfSender *sender, const char **reason,
 {
 	const DwfRoutes *routes = &sender->agenda.routes;
 	const DwfLink *link = routes->links[0];
-	const DwfRest *pause = &link->rest.pause;
 	DwfSteady	now = dwf_clock_now();
 	DwfSteady	until;
 
@@ -375,8 +374,8 @@ dwf_sender_paused_until(const DwfSender *sender, const char **reason,
 		until = 0;
 	else if (!link->is_open)
 		return DT_NOEND;
-	else if (pause->pauses > 0)
-		return pause->until;
+	else if (dwf_routes_is_paused(link, now))
+		return link->rest.pause.until;
 	else
 		until = dwf_routes_rest_until(link, now);
 	*reason = until == 0 ? "" : link->rest_reason;

@@ -28,6 +28,7 @@
 #include "worker/progress.h"
 #include "worker/sender_state.h"
 #include "worker/tracker.h"
+#include "worker/unpolled.h"
 #include "worker/worker_status.h"
 
 #include "storage/lmgr.h"
@@ -35,8 +36,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* An instance is followed so long, and one that is not found, each time, so long. */
-#define FOLLOWED	(INT64CONST(7) * USECS_PER_DAY)
+/* One that is not found, each time, is followed so long. */
 #define MISSED		(INT64CONST(10) * USECS_PER_MINUTE)
 
 /* What could not be done is tried again, milliseconds; what is refused. */
@@ -49,6 +49,9 @@
 /* Rows that are read of a lane, and brought forward, at a time. */
 #define MAX_READ		1000
 
+/* Of those that nobody can poll, so many end at a time. */
+#define MAX_ENDED		100
+
 /* A lane that has something. */
 typedef struct Way
 {
@@ -56,6 +59,7 @@ typedef struct Way
 	DwfRoute   *route;
 	DwfSteady	next;			/* when its first is due */
 	bool		is_found;		/* by the look under way */
+	DwfUnpolled unpolled;		/* what of it cannot be polled */
 } Way;
 
 /* What a poll has told, on its way into the tables. */
@@ -95,7 +99,9 @@ static bool tell_status(const Telling *telling);
 static bool tell_failure(const Telling *telling);
 static void note_due(int64 lane, DwfSteady due);
 static void look(DwfSender *sender, DwfSteady now);
+static void note_poll_times(const DwfSender *sender);
 static Way *get_way(int64 lane);
+static void end_unpolled(Way *way, DwfSteady now);
 static void choose(DwfSender *sender, DwfSteady now);
 static int	room_of_all(const DwfSender *sender);
 static bool is_free(const Way *way, DwfSteady now);
@@ -116,6 +122,9 @@ dwf_tracker_turn(DwfWriting *writing, bool is_paused)
 
 	if (dwf_polls_gave_way())
 		look_at = 0;			/* they are due still */
+	if (!dwf_track_instances)
+		nways = 0;				/* nobody waits for a poll */
+	note_poll_times(sender);
 	if (is_paused ||
 		(!dwf_track_instances && dwf_polls_count(DWF_POLL_ENDED) == 0))
 	{
@@ -304,7 +313,7 @@ tell_status(const Telling *telling)
 		status = TextDatumGetCString(value);
 	if (dwf_domo_is_final(told))
 		return dwf_tracked_end(&poll->row, true, status, NULL, telling->now);
-	if (dwf_clock_now() > poll->row.started_at + FOLLOWED)
+	if (dwf_clock_now() > poll->row.started_at + DWF_FOLLOWED)
 		return dwf_tracked_end(&poll->row, true, status,
 							   "its instance is followed no longer: it had not ended after 7 days",
 							   telling->now);
@@ -335,7 +344,7 @@ tell_failure(const Telling *telling)
 		return dwf_tracked_end(&poll->row, true, NULL,
 							   "its instance is followed no longer: Domo does not know it (HTTP status 404)",
 							   telling->now);
-	if (now > row.started_at + FOLLOWED)
+	if (now > row.started_at + DWF_FOLLOWED)
 		return dwf_tracked_end(&row, false, NULL,
 							   psprintf("its instance is followed no longer, after 7 days: %s",
 										poll->failure), telling->now);
@@ -388,6 +397,40 @@ look(DwfSender *sender, DwfSteady now)
 			ways[kept - 1].next = look_at = 0;
 	}
 	nways = kept;
+	for (int i = 0; i < nways; i++)
+		end_unpolled(&ways[i], now);
+}
+
+/* When the next instance of each route is polled, for who shows what waits. */
+static void
+note_poll_times(const DwfSender *sender)
+{
+	const DwfRoutes *routes = &sender->agenda.routes;
+
+	for (int i = 0; i < routes->count; i++)
+		routes->items[i]->poll_at = 0;
+	for (int i = 0; i < nways; i++)
+	{
+		DwfRoute   *route = ways[i].route;
+
+		route->poll_at = route->poll_at == 0 ? ways[i].next :
+			Min(route->poll_at, ways[i].next);
+	}
+}
+
+/* Ends what of a lane was started too long ago, where no poll can tell of it. */
+static void
+end_unpolled(Way *way, DwfSteady now)
+{
+	DwfTracked	old[MAX_ENDED];
+	const char *why;
+	int			count = dwf_unpolled_find_old(&way->unpolled, way->lane,
+											  way->route, way->next <= now, now,
+											  old, MAX_ENDED, &why);
+
+	for (int i = 0; i < count; i++)
+		end_apart(&old[i], psprintf("its instance is followed no longer, after 7 days: %s",
+									why), dwf_clock_shown(now));
 }
 
 static Way *
@@ -400,6 +443,7 @@ get_way(int64 lane)
 	}
 	ways = ways == NULL ? MemoryContextAlloc(TopMemoryContext, sizeof(Way)) :
 		repalloc(ways, (nways + 1) * sizeof(Way));
+	memset(&ways[nways], 0, sizeof(Way));
 	ways[nways].lane = lane;
 	return &ways[nways++];
 }

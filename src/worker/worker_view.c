@@ -81,7 +81,11 @@ static bool shows_connections(Oid table);
 static void check_columns(TupleDesc desc, const char *table, const Oid *types,
 						  int count);
 static void fill(TupleTableSlot *slot, const DwfWorkerStatus *status);
-static char *find_fault(bool of_servers);
+static char *find_fault(bool (*is_faulty) (const DwfConnectionStatus *row));
+static bool is_of_server(const DwfConnectionStatus *row);
+static bool is_of_settings(const DwfConnectionStatus *row);
+static bool is_without_polls(const DwfConnectionStatus *row);
+static char *describe_fault(const DwfConnectionStatus *row);
 static void set_text(TupleTableSlot *slot, int column, const char *text);
 static void set_time(TupleTableSlot *slot, int column, TimestampTz time);
 static const char *state_name(const DwfWorkerStatus *status);
@@ -254,41 +258,81 @@ dwf_worker_view_reason(const DwfWorkerStatus *status)
 char *
 dwf_worker_view_server_fault(void)
 {
-	return find_fault(true);
+	return find_fault(is_of_server);
 }
 
 char *
 dwf_worker_view_settings_fault(void)
 {
-	return find_fault(false);
+	return find_fault(is_of_settings);
 }
 
-/* Of servers' connections, or the settings'. */
+char *
+dwf_worker_view_polls_fault(void)
+{
+	return find_fault(is_without_polls);
+}
+
+/* The first one of a kind, and how many others there are.  NULL: none. */
 static char *
-find_fault(bool of_servers)
+find_fault(bool (*is_faulty) (const DwfConnectionStatus *row))
 {
 	DwfConnectionStatus *rows = palloc(sizeof(*rows) * DWF_SHOWN_CONNECTIONS);
 	int			count = dwf_shared_connections(MyDatabaseId, rows);
+	char	   *fault = NULL;
+	int			others = 0;
 
 	for (int i = 0; i < count; i++)
 	{
-		const DwfConnectionStatus *row = &rows[i];
-		const char *reason = row->is_reason_private && !dwf_worker_view_is_open() ?
-		"" : row->reason;
-
-		if (of_servers != (row->server[0] != '\0') || row->is_unneeded)
+		if (!is_faulty(&rows[i]))
 			continue;
-		if (row->state == DWF_CONNECTION_WAITS)
-			return psprintf("requests of \"%s\" wait: %s", row->role,
-							row->reason);
-		if (row->state == DWF_CONNECTION_PAUSED)
-			return psprintf("%s is paused%s%s", of_servers ?
-							psprintf("the connection to server \"%s\"",
-									 row->server) :
-							"the connection of the settings",
-							*reason == '\0' ? "" : ": ", reason);
+		if (fault == NULL)
+			fault = describe_fault(&rows[i]);
+		else
+			others++;
 	}
-	return NULL;
+	return others == 0 ? fault :
+		psprintf("%s (and %d more: see domowf.connection)", fault, others);
+}
+
+/* Nothing is sent there of what is to be. */
+static bool
+is_of_server(const DwfConnectionStatus *row)
+{
+	return row->server[0] != '\0' && !row->is_unneeded &&
+		(row->state == DWF_CONNECTION_WAITS ||
+		 row->state == DWF_CONNECTION_PAUSED);
+}
+
+/* The same. */
+static bool
+is_of_settings(const DwfConnectionStatus *row)
+{
+	return row->server[0] == '\0' && !row->is_unneeded &&
+		row->state == DWF_CONNECTION_PAUSED;
+}
+
+static bool
+is_without_polls(const DwfConnectionStatus *row)
+{
+	return row->polls_wait;
+}
+
+static char *
+describe_fault(const DwfConnectionStatus *row)
+{
+	const char *reason = row->is_reason_private && !dwf_worker_view_is_open() ?
+	"" : row->reason;
+	const char *where = row->server[0] == '\0' ?
+	"the connection of the settings" :
+	psprintf("the connection to server \"%s\"", row->server);
+
+	if (row->state == DWF_CONNECTION_WAITS)
+		return psprintf("%s of \"%s\" wait: %s", row->is_unneeded ?
+						"instances" : "requests", row->role, row->reason);
+	return psprintf("%s %s%s%s", where, row->state == DWF_CONNECTION_PAUSED ?
+					"is paused" : "polls no instance",
+					*reason == '\0' ? "" : ": ", reason);
 }
 
 /* An empty text is none. */

@@ -26,10 +26,12 @@ extern bool dwf_worker_view_is_open(void);
 
 /*
  * What keeps requests from going to a server, of the first connection that does
- * not get on, palloc'd; NULL: nothing does.  And the same of the connection of
- * the settings, which the worker's own state tells where no server is busy.
+ * not get on, and how many others do not, palloc'd; NULL: nothing does.  The same
+ * of the connection of the settings, which the worker's own state tells where no
+ * server is busy; and of instances that are not polled, wherever they are.
  */
 extern char *dwf_worker_view_server_fault(void);
 extern char *dwf_worker_view_settings_fault(void);
+extern char *dwf_worker_view_polls_fault(void);
 
 #endif							/* DWF_WORKER_VIEW_H */

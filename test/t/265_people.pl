@@ -403,7 +403,7 @@ is($session->outcome($_), 'done', '... until it is resumed') foreach $id, $after
 my $wrong = q{SELECT check_name, detail FROM domowf_check() WHERE NOT ok ORDER BY 1};
 is($session->value($wrong), '', 'domowf_check: all is well');
 is($session->value('SELECT string_agg(check_name, $$ $$) FROM domowf_check()'),
-	'connection dumps preload objects privileges returns servers tables triggers version worker',
+	'connection dumps preload objects privileges returns servers tables tracking triggers version worker',
 	'... so many checks');
 is(as_role('watcher', 'SELECT domowf_check()')->{sqlstate},
 	'42501', '... not for everybody');

@@ -344,6 +344,47 @@ test_by_chance(void)
 	close_lanes(&lanes);
 }
 
+/* Lanes that have no turn: those that a look has not seen are forgotten. */
+static void
+test_unseen(void)
+{
+	enum
+	{
+		MANY = 5000
+	};
+	DwfLanes	lanes;
+	int			wrong = 0;
+
+	open_lanes(&lanes);
+	for (int i = 0; i < MANY; i++)
+	{
+		DwfLane    *lane = set_due(&lanes, LANE(1 + i % 70, i), NOW + i % 3);
+
+		lane->look = i % 5 == 0 ? 2 : 1;
+		lane->in_flight = i % 7 == 0;
+		lane->pause.pauses = i % 2;
+		lane->keep_until = NOW + MANY;
+		dwf_lanes_place(&lanes, lane, NOW);
+	}
+	dwf_lanes_forget_unseen(&lanes, 2);
+	for (int i = 0; i < MANY; i++)
+		wrong += (dwf_lanes_find(&lanes, LANE(1 + i % 70, i)) != NULL) !=
+			(i % 5 == 0 || i % 7 == 0);
+	is_int(wrong, 0, "those that were not seen are forgotten, but for what is in flight");
+	wrong = 0;
+	for (int i = 0; i < lanes.nheap; i++)
+		wrong += lanes.heap[i]->look != 2 && lanes.heap[i]->in_flight == 0;
+	for (DwfLane *lane = lanes.resting; lane != NULL; lane = lane->next_resting)
+		wrong += lane->look != 2 && lane->in_flight == 0;
+	is_int(wrong, 0, "... wherever they were");
+	for (int i = 0; i < MANY; i += 7)
+		dwf_lanes_find(&lanes, LANE(1 + i % 70, i))->in_flight = 0;
+	dwf_lanes_forget_unseen(&lanes, 3);
+	is_int(lanes.lanes.count, 0, "... and all in the end");
+	is_int(lanes.roles.count, 0, "... with their roles");
+	close_lanes(&lanes);
+}
+
 /* A million that rest or wait cost the one that goes nothing. */
 static void
 test_many(void)
@@ -414,6 +455,7 @@ main(void)
 	test_later();
 	test_rest();
 	test_by_chance();
+	test_unseen();
 	test_many();
 	test_no_memory();
 	return done_testing();
