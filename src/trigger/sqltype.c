@@ -176,7 +176,7 @@ find_cast(DwfSqlType *type, Oid target)
 							  &function) != COERCION_PATH_FUNC ||
 		get_func_nargs(function) != 1)
 		return false;
-	fmgr_info(function, &type->cast);
+	type->cast = function;
 	type->cast_to = target;
 	return true;
 }
@@ -323,8 +323,10 @@ dwf_sqltype_form(const DwfSqlType *type, bool as_integer, Datum value,
 
 /*
  * A cast to JSON is the user's own code, hence the pinned settings; what it
- * raises is his error.  What is out of a scalar has to be taken out of its
- * jsonb.
+ * raises is his error.  It is called as if for the first time, as to_jsonb() does:
+ * what it has the trigger do may call it again, and a function in SQL keeps how far
+ * it has come where it was called from.  What is out of a scalar has to be taken
+ * out of its jsonb.
  */
 static void
 form_json(const DwfSqlType *type, Datum value, JsonbValue *out)
@@ -336,7 +338,7 @@ form_json(const DwfSqlType *type, Datum value, JsonbValue *out)
 	{
 		int			level = pin_settings(false);
 
-		value = FunctionCall1(unconstify(FmgrInfo *, &type->cast), value);
+		value = OidFunctionCall1(type->cast, value);
 		AtEOXact_GUC(false, level);
 		is_text = type->cast_to == JSONOID;
 	}

@@ -33,7 +33,11 @@ typedef enum DwfSqlKind
 	DWF_SQL_ARRAY
 } DwfSqlKind;
 
-/* A type that is no domain. */
+/*
+ * A type that is no domain.  Kept from one value to the next, and found again by
+ * what a value's cast runs; so it has no state of code that may come back to it: an
+ * output function is a superuser's, in C, a cast anybody's, in any language.
+ */
 typedef struct DwfSqlType
 {
 	Oid			oid;
@@ -41,7 +45,7 @@ typedef struct DwfSqlType
 	int			max_digits;		/* of a numeric; 0: no bound */
 	FmgrInfo	output;
 	bool		is_pinned;		/* the output depends on settings */
-	FmgrInfo	cast;			/* DWF_SQL_CAST */
+	Oid			cast;			/* function; DWF_SQL_CAST */
 	Oid			cast_to;		/* json or jsonb */
 } DwfSqlType;
 
