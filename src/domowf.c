@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "base/crash.h"
 #include "base/guc.h"
 #include "base/kept.h"
 #include "base/quota.h"
@@ -30,6 +31,7 @@ static const DwfSharedPart parts[] = {
 	{dwf_quota_request, dwf_quota_start},
 	{dwf_waiters_request, dwf_waiters_start},
 	{dwf_timeline_request, dwf_timeline_start},
+	{dwf_crash_request, dwf_crash_start},
 };
 
 void		_PG_init(void);

@@ -35,4 +35,15 @@ dwf_transaction_commit_at_ease(void)
 							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
+/*
+ * Has it wait for this server's disk, and for no standby, whatever the settings:
+ * for what a crash right after it must not forget.
+ */
+static inline void
+dwf_transaction_commit_to_disk(void)
+{
+	(void) set_config_option("synchronous_commit", "local", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
+
 #endif							/* DWF_TRANSACTION_H */

@@ -50,10 +50,15 @@
 	"ORDER BY e.due LIMIT 1) AS due, " DWF_RETURN_OWNER_OF("target") " AS owner " \
 	"FROM t WHERE target IS NOT NULL) "
 
-/* from a second to 15 minutes, twice as long each time */
+/*
+ * From so many seconds to 15 minutes, twice as long each time; `tries` is an
+ * expression.
+ */
+#define DWF_RETURN_WAIT(seconds, tries) \
+	"least(interval '15 min', make_interval(secs => " seconds ") " \
+	"* power(2, least(" tries ", 20))) "
 #define DWF_RETURN_BACKOFF \
-	"clock_timestamp() + least(interval '15 min', " \
-	"interval '1 s' * power(2, least(tries, 20))) "
+	"clock_timestamp() + " DWF_RETURN_WAIT("1", "tries")
 
 /*
  * What is being tried for the first time has not failed yet; the views `returns`

@@ -9,6 +9,11 @@
  * earlier than was known, is behind that; so all of it is looked at again, at
  * most a part of the time, and before it ends, as there is nothing to do.
  *
+ * Each waits before it is tried again, and shortly after a crash of the server a
+ * minute at least: should it be the one whose code has brought the server down, that
+ * is not done each second.  What then fails in an ordinary way gets its ordinary
+ * wait (returns.c).
+ *
  * An entry that a trigger or check of somebody's refuses to have counted as tried,
  * or keeps waiting for a lock, is not tried, and keeps no other: the process
  * remembers it, and passes it by.
@@ -17,6 +22,7 @@
 
 #include "base/apart.h"
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/owner.h"
 #include "base/statement.h"
 #include "base/table.h"
@@ -35,6 +41,10 @@
 
 /* And is not done more often than that, milliseconds. */
 #define LOOK_INTERVAL	100
+
+/* The first wait for the next try, seconds: as a rule, and after a crash. */
+#define FIRST_WAIT		1
+#define CAREFUL_WAIT	60
 
 /* Entries that are remembered as refused. */
 #define MAX_REFUSED		100
@@ -61,31 +71,34 @@ static DwfStatement find_due = {
 	DWF_RETURN_ONLY("b.target = e.target") \
 	DWF_RETURN_ONLY("b.id < e.id AND b.due < 'infinity'") "OFFSET 0) " \
 	"ORDER BY e.due LIMIT 1 "
+
+/* $5 the first wait */
 #define TAKE(which) \
 	"WITH n AS (" NEXT("e.id, e.due", which) "FOR UPDATE SKIP LOCKED) " \
 	"UPDATE domowf.return_entry r SET tries = tries + 1, " \
-	"tried_at = clock_timestamp(), due = " DWF_RETURN_BACKOFF ", " \
+	"tried_at = clock_timestamp(), due = clock_timestamp() + " \
+	DWF_RETURN_WAIT("$5", "tries") ", " \
 	"error = coalesce(error, " DWF_RETURN_ENDED ") " \
 	"WHERE r.id = (SELECT id FROM n) RETURNING r.id, request_id, target, " \
-	"returns_to, outcome, depth, (SELECT due FROM n)"
+	"returns_to, outcome, depth, (SELECT due FROM n), tries > 1"
 
 static DwfStatement take = {
 	TAKE(""),
-	{TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
+	{TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID},
 	.one_plan = true
 };
 
-/* $5 those that are passed by */
+/* $6 those that are passed by; $5 is none of its */
 static DwfStatement find_next = {
-	NEXT("e.id, e.request_id", DWF_RETURN_ONLY("e.id <> ALL ($5)")),
-	{TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8ARRAYOID},
+	NEXT("e.id, e.request_id", DWF_RETURN_ONLY("e.id <> ALL ($6)")),
+	{TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT8ARRAYOID},
 	.one_plan = true
 };
 
-/* $5 the one */
+/* $6 the one */
 static DwfStatement take_one = {
-	TAKE("AND e.id = $5 "),
-	{TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID},
+	TAKE("AND e.id = $6 "),
+	{TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT8OID},
 	.one_plan = true
 };
 
@@ -202,6 +215,7 @@ take_from(Target *target, Oid owner)
 	Datum		values[] = {target->name, ObjectIdGetDatum(owner),
 		TimestampTzGetDatum(target->from),
 		TimestampTzGetDatum(dwf_clock_wall(dwf_clock_now())),
+		Int32GetDatum(dwf_crash_is_recent() ? CAREFUL_WAIT : FIRST_WAIT),
 	0};
 	bool		isnull;
 
@@ -225,16 +239,16 @@ take_apart(Datum *values)
 		int64		request;
 		bool		isnull;
 
-		values[4] = list_refused();
+		values[5] = list_refused();
 		dwf_statement_run(&find_next, values);
 		if (SPI_processed == 0)
 			return false;
-		values[4] = Int64GetDatum(DatumGetInt64(dwf_statement_column(0, 1, &isnull)));
+		values[5] = Int64GetDatum(DatumGetInt64(dwf_statement_column(0, 1, &isnull)));
 		request = DatumGetInt64(dwf_statement_column(0, 2, &isnull));
 		error = dwf_apart_try_any(take_that, values);
 		if (error == NULL)
 			return true;
-		if (!pass_by(values[4], request, TextDatumGetCString(values[0]), error) ||
+		if (!pass_by(values[5], request, TextDatumGetCString(values[0]), error) ||
 			!dwf_apart_goes_on(&pass, error))
 			return false;
 	}
@@ -306,5 +320,6 @@ copy_taken(DwfReturn *entry, MemoryContext context)
 	entry->outcome = DatumGetJsonbPCopy(dwf_statement_column(0, 5, &isnull));
 	value = dwf_statement_column(0, 6, &isnull);
 	entry->depth = isnull ? 0 : DatumGetInt32(value);
+	entry->was_tried = DatumGetBool(dwf_statement_column(0, 8, &isnull));
 	MemoryContextSwitchTo(old);
 }

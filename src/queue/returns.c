@@ -108,8 +108,10 @@ static DwfStatement remove_done = {
 	.one_plan = true
 };
 
+/* what ended neither the process nor the server waits no longer than others */
 static DwfStatement fail = {
-	"WITH f AS (UPDATE domowf.return_entry SET error = $2 WHERE id = $1 "
+	"WITH f AS (UPDATE domowf.return_entry SET error = $2, due = least(due, "
+	"tried_at + " DWF_RETURN_WAIT("1", "tries - 1") ") WHERE id = $1 "
 	"RETURNING request_id, target, due) "
 	"UPDATE domowf.return_entry e SET due = (SELECT due FROM f) "
 	"WHERE e.request_id = (SELECT request_id FROM f) "

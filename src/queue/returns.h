@@ -45,6 +45,7 @@ typedef struct DwfReturn
 	Jsonb	   *returns_to;		/* NULL: a function is called */
 	Jsonb	   *outcome;
 	int			depth;
+	bool		was_tried;		/* before this try */
 } DwfReturn;
 
 /*

@@ -30,7 +30,10 @@
  * process, or the server, is tried again later, as any failure.  That is also why
  * no commit waits for the disk or a standby, as none of logical replication's
  * apply workers does: what a crash forgets of it, it forgets with the removal.
- * Who acts on it in this database commits behind it.  Between turns
+ * Who acts on it in this database commits behind it.  But a crash that the owner's
+ * code has made forgets the try, too, and would come again at once, for ever: so
+ * shortly after a crash, and of what was tried before, a try is on disk before that
+ * code runs.  Between turns
  * nothing of the owner's is left: settings are undone, advisory locks given
  * back.  No lock on a table of domowf's is held while the owner's code runs, but
  * what that code asks for itself.
@@ -45,6 +48,7 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/crash.h"
 #include "base/extension.h"
 #include "base/guc.h"
 #include "base/returners.h"
@@ -292,7 +296,10 @@ take(bool at_all, DwfReturn *entry)
 			found = dwf_return_take(owner, at_all, entry);
 		}
 		PopActiveSnapshot();
-		dwf_transaction_commit_at_ease();
+		if (found && (entry->was_tried || dwf_crash_is_recent()))
+			dwf_transaction_commit_to_disk();
+		else
+			dwf_transaction_commit_at_ease();
 		CommitTransactionCommand();
 	}
 	PG_CATCH();
