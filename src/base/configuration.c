@@ -21,22 +21,20 @@
  * Who has set a value PostgreSQL keeps with it, and takes it back with it: by a
  * RESET, at the end of a function or of a (sub)transaction, whatever role is the
  * current one by then.  It does not know who has set what is stored for a
- * database or a role, and takes it for a superuser's.
+ * database or a role, and takes it for a superuser's; stored.c is more careful.
  */
 #include "postgres.h"
 
 #include "base/configuration.h"
+#include "base/stored.h"
 #include "http/url.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_authid.h"
-#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #define PREFIX	"domowf."
@@ -69,8 +67,7 @@ static void take_files(const ConfigVariable * items);
 static const char *find_value(const ConfigVariable * items, const char *name);
 static bool is_valid(DwfTarget target, const char *value);
 static const struct config_generic *find_variable(const char *name);
-static Oid	stored_by(const char *name, Oid role);
-static Oid	database_owner(void);
+static bool is_set_by(const char *name, Oid role);
 
 void
 dwf_configuration_note(DwfTarget target, const char *value, GucSource source)
@@ -141,7 +138,7 @@ dwf_configuration_diverted_by(const char *const values[DWF_TARGETS],
 		if (i == DWF_TARGET_INSTANCE && *values[DWF_TARGET_BASE_URL] != '\0')
 			continue;
 		if (OidIsValid(trusting) &&
-			dwf_may_become(dwf_configuration_setter(names[i]), trusting))
+			is_set_by(names[i], trusting))
 			continue;
 		learn();
 		if (configured[i].value == NULL ||
@@ -149,6 +146,15 @@ dwf_configuration_diverted_by(const char *const values[DWF_TARGETS],
 			return names[i];
 	}
 	return NULL;
+}
+
+/* Whether a role has set what a setting is, or one that may become it. */
+static bool
+is_set_by(const char *name, Oid role)
+{
+	Oid			setter = dwf_configuration_setter(name);
+
+	return OidIsValid(setter) && dwf_may_become(setter, role);
 }
 
 /*
@@ -267,11 +273,11 @@ dwf_configuration_setter(const char *name)
 {
 	const struct config_generic *variable = find_variable(name);
 
-	if (variable->source == PGC_S_DATABASE)
-		return stored_by(name, database_owner());
-	if (variable->source == PGC_S_USER ||
+	if (variable->source == PGC_S_DATABASE ||
+		variable->source == PGC_S_USER ||
 		variable->source == PGC_S_DATABASE_USER)
-		return stored_by(name, GetAuthenticatedUserId());
+		return dwf_stored_is_superusers(name) ?
+			BOOTSTRAP_SUPERUSERID : InvalidOid;
 	return variable->srole;
 }
 
@@ -307,30 +313,4 @@ find_variable(const char *name)
 		return variables[i];
 	}
 	elog(ERROR, "no setting %s", name);
-}
-
-/*
- * Who has stored a setting for a database or a role: its owner, or the role
- * itself, if that may set it; else only a superuser can have.  (Who may alter
- * another role may become it as well.)
- */
-static Oid
-stored_by(const char *name, Oid role)
-{
-	return pg_parameter_aclcheck(name, role, ACL_SET) == ACLCHECK_OK ?
-		role : BOOTSTRAP_SUPERUSERID;
-}
-
-static Oid
-database_owner(void)
-{
-	HeapTuple	tuple = SearchSysCache1(DATABASEOID,
-										ObjectIdGetDatum(MyDatabaseId));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "no database %u", MyDatabaseId);
-	owner = ((Form_pg_database) GETSTRUCT(tuple))->datdba;
-	ReleaseSysCache(tuple);
-	return owner;
 }

@@ -47,7 +47,7 @@ extern const char *dwf_configuration_diverted_by(const char *const values[DWF_TA
 /*
  * The role that has set what a setting of domowf's is now, whoever's session it
  * is: of a function with SECURITY DEFINER that is its owner.  A superuser's is
- * what the configuration says.
+ * what the configuration says.  InvalidOid: nobody knows (stored.h).
  */
 extern Oid	dwf_configuration_setter(const char *name);
 

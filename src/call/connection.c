@@ -251,7 +251,10 @@ is_free_to_send(void)
 		superuser() && superuser_arg(GetSessionUserId());
 }
 
-/* Raises 55000 where a session's token would go where another role has set. */
+/*
+ * Raises 55000 where a session's token would go where another role has set, or
+ * nobody knows who.
+ */
 static void
 refuse_others_target(void)
 {
@@ -261,7 +264,9 @@ refuse_others_target(void)
 	if (setting != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("domowf.token is not used, because another role has set %s",
+				 errmsg(OidIsValid(dwf_configuration_setter(setting)) ?
+						"domowf.token is not used, because another role has set %s" :
+						"domowf.token is not used, because another role may have stored %s",
 						setting),
 				 errdetail("A session's token goes only where the configuration points, or the role that has set the token, or a superuser."),
 				 errhint("Set domowf.token and %s as one role. RESET ALL takes both back.",

@@ -11,6 +11,7 @@
 #include "base/returners.h"
 #include "base/shared.h"
 #include "base/sight.h"
+#include "base/stored.h"
 #include "base/table.h"
 #include "call/connection.h"
 #include "queue/counter.h"
@@ -93,6 +94,7 @@ static const char *const written[] = {
 static void emit_check(ReturnSetInfo *result, const char *name, bool ok,
 					   const char *detail);
 static void check_connection(ReturnSetInfo *result);
+static char *tell_stored(char *detail);
 static void check_dumps(ReturnSetInfo *result);
 static void check_objects(ReturnSetInfo *result);
 static void check_privileges(ReturnSetInfo *result);
@@ -367,7 +369,7 @@ check_connection(ReturnSetInfo *result)
 	if (*dwf_base_url == '\0' && *dwf_instance == '\0' && dwf_server_exists())
 	{
 		emit_check(result, "connection", true,
-				   "no instance is set: what names a server can be sent");
+				   tell_stored(pstrdup("no instance is set: what names a server can be sent")));
 		return;
 	}
 	PG_TRY();
@@ -392,7 +394,21 @@ check_connection(ReturnSetInfo *result)
 			pstrdup(error->message);
 	}
 	PG_END_TRY();
-	emit_check(result, "connection", ok, detail);
+	emit_check(result, "connection", ok, tell_stored(detail));
+}
+
+/*
+ * What is stored may be right, and PostgreSQL does not keep who has stored it: so
+ * that is for people to look at, and no fault.
+ */
+static char *
+tell_stored(char *detail)
+{
+	char	   *stored = dwf_stored_list_targets();
+
+	return stored == NULL ? detail :
+		psprintf("%s. Stored, by whom PostgreSQL does not keep: %s: see pg_db_role_setting",
+				 detail, stored);
 }
 
 /*

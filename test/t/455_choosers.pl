@@ -25,6 +25,7 @@ my $there = $stranger->url;
 my $start = Domowf->start_sql('m');
 my $diverted = qr/token of the server's configuration is not used, because domowf\.base_url is/;
 my $others = qr/^domowf\.token is not used, because another role has set domowf\.base_url/;
+my $stored = qr/^domowf\.token is not used, because another role may have stored domowf\.base_url/;
 my ($node, $kind, $got);
 
 sub requests
@@ -206,39 +207,106 @@ sub try_chooser
 	return;
 }
 
-# What is stored for a role or a database.
+# What is stored for a role or a database, by whom PostgreSQL does not keep: a
+# superuser's only where nobody else might have.
 sub try_stored
 {
 	my $super = Domowf->session($node);
+	my $store = "SET domowf.base_url = '$there'";
 
-	$super->value("ALTER ROLE victim SET domowf.base_url = '$there'");
-	with_session('victim', sub {
-			goes('0 1', 'ALTER ROLE by a superuser', $_[0], "SET domowf.token = '$own'", $start) });
-	$super->value('ALTER ROLE victim RESET ALL');
-	with_session('chooser', sub {
-			$_[0]->value("ALTER ROLE chooser SET domowf.base_url = '$there'") });
+	$super->value('REVOKE SET ON PARAMETER domowf.base_url FROM chooser');
+	foreach ([ 'ALTER ROLE', 'ROLE victim' ], [ 'ALTER DATABASE', 'DATABASE postgres' ],
+		[ 'ALTER ROLE IN DATABASE', 'ROLE victim IN DATABASE postgres' ])
+	{
+		my ($name, $what) = @$_;
+
+		$super->value("ALTER $what $store");
+		victim_goes("$name by a superuser");
+		$super->value("ALTER $what RESET ALL");
+	}
+	$super->value("ALTER DATABASE postgres $store; CREATE ROLE admin SUPERUSER;"
+		. 'GRANT SET ON PARAMETER domowf.base_url TO admin');
+	victim_goes('... where other superusers were granted it');
+	$super->value('ALTER ROLE admin NOSUPERUSER');
+	victim_refused('... and where one is no superuser any more');
+	$super->value('REVOKE SET ON PARAMETER domowf.base_url FROM admin; DROP ROLE admin;'
+		. 'GRANT SET ON PARAMETER domowf.base_url TO PUBLIC');
+	victim_refused('... and where everybody may');
+	$super->value('REVOKE SET ON PARAMETER domowf.base_url FROM PUBLIC;'
+		. 'GRANT SET ON PARAMETER domowf.base_url TO chooser');
+	victim_refused('... and where somebody may');
+	$super->value('ALTER DATABASE postgres RESET ALL');
+	$super->value("ALTER ROLE ALL $store");
+	victim_goes('ALTER ROLE ALL, which takes a superuser whatever was granted');
+	$super->value('ALTER ROLE ALL RESET ALL');
+
+	with_session('chooser', sub { $_[0]->value("ALTER ROLE chooser $store") });
 	with_session('chooser', sub {
 			my ($in) = @_;
 
-			refused('ALTER ROLE by itself, another one\'s token', $others, $in,
+			refused('ALTER ROLE by itself, another one\'s token', $stored, $in,
 				'SELECT token_of_victim()', $start);
-			goes('0 1', '... and its own', $in, "SET domowf.token = '$own'", $start);
+			refused('... and its own', $stored, $in, "SET domowf.token = '$own'", $start);
+			goes('0 1', '... which goes with what it sets', $in, $store, $start);
 	});
 	$super->value('ALTER ROLE chooser RESET ALL');
 
-	$super->value("ALTER DATABASE postgres SET domowf.base_url = '$there'");
-	with_session('victim', sub {
-			goes('0 1', 'ALTER DATABASE by a superuser', $_[0],
-				"SET domowf.token = '$own'", $start) });
-	$super->value('ALTER DATABASE postgres RESET ALL');
-	$super->value('ALTER DATABASE postgres OWNER TO chooser');
-	with_session('chooser', sub {
-			$_[0]->value("ALTER DATABASE postgres SET domowf.base_url = '$there'") });
-	with_session('victim', sub {
-			refused('ALTER DATABASE by its owner', $others, $_[0],
-				"SET domowf.token = '$own'", $start) });
-	$super->value('ALTER DATABASE postgres RESET ALL');
+	try_stored_by_chooser($super, 'the database', 'DATABASE postgres',
+		'ALTER DATABASE postgres OWNER TO chooser',
+		'ALTER DATABASE postgres OWNER TO victim');
+	try_stored_by_chooser($super, 'a database of a group', 'DATABASE postgres',
+		'CREATE ROLE owners ROLE chooser; ALTER DATABASE postgres OWNER TO owners',
+		'ALTER DATABASE postgres OWNER TO CURRENT_USER');
+	try_stored_by_chooser($super, 'a role that it may alter', 'ROLE victim',
+		'ALTER ROLE chooser CREATEROLE', 'ALTER ROLE chooser NOCREATEROLE',
+		$super->value('SHOW server_version_num') >= 160000 ?
+		'GRANT victim TO chooser WITH ADMIN TRUE' : ());
+
+	# what is left when the privilege is taken back can only be looked at
+	like($super->value(q{SELECT ok || detail FROM domowf_check() WHERE check_name = 'connection'}),
+		qr/^true.* go to ((?!stored).)*$/i, "$kind: nothing is stored, and domowf_check() tells of nothing");
+	$super->value("ALTER DATABASE postgres $store; ALTER ROLE victim SET domowf.proxy = 'http://127.0.0.1:1';"
+		. 'ALTER ROLE chooser SET work_mem = 64');
+	like($super->value(q{SELECT ok || detail FROM domowf_check() WHERE check_name = 'connection'}),
+		qr/^true.*Stored, by .*: domowf\.proxy for role victim, domowf\.base_url for database postgres: see/,
+		"$kind: domowf_check() tells what is stored, and it is no fault");
+	$super->value('ALTER DATABASE postgres RESET ALL; ALTER ROLE victim RESET ALL; ALTER ROLE chooser RESET ALL');
 	$super->quit;
+	return;
+}
+
+sub victim_goes
+{
+	my ($name) = @_;
+
+	with_session('victim', sub { goes('0 1', $name, $_[0], "SET domowf.token = '$own'", $start) });
+	return;
+}
+
+sub victim_refused
+{
+	my ($name) = @_;
+
+	with_session('victim', sub {
+			refused($name, $stored, $_[0], "SET domowf.token = '$own'", $start) });
+	return;
+}
+
+# A chooser stores it for something that it may alter, then may no more.
+sub try_stored_by_chooser
+{
+	my ($super, $name, $what, $before, $after, @more) = @_;
+
+	$super->value($_) foreach $before, @more;
+	with_session('chooser', sub { $_[0]->value("ALTER $what SET domowf.base_url = '$there'") });
+	victim_refused("ALTER of $name by a chooser");
+	if ($what =~ /DATABASE/)
+	{
+		with_session(undef, sub { refused('... for a superuser', $diverted, $_[0], $start) });
+	}
+	$super->value($after);
+	victim_refused('... and where it may no more');
+	$super->value("ALTER $what RESET ALL");
 	return;
 }
 
