@@ -4,23 +4,29 @@
  *
  * The sequence knows nothing of rows that came some other way: a restored log,
  * a log that is replicated, and setval().  An id that the log has already is
- * found out by the settlement, when Domo has executed the request.  So a call
+ * found out by the settlement, when Domo has executed the request.  So what comes
+ * in by SQL moves the sequence, by a trigger of each table (replica.c); a call
  * knows of its id before it sends that it is behind all that the log has, or
  * looks for it; and who enqueues looks now and then: two look-ups would cost as
- * much as the rest of it.
+ * much as the rest of it.  Where those triggers do not fire always, as while a
+ * dump is restored without triggers, each id is looked for.
  *
  * Where the order of ids means something, of requests that wait behind an order
  * key and of outcomes of one request, what is there is looked at each time.
  */
 #include "postgres.h"
 
+#include "base/changes.h"
 #include "base/columns.h"
 #include "base/ids.h"
 #include "base/objects.h"
 #include "base/sequence.h"
 
+#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/inval.h"
+#include "utils/rel.h"
 
 /* An id that was free vouches for so many behind it. */
 #define VOUCHED		1000
@@ -31,17 +37,20 @@ static const struct
 	const char *name;
 	int			ncolumns;
 	int			id;
+	const char *trigger;		/* calls dwf_ids_pass() for what SQL puts in */
 }			holders[] = {
-	{"queue", QUEUE_COLUMNS, QUEUE_ID},
-	{"log", LOG_COLUMNS, LOG_ID},
+	{"queue", QUEUE_COLUMNS, QUEUE_ID, "refuse_replication"},
+	{"log", LOG_COLUMNS, LOG_ID, "keep_own"},
 };
 
 static int64 last_id;			/* of this process, any */
 static int64 voucher;			/* one that was looked for; 0: none */
+static uint64 vouched_in;		/* the generation of changes.h then */
 
 static bool is_taken(int64 id, DwfTable *log);
 static bool may_look(const char *name);
-static bool has(int holder, int64 id);
+static bool has(int holder, int64 id, bool *is_watched);
+static bool watches(int holder, Relation rel);
 static int64 highest(int holder);
 static bool move(const char *sequence, int64 last);
 
@@ -69,27 +78,32 @@ dwf_ids_next(DwfTable *log)
 
 /*
  * Not known counts as free: a table that is locked or wrong stops nobody who
- * takes no row of it, and vouches for nothing.
+ * takes no row of it, and vouches for nothing.  Nor does one into which SQL puts
+ * rows unseen; who has changed that since has told so.
  */
 static bool
 is_taken(int64 id, DwfTable *log)
 {
-	bool		all_seen = true;
+	bool		vouches = true;
+	uint64		now;
 
+	AcceptInvalidationMessages();
+	now = dwf_changes_generation();
 	if (log != NULL && dwf_table_may_hold(log, LOG_ID, id))
 		return true;
-	if (voucher > 0 && id > last_id && id - voucher < VOUCHED)
+	if (voucher > 0 && vouched_in == now && id > last_id &&
+		id - voucher < VOUCHED)
 		return false;
 	for (int i = 0; i < lengthof(holders); i++)
 	{
-		if (log != NULL && strcmp(holders[i].name, "log") == 0)
-			continue;
-		if (!may_look(holders[i].name))
-			all_seen = false;
-		else if (has(i, id))
+		bool		is_watched = false;
+
+		if (may_look(holders[i].name) && has(i, id, &is_watched))
 			return true;
+		vouches &= is_watched;
 	}
-	voucher = all_seen ? id : 0;
+	voucher = vouches ? id : 0;
+	vouched_in = now;
 	return false;
 }
 
@@ -107,17 +121,43 @@ may_look(const char *name)
 								   AccessShareLock);
 }
 
+/* Whether a table has an id, and whether what SQL puts into it is seen. */
 static bool
-has(int holder, int64 id)
+has(int holder, int64 id, bool *is_watched)
 {
 	DwfTable	table;
 	bool		found;
 
 	dwf_table_open_to_read(&table, holders[holder].name,
 						   holders[holder].ncolumns);
+	*is_watched = watches(holder, table.rel);
 	found = dwf_table_holds(&table, holders[holder].id, id);
 	dwf_table_close(&table);
 	return found;
+}
+
+/* Of SQL of 1.0, the log has no such trigger. */
+static bool
+watches(int holder, Relation rel)
+{
+	const TriggerDesc *triggers = rel->trigdesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		if (strcmp(triggers->triggers[i].tgname, holders[holder].trigger) == 0)
+			return triggers->triggers[i].tgenabled == TRIGGER_FIRES_ALWAYS;
+	}
+	return false;
+}
+
+void
+dwf_ids_pass(int64 id)
+{
+	DwfObjectFault fault;
+
+	/* where it is wrong, nobody takes an id either */
+	if (dwf_object_is_right("request_id", &fault))
+		(void) dwf_sequence_raise(dwf_object_require("request_id", NULL), id);
 }
 
 bool

@@ -28,13 +28,14 @@
  *   changes or removes the one of that name.  Where it comes from is not kept, so
  *   that this holds for one that was registered here, too.
  *
- * The triggers are ones that fire ALWAYS: an apply worker runs as a replica.
+ * The triggers are ones that fire ALWAYS: an apply worker runs as a replica.  Those
+ * of queue and log also see what anybody puts in by SQL, as a log that is brought
+ * back by COPY: new ids are behind it (ids.c).
  */
 #include "postgres.h"
 
 #include "base/columns.h"
-#include "base/objects.h"
-#include "base/sequence.h"
+#include "base/ids.h"
 #include "base/table.h"
 #include "base/timeline.h"
 #include "queue/truncation.h"
@@ -56,6 +57,8 @@ PG_FUNCTION_INFO_V1(domowf_keep_own);
 
 static bool is_published(void);
 static bool is_undone(Relation rel);
+static void pass_id(const TriggerData *trigger, const char *table,
+					const DwfColumn *id);
 static TriggerData *get_trigger(FunctionCallInfo fcinfo);
 static HeapTuple changed_row(const TriggerData *trigger);
 static Datum column(const TriggerData *trigger, HeapTuple row,
@@ -78,10 +81,12 @@ domowf_refuse_replication(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = get_trigger(fcinfo);
 
-	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		return PointerGetDatum(is_published() ? NULL :
-							   changed_row(trigger));
-	if (!is_published())
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event) && !is_published())
+	{
+		pass_id(trigger, "queue", &dwf_queue_columns[QUEUE_ID]);
+		return PointerGetDatum(changed_row(trigger));
+	}
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !is_published())
 		return PointerGetDatum(NULL);
 	if (TRIGGER_FIRED_AFTER(trigger->tg_event))
 		dwf_truncation_undo(trigger->tg_relation);
@@ -115,6 +120,8 @@ domowf_keep_own(PG_FUNCTION_ARGS)
 	TriggerData *trigger = get_trigger(fcinfo);
 	HeapTuple	row = changed_row(trigger);
 
+	if (!is_published())
+		pass_id(trigger, "log", &dwf_log_columns[LOG_ID]);
 	for (int i = 0; is_published() && i < lengthof(tables); i++)
 	{
 		if (dwf_table_oid(tables[i].table) !=
@@ -137,6 +144,24 @@ static bool
 is_published(void)
 {
 	return IsLogicalWorker() && !InLocalUserIdChange();
+}
+
+/*
+ * Where it is that table, what it has from now on has no new request's id.  An id
+ * that is null is the table's to refuse.
+ */
+static void
+pass_id(const TriggerData *trigger, const char *table, const DwfColumn *id)
+{
+	bool		isnull;
+	Datum		value;
+
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event) ||
+		dwf_table_oid(table) != RelationGetRelid(trigger->tg_relation))
+		return;
+	value = column(trigger, changed_row(trigger), id, &isnull);
+	if (!isnull)
+		dwf_ids_pass(DatumGetInt64(value));
 }
 
 /* Whether what is kept of a TRUNCATE is put in again. */
@@ -250,7 +275,7 @@ takes_log(const TriggerData *trigger)
 	dwf_table_close(&log);
 	dwf_table_close(&queue);
 	if (takes)
-		(void) dwf_sequence_raise(dwf_object_require("request_id", NULL), id);
+		dwf_ids_pass(id);
 	return takes;
 }
 
