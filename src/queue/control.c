@@ -112,12 +112,15 @@ static const char retry_settled[] =
 "SELECT 1, $6, NULL::text, NULL::text, d.requested_by_oid, "
 DWF_SQL_COUNTED("d.") ", NULL::text, d.outcome, d.server, q.server FROM d, q";
 
+/* What is done by $3 has no error any more; `errors` keeps it. */
+#define WHY_NOT_DONE	"CASE WHEN $3 <> 'done' THEN error END"
+
 /* $3 the outcome, $4 an instance id or NULL, $5 whether to keep the request */
 static const char settle_queued[] =
 "WITH d AS (DELETE FROM domowf.queue WHERE " DWF_SQL_OPEN "RETURNING *), "
 "k AS (" DWF_SQL_GIVE_BACK_KEY "AND $3 <> 'done') "
-DWF_SQL_TO_LOG("$3", "$4", "CASE WHEN $5 THEN request END", "error",
-			   "clock_timestamp()")
+DWF_SQL_TO_LOG("$3", "$4", "CASE WHEN $5 THEN request END",
+			   WHY_NOT_DONE, "clock_timestamp()")
 "RETURNING (SELECT CASE state WHEN 'in_doubt' THEN 0 ELSE -1 END FROM d), "
 "NULL::bigint, order_space, order_key, requested_by_oid, "
 DWF_SQL_COUNTED("") ", $3, NULL::text, server, server";
@@ -126,7 +129,8 @@ static const char settle_settled[] =
 "WITH o AS (SELECT id AS oid, outcome AS was FROM domowf.log WHERE "
 DWF_SQL_SETTLED "AND $5 IS NOT NULL FOR UPDATE), "
 "u AS (UPDATE domowf.log SET outcome = $3, "
-"instance_id = coalesce($4, instance_id), settled_at = clock_timestamp() "
+"instance_id = coalesce($4, instance_id), error = " WHY_NOT_DONE ", "
+"settled_at = clock_timestamp() "
 "FROM o WHERE id = o.oid RETURNING *), "
 "k AS (" DWF_SQL_TAKE_KEY("u") "AND $3 = 'done') "
 "SELECT 0, NULL::bigint, NULL::text, NULL::text, "

@@ -122,8 +122,25 @@ like($session->value('SELECT instance IS NULL, state, problem FROM own.orders WH
 my $lost = $session->value(q{SELECT id FROM domowf.queue});
 is($session->value("SELECT domowf_resolve($lost, 'found')"), 't', 'a person resolves it');
 until_returned();
-is($session->value('SELECT instance, state FROM own.orders WHERE id = 3'),
-	'found|done', '... which is written back, too');
+is($session->value('SELECT instance, state, problem IS NULL FROM own.orders WHERE id = 3'),
+	'found|done|t', '... which is written back, too: there is no problem any more');
+$app->value(q{INSERT INTO own.orders (id, what) VALUES (4, 'bad'), (5, 'bad'), (6, 'lost')});
+until_returned();
+my $by_hand = $session->value(<<'END');
+SELECT string_agg(f, ',' ORDER BY id) FROM (SELECT l.id, CASE o.id WHEN 4
+	THEN domowf_resolve(l.id, 'since')::text ELSE domowf_discard(l.id)::text END AS f
+FROM own.orders o JOIN domowf.request l ON l.id = (SELECT id FROM domowf.request
+	WHERE workflow <> 'good' ORDER BY id LIMIT 1 OFFSET o.id - 2) WHERE o.id IN (4, 5, 6)) s
+END
+is($by_hand, 'true,true,true', 'a person settles what was rejected, too, and discards');
+until_returned();
+is( $session->value(q{SELECT string_agg(concat_ws(' ', id, state, instance, problem IS NULL), ', ' ORDER BY id)
+		FROM own.orders WHERE id IN (4, 5, 6)}),
+	'4 done since t, 5 discarded f, 6 discarded f',
+	'... of which the resolved one alone has no problem');
+is( $session->value(q{SELECT string_agg(concat_ws(' ', outcome, error IS NULL, errors IS NULL), ', ' ORDER BY id)
+		FROM domowf.log WHERE instance_id IN ('found', 'since')}),
+	'done t f, done t f', '... and in the log the attempts alone tell what it was');
 my $bad = $session->value(q{SELECT id FROM domowf.log WHERE outcome = 'rejected'});
 $session->value(q{UPDATE domowf.workflow SET model_id = 'model' WHERE name = 'bad'});
 is($session->value("SELECT domowf_retry($bad)"), 't', 'what was rejected is sent again');
