@@ -29,6 +29,7 @@ extern int64 dwf_ids_next_behind(int64 last);
  */
 extern void dwf_ids_next_returns(int64 *ids);
 
+/*
  * A row of this id comes into queue or log that domowf has not made: ids that are
  * taken from now on are behind it.  A rollback does not undo that.
  */

@@ -365,7 +365,7 @@ append_quoted(StringInfo out, const char *text, size_t len)
 
 /*
  * Appends text cut between characters, control characters as JSON escapes
- * them, in a string also what would end it.
+ * them, in a string also what would end it; bytes that are no text, by number.
  */
 static void
 append_cut(StringInfo out, const char *text, size_t len, bool is_string)
@@ -391,6 +391,9 @@ append_cut(StringInfo out, const char *text, size_t len, bool is_string)
 			appendStringInfo(out, "\\u%04x", (unsigned char) text[1]);
 		else if (size == 1 && (c < 0x20 || c == 0x7F))
 			appendStringInfo(out, "\\u%04x", c);
+		/* no UTF-8, so no character that could be sent to whoever reads this */
+		else if (GetDatabaseEncoding() == PG_SQL_ASCII && size == 1 && c >= 0x80)
+			appendStringInfo(out, "\\x%02x", c);
 		else
 		{
 			if (is_string && (c == '"' || c == '\\'))
@@ -401,7 +404,7 @@ append_cut(StringInfo out, const char *text, size_t len, bool is_string)
 	}
 }
 
-/* SQL_ASCII may hold anything; data that gets here is UTF-8 there. */
+/* SQL_ASCII may hold anything: what is no UTF-8 there is a byte at a time. */
 static int
 char_size(const char *text, const char *end)
 {

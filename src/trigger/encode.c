@@ -16,6 +16,7 @@
 #include "domo/domo_type.h"
 #include "trigger/encode.h"
 #include "trigger/iso.h"
+#include "trigger/json_text.h"
 #include "trigger/sqltype.h"
 
 #include "access/htup_details.h"
@@ -181,6 +182,11 @@ dwf_encode_push(const DwfEncoder *encoder, DwfEncoding *encoding,
 	}
 	if (!form(encoder, &encoding->faults, element, value, &json))
 		json.type = jbvNull;
+	else if (!dwf_json_text_is_utf8(&json))
+	{
+		note(encoder, &encoding->faults, element, value, DWF_NOT_UTF8);
+		json.type = jbvNull;
+	}
 	push_counted(encoder, encoding, token, &json);
 }
 

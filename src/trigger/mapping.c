@@ -21,6 +21,7 @@
 #include "domo/domo.h"
 #include "domo/domo_type.h"
 #include "domo/json.h"
+#include "trigger/json_text.h"
 #include "trigger/mapping.h"
 
 #include "access/genam.h"
@@ -63,8 +64,8 @@ static void set_column(Reading *reading, DwfMappingItem *item,
 static void check_row(const Reading *reading, DwfAssignmentRow row);
 static void set_constant(Reading *reading, DwfMappingItem *item,
 						 const DwfInput *declared, const char *literal);
-static bool read_literal(const DwfInput *declared, const char *literal,
-						 JsonbValue *value);
+static const char *read_literal(const DwfInput *declared, const char *literal,
+								JsonbValue *value);
 static void add_missing(Reading *reading);
 static const DwfMappingItem *find_item(const DwfMapping *mapping,
 									   const char *name);
@@ -299,13 +300,15 @@ static void
 set_constant(Reading *reading, DwfMappingItem *item,
 			 const DwfInput *declared, const char *literal)
 {
+	DwfInput	undeclared = {.name = unconstify(char *, item->name),.type = DWF_INPUT_TEXT};
 	DwfInputFaults faults = {0};
 	StringInfoData text;
 	Jsonb	   *jsonb;
+	const char *why = read_literal(declared, literal, &item->constant);
 
-	if (!read_literal(declared, literal, &item->constant))
-		dwf_input_note_fault(&faults, declared, 0, literal, strlen(literal),
-							 false, "it is not JSON");
+	if (why != NULL)
+		dwf_input_note_fault(&faults, declared != NULL ? declared : &undeclared,
+							 0, literal, strlen(literal), false, why);
 	else if (declared != NULL)
 		dwf_input_check_value(&faults, declared, 0, &item->constant);
 	if (faults.count > 0)
@@ -319,38 +322,33 @@ set_constant(Reading *reading, DwfMappingItem *item,
 	pfree(text.data);
 }
 
-/* Returns false where a literal was to be JSON and is not. */
-static bool
+/*
+ * NULL, or why a literal that was to be JSON is none.  In SQL_ASCII it may be
+ * text that is none of UTF-8.
+ */
+static const char *
 read_literal(const DwfInput *declared, const char *literal,
 			 JsonbValue *value)
 {
 	char	   *utf8;
 	const char *fault;
 	DwfJsonNode *json;
-	Jsonb	   *jsonb;
 
+	value->type = jbvString;
+	value->val.string.val = pstrdup(literal);
+	value->val.string.len = strlen(literal);
+	if (!dwf_json_text_is_utf8(value))
+		return DWF_NOT_UTF8;
 	if (declared == NULL ||
 		(!declared->is_list && dwf_domo_type_is_string(declared->type)))
-	{
-		value->type = jbvString;
-		value->val.string.val = pstrdup(literal);
-		value->val.string.len = strlen(literal);
-		return true;
-	}
-	/* jsonb's own reader would raise an error that names no trigger */
+		return NULL;
+	/* what Domo's own reader may not take, as a key that stands twice */
 	utf8 = pg_server_to_any(literal, strlen(literal), PG_UTF8);
 	json = dwf_json_parse(utf8, strlen(utf8), &fault);
 	if (json == NULL)
-		return false;
+		return "it is not JSON";
 	dwf_json_free(json);
-	jsonb = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
-											   CStringGetDatum(literal)));
-	if (JsonbExtractScalar(&jsonb->root, value))
-		return true;
-	value->type = jbvBinary;
-	value->val.binary.data = &jsonb->root;
-	value->val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
-	return true;
+	return dwf_json_text_read(value->val.string.val, value);
 }
 
 /* Notes the required inputs that get no value. */

@@ -20,6 +20,7 @@
 
 #include "base/compat.h"
 #include "trigger/iso.h"
+#include "trigger/json_text.h"
 #include "trigger/sqltype.h"
 
 #include "access/transam.h"
@@ -77,7 +78,8 @@ static bool find_cast(DwfSqlType *type, Oid target);
 static bool needs_pinning(Oid oid);
 static char *output_pinned(FmgrInfo *output, Datum value);
 static int	pin_settings(bool pins_path);
-static void form_json(const DwfSqlType *type, Datum value, JsonbValue *out);
+static const char *form_json(const DwfSqlType *type, Datum value,
+							 JsonbValue *out);
 static const char *form_numeric(Numeric value, bool as_integer,
 								JsonbValue *out);
 static const char *form_float(const DwfSqlType *type, Datum value,
@@ -312,8 +314,7 @@ dwf_sqltype_form(const DwfSqlType *type, bool as_integer, Datum value,
 		case DWF_SQL_JSON:
 		case DWF_SQL_JSONB:
 		case DWF_SQL_CAST:
-			form_json(type, value, out);
-			return NULL;
+			return form_json(type, value, out);
 		case DWF_SQL_COMPOSITE:
 		case DWF_SQL_ARRAY:
 			break;
@@ -322,17 +323,16 @@ dwf_sqltype_form(const DwfSqlType *type, bool as_integer, Datum value,
 }
 
 /*
- * A cast to JSON is the user's own code, hence the pinned settings; what it
+ * NULL, or why it has no place.  A cast to JSON is the user's own code, hence the pinned settings; what it
  * raises is his error.  It is called as if for the first time, as to_jsonb() does:
  * what it has the trigger do may call it again, and a function in SQL keeps how far
  * it has come where it was called from.  What is out of a scalar has to be taken
  * out of its jsonb.
  */
-static void
+static const char *
 form_json(const DwfSqlType *type, Datum value, JsonbValue *out)
 {
 	bool		is_text = type->kind == DWF_SQL_JSON;
-	Jsonb	   *jsonb;
 
 	if (type->kind == DWF_SQL_CAST)
 	{
@@ -343,17 +343,9 @@ form_json(const DwfSqlType *type, Datum value, JsonbValue *out)
 		is_text = type->cast_to == JSONOID;
 	}
 	if (is_text)
-		value = DirectFunctionCall1(jsonb_in,
-									CStringGetDatum(TextDatumGetCString(value)));
-	jsonb = DatumGetJsonbP(value);
-	if (JB_ROOT_IS_SCALAR(jsonb))
-	{
-		JsonbExtractScalar(&jsonb->root, out);
-		return;
-	}
-	out->type = jbvBinary;
-	out->val.binary.data = &jsonb->root;
-	out->val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
+		return dwf_json_text_read(TextDatumGetCString(value), out);
+	dwf_json_text_value(DatumGetJsonbP(value), out);
+	return NULL;
 }
 
 static int64

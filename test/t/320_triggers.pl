@@ -348,6 +348,52 @@ $node->safe_psql('copy', 'DROP SUBSCRIPTION lines');
 is(started('as a replica'), '',
 	'session_replication_role = replica starts nothing');
 
+# ---- JSON that a json column holds and jsonb does not
+
+$one->value(<<'END');
+INSERT INTO domowf.workflow (name, model_id, version, message_name)
+	VALUES ('json', 'model', '1.0.0', 'Start it');
+INSERT INTO domowf.workflow_input VALUES
+	('json', 'id', 'number', false, true), ('json', 'j', 'object', false, false),
+	('json', 'l', 'object', true, false);
+CREATE TYPE holder AS (inside json);
+CREATE TABLE jsons (id int, j json, l json[], c holder);
+CREATE TRIGGER start AFTER INSERT ON jsons FOR EACH ROW WHEN (NEW.c IS NULL)
+	EXECUTE FUNCTION domowf_trigger('json', 'id', 'j', 'l');
+CREATE TRIGGER other AFTER INSERT ON jsons FOR EACH ROW WHEN (NEW.c IS NOT NULL)
+	EXECUTE FUNCTION domowf_trigger('any', 'id', 'j', 'c');
+END
+my %unfit = (
+	'{"a":"\\u0000"}' => 'unsupported Unicode escape sequence',
+	'{"a":1e200000}' => 'value overflows numeric format',
+	'{"a":"\\ud83d"}' => 'invalid input syntax for type json');
+foreach my $json (sort keys %unfit)
+{
+	my $shown = qr/found "?\Q$json\E"?, expected/;
+	my $why = qr/; jsonb cannot hold it: $unfit{$json}\.$/m;
+
+	$got = $one->run("INSERT INTO jsons VALUES (1, '$json', ARRAY['{}', '$json']::json[])");
+	is($got->{sqlstate}, '22023', "$json in a column is refused");
+	like($got->{message}, qr/^data does not fit the inputs of workflow "json"$/, '... as data that does not fit');
+	like($got->{detail}, qr/^Input "j": $shown object .*$why/m, '... and the input is named');
+	like($got->{detail}, qr/^Input "l", element 2: $shown object .*$why/m, '... each that has one');
+	$got = $one->run("INSERT INTO jsons VALUES (1, '$json', NULL, ROW('$json'))");
+	is($got->{sqlstate}, '22023', '... where none is declared, too');
+	like($got->{detail}, qr/^Input "j": $shown .*$why/m, '... with its name');
+	like($got->{detail}, qr/^Input "c": $shown .*; in its member "inside": jsonb cannot hold it: $unfit{$json}\.$/m,
+		'... within others');
+	$got = $one->run(
+		"BEGIN; CREATE TABLE constant (id int); CREATE TRIGGER start AFTER INSERT ON constant FOR EACH ROW"
+		  . " EXECUTE FUNCTION domowf_trigger('json', 'id', 'j:=$json'); INSERT INTO constant VALUES (1)");
+	is($got->{sqlstate}, '22023', '... as a constant');
+	like($got->{detail}, qr/^Input "j": $shown object/, '... of which the input is named');
+	$one->run('ROLLBACK');
+}
+$one->value(q{INSERT INTO jsons VALUES (2, '{"json": 1, "json": 2.50}', ARRAY['{"n": 1e3}']::json[])});
+until_sent();
+is_deeply([ map { $_->{data}{j} } $domo->executed(contains => '"json"') ],
+	[ { json => 2.5 } ], 'what jsonb can hold is sent as that has it');
+
 # ---- encodings: Domo gets UTF-8, or the row is refused
 
 foreach my $encoding (qw(LATIN1 SQL_ASCII))
@@ -387,6 +433,34 @@ $bytes->value(q{INSERT INTO codes (t, n) VALUES (bytes('\xc3a9'), 'ascii')});
 $got =
   $bytes->run(q{INSERT INTO codes (t, n) VALUES (bytes('\xe9'), 'not UTF-8')});
 is($got->{sqlstate}, '22023', 'bytes that are no UTF-8 are refused');
+is( $got->{detail},
+	'Input "t": found "\\xe9", expected text (a string); it is not valid UTF-8.',
+	'... with the name of the input');
+$got = $bytes->run(<<'END');
+BEGIN;
+ALTER TABLE codes ADD l text[], ADD j jsonb;
+INSERT INTO codes (t, n, l, j) VALUES ('a', bytes('\x61c328'), ARRAY['b', bytes('\xff')],
+	jsonb_build_object('k', bytes('\xc3')))
+END
+is($got->{sqlstate}, '22023', '... all of them');
+is($got->{detail} =~ s/, expected .*?; /; /gr, <<'END' =~ s/\n\z//r, '... wherever they are');
+Input "n": found "a\xc3("; it is not valid UTF-8.
+Input "l", element 2: found "\xff"; it is not valid UTF-8.
+Input "j": found {"k": "\xc3"}; it is not valid UTF-8.
+END
+$bytes->run('ROLLBACK');
+$got = $bytes->run(<<'END');
+BEGIN;
+DO $$ BEGIN
+	EXECUTE format('CREATE TRIGGER constant AFTER INSERT ON codes FOR EACH ROW'
+		' EXECUTE FUNCTION domowf_trigger(''any'', %L)', 't:=' || bytes('\xe9'));
+END $$;
+INSERT INTO codes (n) VALUES ('constant')
+END
+is($got->{sqlstate} . ' ' . $got->{detail},
+	'22023 Input "t": found \xe9, expected text (a string); it is not valid UTF-8.',
+	'... and as a constant');
+$bytes->run('ROLLBACK');
 until_sent('sql_ascii');
 is($_->{data}{t}, 'é', '... and those that are arrive')
   foreach $domo->executed(contains => 'ascii');
