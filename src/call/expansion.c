@@ -11,7 +11,9 @@
  * query that the call is part of.  Calls are compared with equal(), which
  * ignores where they stand in the text: the text is no longer known for views
  * and rules.  A query that names two fields of the same call, (f(x)).a and
- * (f(x)).b, is refused as well: it would start twice, too.
+ * (f(x)).b, is refused as well: it would start twice, too.  Whoever writes the
+ * same field of it at two places means two calls, as in VALUES ((f(x)).a),
+ * ((f(x)).a); copies of an expansion are at one.
  *
  * The parser itself copies an operand: f(x) BETWEEN 1 AND 9 becomes f(x) >= 1
  * AND f(x) <= 9, and f(x) IN (a, b), with columns in the list, f(x) = a OR
@@ -34,13 +36,15 @@ PG_FUNCTION_INFO_V1(domowf_call_support);
 typedef struct Search
 {
 	Oid			function;
-	List	   *found;			/* calls, of find_repeated() below a selection */
+	List	   *found;			/* calls; of find_repeated() selections of
+								 * them */
 	bool		repeated;
 } Search;
 
 static void refuse_expanded(PlannerInfo *root, Oid function);
 static void refuse_copied(PlannerInfo *root, Oid function);
 static bool find_repeated(Node *node, Search *search);
+static bool is_same_call(const FieldSelect * one, const FieldSelect * other);
 static bool find_copied(Node *node, Search *search);
 static bool collect_calls(Node *node, Search *search);
 static bool has_copy(List *calls, List *others);
@@ -102,15 +106,33 @@ find_repeated(Node *node, Search *search)
 		if (IsA(arg, FuncExpr) &&
 			((FuncExpr *) arg)->funcid == search->function)
 		{
-			if (list_member(search->found, arg))
+			ListCell   *lc;
+
+			foreach(lc, search->found)
 			{
-				search->repeated = true;
-				return true;
+				if (is_same_call(lfirst(lc), (FieldSelect *) node))
+				{
+					search->repeated = true;
+					return true;
+				}
 			}
-			search->found = lappend(search->found, arg);
+			search->found = lappend(search->found, node);
 		}
 	}
 	return expression_tree_walker(node, find_repeated, search);
+}
+
+/* Whether two fields are meant to be of one call; -1 is a place not known. */
+static bool
+is_same_call(const FieldSelect * one, const FieldSelect * other)
+{
+	int			place = ((FuncExpr *) one->arg)->location;
+	int			place_of_other = ((FuncExpr *) other->arg)->location;
+
+	if (one->fieldnum == other->fieldnum && place >= 0 &&
+		place_of_other >= 0 && place != place_of_other)
+		return false;
+	return equal(one->arg, other->arg);
 }
 
 /*

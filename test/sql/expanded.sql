@@ -40,6 +40,46 @@ DO $$ DECLARE x record; BEGIN
 END $$;
 SELECT count(*) FROM instances;
 
+-- the same field of two calls that somebody has written is meant twice; in a
+-- view it is no longer known that there are two
+INSERT INTO texts (id) VALUES ((domowf_start(:r)).id), ((domowf_start(:r)).id);
+SELECT (domowf_start(:r)).id = (domowf_start(:r)).id AS same;
+INSERT INTO texts SELECT (domowf_start(:r)).id, (domowf_start(:r)).id;
+WITH c AS (SELECT (domowf_start(:r)).id), d AS (SELECT (domowf_start(:r)).id AS one, (domowf_start(:r)).id AS two)
+  SELECT c.id = d.one AS same, d.one = d.two AS same FROM c, d;
+PREPARE two(jsonb) AS SELECT (domowf_start($1)).id = (domowf_start($1)).id AS same;
+EXECUTE two(:r);
+DO $$ DECLARE one text; two text; BEGIN
+  SELECT (domowf_start('{"messageName": "X", "version": "1.0.0", "modelId": "m", "data": {}}')).id,
+    (domowf_start('{"messageName": "X", "version": "1.0.0", "modelId": "m", "data": {}}')).id INTO one, two;
+  RAISE NOTICE 'same: %', one = two;
+END $$;
+CREATE FUNCTION one(jsonb) RETURNS text LANGUAGE sql AS 'SELECT (domowf_start($1)).id';
+CREATE FUNCTION pair(jsonb) RETURNS boolean LANGUAGE sql
+  AS 'SELECT (domowf_start($1)).id = (domowf_start($1)).id';
+CREATE FUNCTION kept(jsonb) RETURNS boolean LANGUAGE sql SET search_path = public
+  AS 'SELECT (domowf_start($1)).id = (domowf_start($1)).id';
+CREATE FUNCTION parsed(jsonb) RETURNS boolean LANGUAGE sql
+  BEGIN ATOMIC SELECT (domowf_start($1)).id = (domowf_start($1)).id; END;
+SELECT one(:r) = one(:r) AS same, pair(:r) AS same, kept(:r) AS same;
+INSERT INTO texts (id) VALUES (one(:r)), (one(:r));
+SELECT parsed(:r);
+CREATE VIEW w AS SELECT (domowf_start(:r)).id AS one, (domowf_start(:r)).id AS two;
+SELECT * FROM w;
+CREATE VIEW x AS SELECT (domowf_start(:r)).id;
+SELECT x.id = y.id AS same FROM x, x y;
+CREATE RULE twice AS ON INSERT TO instances DO ALSO
+  INSERT INTO texts VALUES ((domowf_start('{"messageName": "X", "version": "1.0.0", "modelId": "m", "data": {}}')).id,
+    (domowf_start('{"messageName": "X", "version": "1.0.0", "modelId": "m", "data": {}}')).id);
+INSERT INTO instances (id) VALUES ('a');
+DROP RULE twice ON instances;
+-- not what is expanded at each of two places
+SELECT ROW((domowf_start(:r)).*), (domowf_start(:r)).id;
+SELECT (domowf_start(:r)).id, (domowf_start(:r)).id, (domowf_start(:r)).status;
+DROP VIEW w, x;
+DROP FUNCTION one(jsonb), pair(jsonb), kept(jsonb), parsed(jsonb);
+SELECT count(*), count(id), count(DISTINCT id) FROM texts;
+
 -- these call once
 INSERT INTO instances SELECT i.* FROM domowf_start(:r) i;
 INSERT INTO instances SELECT (s.i).* FROM (SELECT domowf_start(:r) AS i OFFSET 0) s;
