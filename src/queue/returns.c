@@ -238,6 +238,7 @@ dwf_return_note_end(int64 id)
 	note_outcome(id, "done", false);
 }
 
+/* By ids that are in the order of the outcomes. */
 static void
 note_outcome(int64 id, const char *state, bool is_changed)
 {

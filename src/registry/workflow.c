@@ -405,7 +405,8 @@ dwf_workflow_resolve(DwfRequest *request, JsonbContainer *data, Oid role,
 				 request->workflow);
 		return ERRCODE_INSUFFICIENT_PRIVILEGE;
 	}
-	if (!dwf_input_check(&found->inputs, found->name, data, shows_values,
+	if (!dwf_workflow_check_lengths(found, fault) ||
+		!dwf_input_check(&found->inputs, found->name, data, shows_values,
 						 fault))
 		return ERRCODE_INVALID_PARAMETER_VALUE;
 	request->server = found->server;
@@ -414,6 +415,37 @@ dwf_workflow_resolve(DwfRequest *request, JsonbContainer *data, Oid role,
 	request->message_name = found->message_name;
 	*workflow = found;
 	return 0;
+}
+
+bool
+dwf_workflow_check_lengths(const DwfWorkflow *workflow, DwfFault *fault)
+{
+	const struct
+	{
+		const char *column;
+		const char *text;
+	}			texts[] = {
+		{"name", workflow->name},
+		{"model_id", workflow->model_id},
+		{"version", workflow->version},
+		{"message_name", workflow->message_name},
+	};
+
+	for (int i = 0; i < lengthof(texts); i++)
+	{
+		if (strlen(texts[i].text) <= DWF_MAX_ID)
+			continue;
+		memset(fault, 0, sizeof(*fault));
+		snprintf(fault->message, sizeof(fault->message),
+				 "invalid %s of workflow \"%.200s\": found %zu bytes, expected at most %d",
+				 texts[i].column,
+				 pg_server_to_any(workflow->name, strlen(workflow->name), PG_UTF8),
+				 strlen(texts[i].text), DWF_MAX_ID);
+		strlcpy(fault->hint, "Change it in domowf.workflow.",
+				sizeof(fault->hint));
+		return false;
+	}
+	return true;
 }
 
 Jsonb *

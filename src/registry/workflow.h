@@ -64,12 +64,21 @@ extern const DwfWorkflow *dwf_workflow_find(const char *name);
 extern bool dwf_workflow_is_granted(const DwfWorkflow *workflow, Oid role);
 
 /*
+ * Whether its name and what Domo gets of it are no longer than a request's own
+ * may be (DWF_MAX_ID); otherwise *fault, of 22023.  The registry takes longer
+ * ones, so that no database which has some fails to be updated or restored.
+ */
+extern bool dwf_workflow_check_lengths(const DwfWorkflow *workflow,
+									   DwfFault *fault);
+
+/*
  * Looks up the workflow that a start names, for what `role` may start, checks
  * `data` against its inputs, and fills in what the request lacks.  Returns 0,
  * or an SQLSTATE and *fault: 42704 where there is no such workflow, 42501
- * where it is not granted, 22023 where the data does not fit, told with its
- * values only where it `shows_values`: the data is the caller's own, or he may
- * see it.  *workflow and the request live as long as the current memory context.
+ * where it is not granted, 22023 where the data, or what is registered, does not
+ * fit, told with its values only where it `shows_values`: the data is the
+ * caller's own, or he may see it.  *workflow and the request live as long as the
+ * current memory context.
  */
 extern int	dwf_workflow_resolve(DwfRequest *request, JsonbContainer *data,
 								 Oid role, bool shows_values,

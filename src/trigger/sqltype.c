@@ -323,11 +323,10 @@ dwf_sqltype_form(const DwfSqlType *type, bool as_integer, Datum value,
 }
 
 /*
- * NULL, or why it has no place.  A cast to JSON is the user's own code, hence the pinned settings; what it
- * raises is his error.  It is called as if for the first time, as to_jsonb() does:
- * what it has the trigger do may call it again, and a function in SQL keeps how far
- * it has come where it was called from.  What is out of a scalar has to be taken
- * out of its jsonb.
+ * NULL, or why it has no place.  A cast to JSON is the user's own code, hence the
+ * pinned settings; what it raises is his error.  It is called as if for the first
+ * time, as to_jsonb() does: what it has the trigger do may call it again, and a
+ * function in SQL keeps how far it has come where it was called from.
  */
 static const char *
 form_json(const DwfSqlType *type, Datum value, JsonbValue *out)

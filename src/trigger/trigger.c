@@ -158,12 +158,15 @@ static const DwfWorkflow *
 find_workflow(const char *name)
 {
 	const DwfWorkflow *workflow = dwf_workflow_find(name);
+	DwfFault	fault;
 
 	if (workflow == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("workflow \"%s\" is not registered", name),
 				 errhint("Insert it into domowf.workflow.")));
+	if (!dwf_workflow_check_lengths(workflow, &fault))
+		dwf_report_fault(&fault);
 	return workflow;
 }
 

@@ -437,6 +437,47 @@ is($got, '22023f,t,22023f,42704f', '... in domowf_start_all one by one');
 is($domo->stats->{requests}, $seen + 1, '... and only what fits is sent');
 is($one->value('SELECT count(*) FROM domowf.queue'), 0, '... or queued');
 
+# ---- what is registered is no longer than what a request may have
+
+# the registry takes it, so that a database that has some is updated and restored
+foreach my $column (qw(name model_id message_name version))
+{
+	my %long = (name => 'long', model_id => 'm', message_name => 's', version => '1.0.0');
+	my $bytes = 1025;
+
+	$long{$column} = $column eq 'version' ? '1.0.' . '0' x 1021 : 'ü' x 512 . 'x';
+	$got = join ', ', map { Domowf->literal($long{$_}) } qw(name model_id message_name version);
+	$one->value("INSERT INTO domowf.workflow (name, model_id, message_name, version) VALUES ($got);"
+		  . ' CREATE TABLE long (id int); CREATE TRIGGER long AFTER INSERT ON long FOR EACH ROW'
+		  . ' EXECUTE FUNCTION domowf_trigger(' . Domowf->literal($long{name}) . ')');
+	$seen = $domo->stats->{requests};
+	foreach my $sql (
+		'SELECT i.id FROM domowf_start(' . Domowf->literal($long{name}) . q{, '{}') i},
+		'SELECT domowf_enqueue(' . Domowf->literal($long{name}) . ')',
+		'INSERT INTO long VALUES (1)')
+	{
+		$got = $one->run($sql);
+		is($got->{sqlstate}, '22023', "a $column of $bytes bytes: " . substr $sql, 0, 30);
+		like(
+			$got->{message},
+			$column eq 'name'
+			? qr/^invalid (?:workflow|name of workflow "ü+"): found $bytes bytes, expected at most 1024$/
+			: qr/^invalid $column of workflow "long": found $bytes bytes, expected at most 1024$/,
+			'... and it says so');
+	}
+	is($one->value(q{SELECT sqlstate FROM domowf_start_all(ARRAY[jsonb_build_object('workflow', }
+			  . Domowf->literal($long{name}) . q{::text, 'data', '{}'::jsonb)])}),
+		'22023', '... in domowf_start_all');
+	is($domo->stats->{requests}, $seen, '... and nothing is sent');
+	chop $long{$column};
+	$one->value("UPDATE domowf.workflow SET $column = " . Domowf->literal($long{$column})
+		  . ' WHERE length(name || model_id || message_name || version) > 500');
+	is($one->run('SELECT domowf_enqueue(' . Domowf->literal($long{name}) . ')')->{sqlstate},
+		'', '... and one byte less is fine');
+	$one->value('DELETE FROM domowf.queue; DROP TABLE long;'
+		  . ' DELETE FROM domowf.workflow WHERE length(name || model_id || message_name || version) > 500');
+}
+
 # ---- names and values in other encodings
 
 foreach my $case (
