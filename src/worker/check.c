@@ -413,20 +413,24 @@ tell_stored(char *detail)
 
 /*
  * Whether the triggers that have to fire whatever session_replication_role is
- * do: pg_restore --disable-triggers makes them ordinary ones.
+ * do: pg_restore --disable-triggers makes them ordinary ones.  SQL of 1.0 has
+ * not all of them.
  */
 static void
 check_triggers(ReturnSetInfo *result)
 {
-	const char *wrong = NULL;
+	const char *wrong = dwf_extension_can_send() ? NULL :
+	dwf_extension_describe_skew();
 
 	for (int i = 0; i < lengthof(always_triggers) && wrong == NULL; i++)
 	{
 		Oid			table = dwf_table_oid(always_triggers[i].table);
 
+		if (!OidIsValid(table))
+			wrong = psprintf("table domowf.%s is not there: see row \"objects\"",
+							 always_triggers[i].table);
 		/* who asks why nothing gets on is not to wait for the same lock */
-		if (OidIsValid(table) &&
-			!ConditionalLockRelationOid(table, AccessShareLock))
+		else if (!ConditionalLockRelationOid(table, AccessShareLock))
 			wrong = psprintf("domowf.%s is locked, so that its triggers cannot be looked at",
 							 always_triggers[i].table);
 		else if (!fires_always(always_triggers[i].table, always_triggers[i].name))
@@ -440,8 +444,6 @@ check_triggers(ReturnSetInfo *result)
 		wrong = find_passed_by(written[i]);
 	if (wrong == NULL)
 		wrong = dwf_makers_find_fault();
-	else if (!dwf_extension_can_send())
-		wrong = dwf_extension_describe_skew();
 	if (wrong == NULL && !dwf_triggers)
 		wrong = "domowf.triggers is off: domowf_trigger() asks for nothing";
 	emit_check(result, "triggers", wrong == NULL, wrong == NULL ?
@@ -482,10 +484,7 @@ find_passed_by(const char *table)
 	return found;
 }
 
-/*
- * Else what the worker writes, as a replica, would pass it by.  A table that
- * is gone is a fault of another check.
- */
+/* Else what the worker writes, as a replica, would pass it by. */
 static bool
 fires_always(const char *table, const char *name)
 {
@@ -493,8 +492,6 @@ fires_always(const char *table, const char *name)
 	Relation	rel;
 	bool		found = false;
 
-	if (!OidIsValid(oid))
-		return false;
 	rel = table_open(oid, AccessShareLock);
 	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
 	{

@@ -291,6 +291,8 @@ sub is_refused
 		  s/: (?:undo|remove|create|drop|make|ALTER).*//sr,
 		"f|$fault",
 		"$name: domowf_check names it");
+	unlike($fresh->value(q{SELECT detail FROM domowf_check() WHERE check_name = 'triggers'}),
+		qr/does not fire/, '... and says nothing false of triggers');
 	foreach my $who ($session, $fresh)
 	{
 		foreach my $sql (sort keys %needs)
