@@ -87,8 +87,7 @@ static int	turn;				/* of these, the next one */
 static DwfSteady look_at;		/* at all lanes */
 static DwfSteady again_at;		/* nothing before, after a failure */
 static DwfSteady held_since;	/* what is to be written; 0: nothing is */
-static const DwfPoll *held;		/* the one that has waited for so long, if
-								 * known */
+static const DwfPoll *held;		/* the one that waits for so long, if known */
 
 static void work(void *arg);
 static bool lock_tables(void);
