@@ -242,6 +242,7 @@ note_failed(One *one, const ErrorData *error)
 
 	one->error = psprintf("request " INT64_FORMAT " cannot be claimed: %s",
 						  pick->id, error->message);
+	pick->is_claimed = false;	/* what comes behind that has failed */
 	pick->refusal = error->sqlerrcode;
 	pick->has_failed = !is_rows;
 	pick->again_at = one->now;
