@@ -238,7 +238,10 @@ dwf_return_note_end(int64 id)
 	note_outcome(id, "done", false);
 }
 
-/* By ids that are in the order of the outcomes. */
+/*
+ * By ids that are in the order of the outcomes.  Where there is nobody to tell,
+ * they are taken for nothing.
+ */
 static void
 note_outcome(int64 id, const char *state, bool is_changed)
 {
