@@ -23,7 +23,11 @@
 #include "queue/counter.h"
 #include "queue/hold.h"
 #include "queue/notice.h"
+<<<<<<< HEAD
 #include "queue/refused.h"
+=======
+#include "queue/overdue.h"
+>>>>>>> 8acf052 (Upkeep: an UPDATE of what has expired only where there is one)
 #include "queue/returns.h"
 #include "queue/upkeep.h"
 #include "queue/watch.h"
@@ -72,11 +76,8 @@ typedef struct Recovery
 				   "coalesce(error, 'it was not sent before it expired')", \
 				   "$1") \
 	"RETURNING *), " \
-	"h AS (UPDATE domowf.queue SET state = 'in_doubt', due = 'infinity', " \
-	"error = 'An earlier attempt may have been executed (' " \
-	"|| coalesce(error, '') || '); then it expired' FROM e " \
-	"WHERE queue.id = e.id AND attempts > 0 AND operation <> ALL(" harmless ") " \
-	"RETURNING queue.*) " \
+	"h AS (SELECT queue.* FROM domowf.queue, e WHERE queue.id = e.id " \
+	"AND attempts > 0 AND operation <> ALL(" harmless ")) " \
 	"SELECT 'expired', id, order_space, order_key, requested_by_oid, " \
 	RETURNS ", " DWF_SQL_COUNTED("") " FROM l UNION ALL " \
 	"SELECT 'in_doubt', id, NULL, NULL, requested_by_oid, " \
@@ -286,7 +287,7 @@ static void
 note_expired(void)
 {
 	int			count = (int) SPI_processed;
-	int			doubt = 0;
+	int			doubt = dwf_overdue_doubt();
 	bool		isnull;
 
 	count_all(8, NULL, NULL);
@@ -297,7 +298,6 @@ note_expired(void)
 	{
 		int64		id = DatumGetInt64(dwf_statement_column(i, 2, &isnull));
 
-		doubt += is_doubt(i);
 		dwf_notice_settled(id, read_outcome(i), NULL);
 		dwf_commit_note_settled(id);
 		dwf_commit_note_count(DatumGetObjectId(dwf_statement_column(i, 5, &isnull)), -1);
