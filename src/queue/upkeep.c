@@ -23,11 +23,8 @@
 #include "queue/counter.h"
 #include "queue/hold.h"
 #include "queue/notice.h"
-<<<<<<< HEAD
-#include "queue/refused.h"
-=======
 #include "queue/overdue.h"
->>>>>>> 8acf052 (Upkeep: an UPDATE of what has expired only where there is one)
+#include "queue/refused.h"
 #include "queue/returns.h"
 #include "queue/upkeep.h"
 #include "queue/watch.h"

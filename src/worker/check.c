@@ -413,14 +413,12 @@ tell_stored(char *detail)
 
 /*
  * Whether the triggers that have to fire whatever session_replication_role is
- * do: pg_restore --disable-triggers makes them ordinary ones.  SQL of 1.0 has
- * not all of them.
+ * do: pg_restore --disable-triggers makes them ordinary ones.
  */
 static void
 check_triggers(ReturnSetInfo *result)
 {
-	const char *wrong = dwf_extension_can_send() ? NULL :
-	dwf_extension_describe_skew();
+	const char *wrong = NULL;
 
 	for (int i = 0; i < lengthof(always_triggers) && wrong == NULL; i++)
 	{
@@ -444,6 +442,8 @@ check_triggers(ReturnSetInfo *result)
 		wrong = find_passed_by(written[i]);
 	if (wrong == NULL)
 		wrong = dwf_makers_find_fault();
+	else if (!dwf_extension_can_send())
+		wrong = dwf_extension_describe_skew();
 	if (wrong == NULL && !dwf_triggers)
 		wrong = "domowf.triggers is off: domowf_trigger() asks for nothing";
 	emit_check(result, "triggers", wrong == NULL, wrong == NULL ?
