@@ -10,9 +10,15 @@
  *
  * What is open belongs to a resource owner of its own, below that of the whole
  * transaction: so it outlasts statements and savepoints, can be let go in any
- * state, and an abort needs no help.  A table that is open cannot be changed by
- * its own session; so it is closed before every statement that might, and what
- * an event trigger writes within one keeps nothing.
+ * state, and an abort of the transaction needs no help.  That of a part of it
+ * takes back what was made there, a table, an index or the whole extension, which
+ * must not be open by then: what is not in use outside of that part is closed.
+ *
+ * A table that is open cannot be changed by its own session; so it is closed
+ * before every statement that might, and what an event trigger writes within one
+ * keeps nothing.  The TRUNCATE of an apply worker is no statement, so that the
+ * trigger closes it which fires before (replica.c), and nothing is kept from then
+ * on: a trigger of the next table may write, before the first one is emptied.
  */
 #include "postgres.h"
 
@@ -39,6 +45,7 @@ static struct
 
 static ProcessUtility_hook_type next_hook = NULL;
 static int	changing;			/* statements under way that may change tables */
+static bool is_ended;			/* nothing is kept until the transaction ends */
 
 static bool is_same(const char *name);
 static void open_anew(const char *name, int ncolumns);
@@ -62,7 +69,7 @@ dwf_kept_open(const char *name, int ncolumns)
 {
 	DwfTable   *table;
 
-	if (kept.used_at != 0 || changing > 0)
+	if (kept.used_at != 0 || changing > 0 || is_ended)
 	{
 		table = palloc(sizeof(DwfTable));
 		dwf_table_open(table, name, ncolumns, false);
@@ -141,6 +148,16 @@ dwf_kept_close(void)
 	memset(&kept, 0, sizeof(kept));
 }
 
+void
+dwf_kept_end(void)
+{
+	dwf_kept_close();
+	if (changing > 0)
+		return;
+	register_callbacks();
+	is_ended = true;
+}
+
 /* Lets go, as an abort does, of all but the locks, which become the transaction's. */
 static void
 release_owner(void)
@@ -171,18 +188,22 @@ at_xact_event(XactEvent event, void *arg)
 	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
 		dwf_kept_close();
 	else
+	{
 		memset(&kept, 0, sizeof(kept));
+		is_ended = false;
+	}
 }
 
+/* Comes before PostgreSQL forgets the tables and indexes that were made in it. */
 static void
 at_subxact_event(SubXactEvent event, SubTransactionId my_subid,
 				 SubTransactionId parent_subid, void *arg)
 {
-	if (event != SUBXACT_EVENT_ABORT_SUB ||
-		kept.used_at < GetCurrentTransactionNestLevel())
+	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
-	kept.used_at = 0;
-	kept.is_spoiled = true;
+	if (kept.used_at >= GetCurrentTransactionNestLevel())
+		kept.used_at = 0;
+	dwf_kept_close();
 }
 
 /* The hook, of whatever is not run by the executor. */

@@ -29,4 +29,10 @@ extern void dwf_kept_release(DwfTable *table);
  */
 extern void dwf_kept_close(void);
 
+/*
+ * The same, where it may be changed by no statement: nothing is kept any more until
+ * the transaction ends.
+ */
+extern void dwf_kept_end(void);
+
 #endif							/* DWF_KEPT_H */

@@ -12,7 +12,9 @@
  * A TRUNCATE, which nobody but a person does, is taken of no table: it would
  * remove a subscriber's own rows of the log, without which a key is nobody's
  * (key.c) and what holds it is sent twice, and its own workflows.  What it
- * removes is put in again (truncation.c).
+ * removes is put in again (truncation.c).  It is no statement here, and empties
+ * nothing that is open: so the first trigger of each table closes what is kept
+ * (kept.h).
  *
  * The log is history, and the registry configuration: of these what comes is
  * taken, but for what meets a row that is here already, by which PostgreSQL
@@ -36,6 +38,7 @@
 
 #include "base/columns.h"
 #include "base/ids.h"
+#include "base/kept.h"
 #include "base/table.h"
 #include "base/timeline.h"
 #include "queue/truncation.h"
@@ -86,7 +89,11 @@ domowf_refuse_replication(PG_FUNCTION_ARGS)
 		pass_id(trigger, "queue", &dwf_queue_columns[QUEUE_ID]);
 		return PointerGetDatum(changed_row(trigger));
 	}
-	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !is_published())
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		return PointerGetDatum(NULL);
+	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
+		dwf_kept_end();
+	if (!is_published())
 		return PointerGetDatum(NULL);
 	if (TRIGGER_FIRED_AFTER(trigger->tg_event))
 		dwf_truncation_undo(trigger->tg_relation);

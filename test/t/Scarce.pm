@@ -14,7 +14,7 @@ use warnings;
 
 use FindBin;
 use PostgreSQL::Test::Utils;
-use Test::More;
+use Test::More ();
 
 my @who = qw(libcurl libcjson domowf postgres);
 
@@ -35,7 +35,7 @@ sub new
 	my $shim = "$dir/scarce.so";
 
 	# which is not ready yet when the shim begins
-	plan(skip_all => 'AddressSanitizer has the allocations')
+	Test::More::plan(skip_all => 'AddressSanitizer has the allocations')
 	  if defined $ENV{ASAN_OPTIONS};
 	system_or_bail($ENV{CC} || 'cc', '-O1', '-shared', '-fPIC', '-o', $shim,
 		"$FindBin::RealBin/scarce.c", '-ldl');
