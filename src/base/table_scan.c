@@ -12,10 +12,13 @@
 #include "base/index.h"
 #include "base/table.h"
 
+#include "access/htup_details.h"
+#include "access/subtrans.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "storage/bufmgr.h"
+#include "storage/procarray.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -327,4 +330,20 @@ start_scan(DwfTable *table, const int *columns, int ncolumns, int nkeys)
 	table->scan = dwf_index_beginscan(table->rel, index, table->snapshot,
 									  nkeys);
 	table->scanned = columns[0];
+}
+
+TransactionId
+dwf_table_holder(const DwfTable *table)
+{
+	HeapTuple	tuple = ExecFetchSlotHeapTuple(table->found, false, NULL);
+	HeapTupleHeader header = tuple->t_data;
+	TransactionId holder;
+
+	if ((header->t_infomask & (HEAP_XMAX_INVALID | HEAP_XMAX_IS_MULTI)) != 0)
+		return InvalidTransactionId;
+	holder = HeapTupleHeaderGetRawXmax(header);
+
+	/* a part of it that is over has no lock by which it could be found */
+	return TransactionIdIsInProgress(holder) ?
+		SubTransGetTopmostTransaction(holder) : holder;
 }

@@ -521,16 +521,6 @@ dwf_table_is_written_here(const DwfTable *table)
 	return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
 }
 
-TransactionId
-dwf_table_holder(const DwfTable *table)
-{
-	HeapTuple	tuple = ExecFetchSlotHeapTuple(table->found, false, NULL);
-	HeapTupleHeader header = tuple->t_data;
-
-	return (header->t_infomask & (HEAP_XMAX_INVALID | HEAP_XMAX_IS_MULTI)) != 0 ?
-		InvalidTransactionId : HeapTupleHeaderGetRawXmax(header);
-}
-
 bool
 dwf_table_lock(DwfTable *table)
 {

@@ -9,13 +9,16 @@
  * any other: those behind it in its order key wait, held or not, until somebody
  * has settled it.
  *
- * One that a trigger or check refuses to have held after a takeover is not sent
- * either: this worker keeps it, and tries again, and until all are held
- * domowf.state does not say that the queue is served here, so that the next worker
- * takes over once more.  A person is told of it by an error.
+ * One that a trigger or check refuses to have held after a takeover, or that
+ * another transaction has locked, is not sent either: this worker keeps it, and
+ * tries again, and until all are held domowf.state does not say that the queue is
+ * served here, so that the next worker takes over once more.  All others go on: a
+ * lock may be that of a prepared transaction, which no server's end ends, on rows
+ * of whom it belongs to.  A person is told of a refusal by an error, and waits for
+ * a lock.
  *
  * A row that is being claimed is looked at again when the claim is committed,
- * and no longer waits then; one that another session has locked is waited for.
+ * and no longer waits then.
  */
 #include "postgres.h"
 
@@ -55,38 +58,42 @@ PG_FUNCTION_INFO_V1(domowf_hold);
 /* Requests that are looked for at a time. */
 #define HOLD_BATCH	1000
 
-/* So many may refuse it before nothing is sent at all. */
-#define MAX_KEPT	10000
+/* So many may not be held before nothing is sent at all: 800 kB of ids. */
+#define MAX_KEPT	100000
 
 /* Which requests are held, and why. */
 typedef struct Choice
 {
-	bool		takes_over;		/* what was not enqueued here; else */
-	bool		is_again;		/* and waits for nobody's lock */
+	bool		takes_over;		/* what was not enqueued here, and is locked
+								 * by nobody; else */
 	TimestampTz before;			/* ... what was enqueued before this */
 	bool		sees_all;		/* of everybody; else */
 	Oid			role;			/* ... of this role */
 	const char *why;
 	Datum		error;			/* the same, an object for `errors` */
 	int64		held;
+	int64		passed;			/* those that refuse, or are locked */
 } Choice;
 
-/* Requests that refuse to be held, in the order of their ids. */
+/* Requests that could not be held yet, in the order of their ids. */
 static int64 *kept = NULL;
 static int	nkept = 0;
+static int	max_kept = 0;		/* for which there is room */
+static int	next_again = 0;		/* the first that is tried next */
 static bool is_taking_over = false; /* until that is written down */
 
 static void hold_chosen(void *arg);
 static void hold_all(Choice *choice);
 static void hold_some(void *arg, const int64 *ids, int count);
-static bool keep(void *arg, int64 id, const ErrorData *error);
-static bool keep_still(void *arg, int64 id, const ErrorData *error);
-static void forget_held(const Choice *choice);
+static bool pass_by(void *arg, int64 id, const ErrorData *error);
+static void keep_all(const Choice *choice);
+static void keep(int64 id);
+static int	forget_held(const Choice *choice, int from, int count);
 static int	compare_ids(const void *a, const void *b);
 static int	find_some(const Choice *choice, int64 after, int64 *ids);
 static bool is_chosen(const Choice *choice, const DwfTable *queue);
-static bool hold_one(const Choice *choice, DwfTable *queue,
-					 DwfCounter *counter, int64 id);
+static bool hold_one(Choice *choice, DwfTable *queue, DwfCounter *counter,
+					 int64 id);
 static Choice begin_takeover(void);
 static void take_over(const DwfTimeline *here);
 
@@ -118,7 +125,7 @@ hold_chosen(void *arg)
 static void
 hold_all(Choice *choice)
 {
-	DwfHalves	halves = {hold_some, keep, choice};
+	DwfHalves	halves = {hold_some, pass_by, choice};
 	MemoryContext old = CurrentMemoryContext;
 	MemoryContext context = AllocSetContextCreate(old, "domowf hold",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -163,26 +170,54 @@ hold_some(void *arg, const int64 *ids, int count)
 	choice->held += held;
 }
 
-/* One that refuses is not sent; of too many it is not known which they are. */
+/* One that refuses is not sent. */
 static bool
-keep(void *arg, int64 id, const ErrorData *error)
+pass_by(void *arg, int64 id, const ErrorData *error)
 {
-	if (nkept == MAX_KEPT)
-		ereport(ERROR,
-				(errcode(error->sqlerrcode),
-				 errmsg("more than %d requests cannot be put in doubt: %s",
-						MAX_KEPT, error->message)));
-	if (kept == NULL)
-		kept = MemoryContextAlloc(TopMemoryContext, sizeof(int64) * MAX_KEPT);
-	kept[nkept++] = id;
-	return keep_still(arg, id, error);
-}
+	Choice	   *choice = arg;
 
-static bool
-keep_still(void *arg, int64 id, const ErrorData *error)
-{
+	choice->passed++;
 	dwf_refused_note(DWF_REFUSED_HOLD, id, error);
 	return true;
+}
+
+/* Keeps what was to be held and is not; of too many it is not known which they are. */
+static void
+keep_all(const Choice *choice)
+{
+	int64	   *ids = palloc(sizeof(int64) * HOLD_BATCH);
+	int64		after = PG_INT64_MIN;
+	int			count;
+
+	do
+	{
+		count = find_some(choice, after, ids);
+		if (nkept + count > MAX_KEPT)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("more than %d requests cannot be put in doubt",
+							MAX_KEPT)));
+		for (int i = 0; i < count; i++)
+			keep(ids[i]);
+		if (count > 0)
+			after = ids[count - 1];
+	} while (count == HOLD_BATCH);
+	pfree(ids);
+}
+
+static void
+keep(int64 id)
+{
+	if (nkept == max_kept)
+	{
+		int			more = Max(2 * max_kept, HOLD_BATCH);
+
+		kept = kept == NULL ?
+			MemoryContextAlloc(TopMemoryContext, sizeof(int64) * more) :
+			repalloc(kept, sizeof(int64) * more);
+		max_kept = more;
+	}
+	kept[nkept++] = id;
 }
 
 bool
@@ -209,29 +244,33 @@ compare_ids(const void *a, const void *b)
 
 /*
  * What was held is kept until that is seen the next time: before, this
- * transaction may not commit.
+ * transaction may not commit.  Some at a time, in turn, so that many which are
+ * locked for long take little of the worker's time.
  */
 void
 dwf_hold_try_again(void)
 {
 	Choice		choice;
-	DwfHalves	halves = {hold_some, keep_still, &choice};
+	DwfHalves	halves = {hold_some, pass_by, &choice};
 	DwfTimeline here;
 	DwfTimeline served;
+	int			from;
+	int			count;
 
 	if (!is_taking_over)
 		return;
 	choice = begin_takeover();
-	choice.is_again = true;
 	choice.error = dwf_report_attempt(GetCurrentTimestamp(), "held", 0,
 									  choice.why, NULL);
-	dwf_refused_begin(DWF_REFUSED_HOLD);
-	forget_held(&choice);
+	from = next_again < nkept ? next_again : 0;
+	count = forget_held(&choice, from, Min(nkept - from, HOLD_BATCH));
+	next_again = from + count;
 	if (nkept > 0)
 	{
-		(void) dwf_halves_do(&halves, kept, nkept);
+		(void) dwf_halves_do(&halves, kept + from, count);
 		return;
 	}
+	dwf_refused_begin(DWF_REFUSED_HOLD);
 	here = dwf_timeline_here();
 	dwf_pause_read_served(&served);
 	if (!dwf_timeline_is_same(&served, &here))
@@ -240,22 +279,28 @@ dwf_hold_try_again(void)
 		is_taking_over = false;
 }
 
-/* Keeps those alone that are still to be held. */
-static void
-forget_held(const Choice *choice)
+/*
+ * Of so many that are kept, from one on, leaves those alone that are still to be
+ * held, and returns how many these are.
+ */
+static int
+forget_held(const Choice *choice, int from, int count)
 {
 	DwfTable	queue;
-	int			count = 0;
+	int			end = from + count;
+	int			left = 0;
 
 	dwf_table_open(&queue, "queue", QUEUE_COLUMNS, false);
-	for (int i = 0; i < nkept; i++)
+	for (int i = from; i < end; i++)
 	{
 		if (dwf_table_find(&queue, QUEUE_ID, Int64GetDatum(kept[i])) &&
 			is_chosen(choice, &queue))
-			kept[count++] = kept[i];
+			kept[from + left++] = kept[i];
 	}
 	dwf_table_close(&queue);
-	nkept = count;
+	memmove(kept + from + left, kept + end, sizeof(int64) * (nkept - end));
+	nkept -= count - left;
+	return left;
 }
 
 /* The next ids of what is chosen, behind one. */
@@ -296,9 +341,12 @@ is_chosen(const Choice *choice, const DwfTable *queue)
 		 DatumGetObjectId(queue->values[QUEUE_REQUESTED_BY_OID]) == choice->role);
 }
 
-/* Holds a request, unless it has become another one's meanwhile. */
+/*
+ * Holds a request, unless it has become another one's meanwhile, or, in a takeover,
+ * another transaction has locked it.
+ */
 static bool
-hold_one(const Choice *choice, DwfTable *queue, DwfCounter *counter, int64 id)
+hold_one(Choice *choice, DwfTable *queue, DwfCounter *counter, int64 id)
 {
 	bool		held = false;
 	DwfCount	what;
@@ -306,7 +354,7 @@ hold_one(const Choice *choice, DwfTable *queue, DwfCounter *counter, int64 id)
 	while (!held && dwf_table_find(queue, QUEUE_ID, Int64GetDatum(id)) &&
 		   is_chosen(choice, queue))
 	{
-		held = choice->is_again || dwf_table_lock(queue);
+		held = choice->takes_over || dwf_table_lock(queue);
 		if (!held)
 			dwf_table_refresh(queue);
 	}
@@ -322,8 +370,12 @@ hold_one(const Choice *choice, DwfTable *queue, DwfCounter *counter, int64 id)
 	what.outcome = "in_doubt";
 	what.attempts = 0;
 	what.waited = -1;
-	if (!dwf_table_update(queue, !choice->is_again))
+	if (!dwf_table_update(queue, !choice->takes_over))
+	{
+		choice->passed++;
+		dwf_refused_note_locked(DWF_REFUSED_HOLD, id, dwf_table_holder(queue));
 		return false;
+	}
 	dwf_counter_add(counter, &what);
 	if (dwf_return_is_asked(queue))
 		dwf_return_note(id, "in_doubt");
@@ -342,13 +394,15 @@ dwf_hold_take_over(void)
 	DwfTimeline served;
 
 	/* an earlier try of this may have been taken back */
-	nkept = 0;
+	nkept = next_again = 0;
 	dwf_pause_read_served(&served);
 	if (dwf_timeline_is_copy(&served))
 		return;
 	if (dwf_timeline_is_new(&served))
 		take_over(&here);
 	is_taking_over = nkept > 0;
+	if (!is_taking_over)
+		dwf_refused_begin(DWF_REFUSED_HOLD);
 	if (!is_taking_over && !dwf_timeline_is_same(&served, &here))
 		dwf_pause_write_served(&here);
 }
@@ -379,6 +433,8 @@ take_over(const DwfTimeline *here)
 			break;
 		case DWF_HOLD_AFTER_PROMOTION:
 			hold_all(&choice);
+			if (choice.passed > 0)
+				keep_all(&choice);
 			ereport(LOG,
 					(errmsg("domowf: this server took over, on timeline %u: %lld requests are in doubt, because they may have been sent before",
 							(unsigned) here->number, (long long) choice.held)));

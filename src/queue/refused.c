@@ -1,8 +1,8 @@
 /*
  * refused.c
  *	  Rows that somebody's trigger, check or index refuses to have changed, or
- *	  keeps waiting for a lock, and that are passed by: who tells of them, and when
- *	  each is tried again.
+ *	  keeps waiting for a lock, or that another transaction has locked, and that
+ *	  are passed by: who tells of them, and when each is tried again.
  *
  * One of a kind is remembered to be told of, since it takes one to be a stall.
  * Those that rest are remembered by their ids, so many of them; one that cannot be
@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "queue/refused.h"
 
+#include "access/transam.h"
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
 
@@ -49,6 +50,8 @@ static const struct
 static struct
 {
 	int			code;			/* 0: none */
+	TransactionId holder;		/* of a lock; invalid: there is none, or
+								 * several */
 	char		why[256];
 	DwfSteady	again;			/* not said before */
 }			last[DWF_REFUSED_KINDS];
@@ -87,6 +90,14 @@ dwf_refused_note(DwfRefused kind, int64 id, const ErrorData *error)
 	tell(kind, id, error->sqlerrcode, error->message, true);
 }
 
+void
+dwf_refused_note_locked(DwfRefused kind, int64 id, TransactionId holder)
+{
+	tell(kind, id, ERRCODE_LOCK_NOT_AVAILABLE,
+		 "another transaction has locked it", true);
+	last[kind].holder = holder;
+}
+
 static void
 tell(DwfRefused kind, int64 id, int code, const char *message, bool says)
 {
@@ -94,6 +105,7 @@ tell(DwfRefused kind, int64 id, int code, const char *message, bool says)
 							   words[kind].fault, message);
 
 	last[kind].code = code;
+	last[kind].holder = InvalidTransactionId;
 	dwf_text_cut(last[kind].why, sizeof(last[kind].why), why);
 	if (says && dwf_clock_once_a_minute(&last[kind].again))
 		ereport(LOG, (errmsg("domowf: %s", why)));
@@ -101,13 +113,15 @@ tell(DwfRefused kind, int64 id, int code, const char *message, bool says)
 }
 
 bool
-dwf_refused_find(int *code, const char **why)
+dwf_refused_find(int *code, const char **why, TransactionId *holder)
 {
 	for (int i = 0; i < DWF_REFUSED_KINDS; i++)
 	{
-		if (i != DWF_REFUSED_DATE && i != DWF_REFUSED_CLAIM &&
-			dwf_refused_find_of((DwfRefused) i, code, why))
-			return true;
+		if (i == DWF_REFUSED_DATE || i == DWF_REFUSED_CLAIM ||
+			!dwf_refused_find_of((DwfRefused) i, code, why))
+			continue;
+		*holder = last[i].holder;
+		return true;
 	}
 	return false;
 }

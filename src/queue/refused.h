@@ -1,8 +1,9 @@
 /*
  * refused.h
  *	  Rows that somebody's trigger, check or index refuses to have changed, or
- *	  keeps waiting for a lock, and that are passed by: who tells of them, and when
- *	  each is tried again.  In the worker's process.
+ *	  keeps waiting for a lock, or that another transaction has locked, and that
+ *	  are passed by: who tells of them, and when each is tried again.  In the
+ *	  worker's process.
  */
 #ifndef DWF_REFUSED_H
 #define DWF_REFUSED_H
@@ -30,8 +31,13 @@ extern void dwf_refused_begin(DwfRefused kind);
 /* This row is refused: the log says so, once a minute. */
 extern void dwf_refused_note(DwfRefused kind, int64 id, const ErrorData *error);
 
+/* The same of one that is locked; by whom, InvalidTransactionId: by several. */
+extern void dwf_refused_note_locked(DwfRefused kind, int64 id,
+									TransactionId holder);
+
 /*
- * The same, and it rests, the longer the more often, and the more there are: so
+ * As dwf_refused_note(), and it rests, the longer the more often, and the more
+ * there are: so
  * that rows that others have locked cost a small share of the time.
  */
 extern void dwf_refused_rest(DwfRefused kind, int64 id, const ErrorData *error);
@@ -51,9 +57,11 @@ extern void dwf_refused_wake_all(void);
 
 /*
  * Whether some row is, of what is tried again, or of a kind; its SQLSTATE, and why,
- * in words, until the next call of dwf_refused_note().
+ * in words, until the next call of dwf_refused_note(); and who holds it
+ * (InvalidTransactionId: that is not it, or several do).
  */
-extern bool dwf_refused_find(int *code, const char **why);
+extern bool dwf_refused_find(int *code, const char **why,
+							 TransactionId *holder);
 extern bool dwf_refused_find_of(DwfRefused kind, int *code, const char **why);
 
 #endif							/* DWF_REFUSED_H */

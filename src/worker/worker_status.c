@@ -10,6 +10,7 @@
 #include "worker/progress.h"
 #include "worker/worker_status.h"
 
+#include "access/transam.h"
 #include "utils/timestamp.h"
 
 static void note_refused(void);
@@ -39,22 +40,29 @@ dwf_worker_status_publish(const DwfSender *sender, const char *why)
 															   DWF_SHOWN_CONNECTIONS));
 }
 
-/* Rows that are passed by, since they refuse what is to be done, are a stall. */
+/*
+ * Rows that are passed by, since they refuse what is to be done or are locked, are a
+ * stall.
+ */
 static void
 note_refused(void)
 {
 	int			code;
 	const char *why;
+	TransactionId holder;
 
 	if (dwf_refused_find_of(DWF_REFUSED_LEFT, &code, &why))
 		dwf_progress_note_refusal(DWF_TASK_ORPHANS, code, why);
-	if (!dwf_refused_find(&code, &why))
+	if (!dwf_refused_find(&code, &why, &holder))
 	{
 		dwf_progress_set(DWF_TASK_REFUSED, 0);
 		return;
 	}
 	dwf_progress_begin(DWF_TASK_REFUSED);
-	dwf_progress_note_refusal(DWF_TASK_REFUSED, code, why);
+	if (TransactionIdIsValid(holder))
+		dwf_progress_note_holder(DWF_TASK_REFUSED, holder);
+	else
+		dwf_progress_note_refusal(DWF_TASK_REFUSED, code, why);
 }
 
 bool

@@ -353,22 +353,35 @@ $copy = make_copy('target', 'hold', conf => $recovery, prepare => $recover);
 is_held($copy, 'point-in-time recovery');
 $copy->stop;
 
-# while somebody has locked one of them, that one is not sent
-$copy = make_copy('locked', 'hold', conf => $recovery, prepare => sub {
-	$recover->($_[0]);
-	$_[0]->append_conf('postgresql.auto.conf', "domowf.worker = off\n");
-});
-my $holder = Domowf->session($copy);
-$holder->value('BEGIN');
-$holder->value("SELECT domowf_discard($ids[1])");
-$copy->append_conf('postgresql.auto.conf', "domowf.worker = on\n");
-my $begin = Domowf->log_size($copy);
-$copy->reload;
-$copy->wait_for_log(qr/request $ids[1], which may have been sent .* cannot be put in doubt.*lock timeout/, $begin);
-is(states($copy, $ids[1]), 'queued', 'while one that is to be held is locked, it waits');
-$holder->value('ROLLBACK');
+# One that somebody has locked, as a prepared transaction does for as long as nobody
+# ends it, is passed by, and told of: it is neither sent nor does it end, and all
+# others go on, also after a restart.  It is held when it is free.
+$copy = make_copy('locked', 'hold',
+	conf => $recovery . "max_prepared_transactions = 5\ndomowf.stall_after = '100ms'\ndomowf.poll_interval = '200ms'\n",
+	prepare => sub {
+		$recover->($_[0]);
+		$_[0]->append_conf('postgresql.auto.conf', "domowf.worker = off\n");
+	});
+value($copy, "UPDATE domowf.queue SET expires_at = clock_timestamp() WHERE id = $ids[1]");
+value($copy, "BEGIN; SELECT domowf_discard($ids[1]); PREPARE TRANSACTION 'locks'");
+set_worker($copy, 'on');
+foreach my $when ('locked', 'locked, and a restart')
+{
+	is(outcome($copy, enqueue($copy, 'hold', $when)), 'done', "$when: what is new is sent");
+	is(states($copy, @ids[ 0 .. 3 ]), 'in_doubt queued queued in_doubt',
+		"$when: the one is not held, nor the next of its order key, which goes with it; all others are");
+	ok( $copy->poll_query_until('postgres',
+			q{SELECT state ~ 'is passed by: it waits for a lock on transaction \d+.*, held by a prepared transaction' FROM domowf.worker}),
+		"$when: it is told who has locked it");
+	ok(Domowf->log_since($copy, 0) =~
+		  /request $ids[1], which may have been sent before this server took over, cannot be put in doubt, and is not sent: another transaction has locked it/,
+		"$when: ... and which it is");
+	$copy->restart if $when eq 'locked';
+}
+value($copy, "ROLLBACK PREPARED 'locks'");
 is_held($copy, 'locked');
-$holder->quit;
+ok($copy->poll_query_until('postgres', q{SELECT state !~ 'stalled' FROM domowf.worker}), 'locked: the stall is over');
+is_served($copy);
 $copy->stop;
 
 $copy = make_copy('paused', 'pause', conf => $recovery . "hot_standby = off\n",
