@@ -10,6 +10,7 @@
 #include "base/refusal.h"
 #include "base/testpoint.h"
 #include "base/transaction.h"
+#include "queue/notice.h"
 #include "worker/progress.h"
 #include "worker/serving.h"
 #include "worker/writing.h"
@@ -125,7 +126,7 @@ dwf_writing_do(DwfWriting *writing, DwfTask task, void (*work) (void *arg),
 /*
  * Says in the server's log why a transaction failed: once a minute where it is
  * the same again.  That NOTIFY's queue is full, which a commit says by a code that
- * rows have, too, is no row's fault.
+ * rows have, too, is no row's fault: it is written again without, at once.
  */
 static void
 note_failure(DwfWriting *writing)
@@ -134,11 +135,14 @@ note_failure(DwfWriting *writing)
 	ErrorData  *error = CopyErrorData();
 
 	writing->failure = dwf_refusal_code(error);
-	FreeErrorData(error);
-	MemoryContextSwitchTo(old);
 	if (writing->is_ending &&
 		ERRCODE_TO_CATEGORY(writing->failure) == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+	{
 		writing->failure = ERRCODE_INSUFFICIENT_RESOURCES;
+		dwf_notice_note_error(error);
+	}
+	FreeErrorData(error);
+	MemoryContextSwitchTo(old);
 	if (may_say())
 		EmitErrorReport();
 }
