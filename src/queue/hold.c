@@ -194,7 +194,7 @@ keep_all(const Choice *choice)
 		count = find_some(choice, after, ids);
 		if (nkept + count > MAX_KEPT)
 			ereport(ERROR,
-					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 					 errmsg("more than %d requests cannot be put in doubt",
 							MAX_KEPT)));
 		for (int i = 0; i < count; i++)

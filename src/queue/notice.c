@@ -67,6 +67,7 @@ dwf_notice_settled(int64 id, const char *state, const char *instance_id)
 	Async_Notify("domowf", payload.data);
 }
 
+/* Whether it is, or a commit has failed by it a short while ago. */
 static bool
 is_full(void)
 {
@@ -87,6 +88,7 @@ is_full(void)
 	return full;
 }
 
+/* The worker's own is no client's to be warned. */
 static void
 say_full(void)
 {
@@ -94,7 +96,8 @@ say_full(void)
 
 	if (dwf_clock_once_a_minute(&again))
 		ereport(MyBackendType == B_BG_WORKER ? LOG : WARNING,
-				(errmsg("domowf: what becomes of requests is not told by NOTIFY: its queue is full"),
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("domowf: what becomes of requests is not told by NOTIFY: its queue is full"),
 				 errhint("See pg_stat_activity for sessions that listen in a transaction which is open for long.")));
 }
 
