@@ -111,6 +111,7 @@ static const char *find_passed_by(const char *table);
 static bool fires_always(const char *table, const char *name);
 static void check_version(ReturnSetInfo *result);
 static void check_worker(ReturnSetInfo *result);
+static ErrorData *catch_fault(MemoryContext context);
 
 /*
  * domowf_check() returns table (check_name text, ok boolean, detail text)
@@ -298,6 +299,23 @@ check_tracking(ReturnSetInfo *result)
 }
 
 /*
+ * The error that has been caught, where it is a fault of what was looked at: that
+ * somebody cancels the look is none.
+ */
+static ErrorData *
+catch_fault(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(error);
+	return error;
+}
+
+/*
  * Whether a table's rows can be changed as far as publications go; of one that
  * is locked, or not of this version, nothing is said, as in check_triggers().
  */
@@ -319,11 +337,8 @@ may_be_published(const char *table, const char **why)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData  *error = catch_fault(context);
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
 		ok = false;
 		*why = error->hint ? psprintf("%s: %s", error->message, error->hint) :
 			error->message;
@@ -384,11 +399,8 @@ check_connection(ReturnSetInfo *result)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData  *error = catch_fault(context);
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
 		ok = false;
 		detail = error->hint ? psprintf("%s: %s", error->message, error->hint) :
 			pstrdup(error->message);
