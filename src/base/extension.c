@@ -109,6 +109,21 @@ dwf_extension_require_update(void)
 				 errhint("To mend it: %s.", dwf_extension_mend_skew())));
 }
 
+bool
+dwf_extension_has_changed(void)
+{
+	const DwfExtension *known = dwf_extension_find();
+	DwfExtension now;
+
+	if (known == NULL)			/* it was read just now */
+		return false;
+	if (read_extension(&now) && now.oid == known->oid &&
+		strcmp(now.version, known->version) == 0)
+		return false;
+	dwf_changes_look_again();
+	return true;
+}
+
 void
 dwf_extension_look_again(void)
 {

@@ -37,6 +37,13 @@ extern bool dwf_extension_can_send(void);
 /* Makes both read the catalog again. */
 extern void dwf_extension_look_again(void);
 
+/*
+ * Whether another one is installed than dwf_extension_find() knows, which then
+ * reads the catalog again.  For who looks at an object for the first time: the
+ * invalidation of a table that nobody has looked at tells nothing of an update.
+ */
+extern bool dwf_extension_has_changed(void);
+
 /* Whether the SQL that is installed is of this version or a later one. */
 extern bool dwf_extension_is_since(const char *version);
 

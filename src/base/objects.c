@@ -243,6 +243,8 @@ look(int i, DwfObjectFault *fault)
 	}
 	if (OidIsValid(known[i].oid))
 		return &known[i];
+	if (dwf_extension_has_changed())
+		return look(i, fault);
 	if (i > 0 && look(0, fault) == NULL)
 		return NULL;
 	if (find_fault(&objects[i], &found, fault))

@@ -311,7 +311,7 @@ SKIP:
 # ---- README tells which unit a time has that is given none
 
 my ($told) = slurp_file("$FindBin::RealBin/../.." . '/README.md') =~
-  /A time without a unit is\s+(milliseconds, of \S+\s+seconds, of \S+\s+minutes)\b/;
+  /A time without a unit is\s+(milliseconds, of\s+\S+\s+seconds, of\s+\S+\s+minutes)\b/;
 my %of = map { reverse split /\|/ } grep { /^domowf\..*\|(?:s|min)$/ }
   split /\n/, $session->value(q{SELECT name, unit FROM pg_catalog.pg_settings});
 is( $told =~ s/\s+/ /gr, "milliseconds, of `$of{s}` seconds, of `$of{min}` minutes",

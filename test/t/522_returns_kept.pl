@@ -140,7 +140,7 @@ is(returns_of($id, 'state, tries = 0'), 'in_doubt f, done t', '... it waits');
 $session->value('ALTER TABLE public.orders DROP CONSTRAINT sure');
 $session->value("SELECT domowf_retry_return($id)");
 until_returned('both are written');
-is(wrote(1), 'state=in_doubt problem=x instance=x state=done', '... in their order');
+is(wrote(1), 'state=in_doubt problem=x instance=x state=done problem', '... in their order');
 is($session->value('SELECT concat_ws(\' \', instance, state) FROM public.orders WHERE id = 1'), 'found done',
 	'... so that the last one stands there');
 
