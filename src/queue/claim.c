@@ -182,10 +182,11 @@ dwf_claim_each(DwfPick *picks, int count, int64 owner, TimestampTz now,
 			has_failed_enough(picks, &picks[i]))
 			continue;
 		error = dwf_apart_try_any(claim_one, &one);
-		if (one.claim != NULL)
-			(*claims)[pass.done++] = *one.claim;
 		if (error == NULL)
 		{
+			/* what was undone is no claim, however far it came */
+			if (one.claim != NULL)
+				(*claims)[pass.done++] = *one.claim;
 			dwf_refused_forget(DWF_REFUSED_CLAIM, picks[i].id);
 			continue;
 		}
