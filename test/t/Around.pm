@@ -70,7 +70,7 @@ sub new
 		order => [],    # in which changes come
 		frozen => [],
 		followed => {},
-		met => { map { $_ => 0 } qw(changes followed repacked) }
+		met => { map { $_ => 0 } qw(changes followed repacked), 'tries to change' }
 	}, $class;
 	my $disturb = $option{disturb} // sub { $self->disturb };
 
@@ -217,6 +217,7 @@ sub _change
 	my $sql = $ddl->{done}{$change} ? $undo : $do;
 
 	$self->{chaos}->tell($sql);
+	$self->{met}{'tries to change'}++;
 	$ddl->{pending} = $sql;
 	$ddl->{done}{$change} = $undo && !$ddl->{done}{$change};
 	$self->{chaos}->send_to($ddl->{session}, $sql);
@@ -610,7 +611,10 @@ sub end
 	}
 	$chaos->judge;
 	note join ', ', map { "$met->{$_} $_" } sort keys %$met;
-	cmp_ok($met->{changes}, '>', 0, 'owners have changed something');
+
+	# of a few, cut short, each may have given way
+	cmp_ok($met->{changes}, '>', 0, 'owners have changed something')
+	  if $met->{'tries to change'} > 4;
 	return;
 }
 
