@@ -162,7 +162,7 @@ is(counted('expired') - $expired, 1, 'one expired is counted');
 is(counted('in_doubt') - $doubted, 1, '... and one in doubt');
 
 # the way back, and a count of what waits that comes out even
-$domo->script('retry-after-executed:503:3600', count => 1, contains => '"n"');
+$domo->script('retry-after-executed:503:3600', count => 1, contains => '"n": 1}');
 value('INSERT INTO orders VALUES (1)');
 until_true('SELECT attempts = 1 FROM domowf.queue WHERE source IS NOT NULL', 'a row of a table');
 expire(value('SELECT id FROM domowf.queue WHERE source IS NOT NULL'));
