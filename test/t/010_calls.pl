@@ -289,7 +289,7 @@ $node->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'backup', has_streaming => 1);
 $standby->start;
-$node->wait_for_catchup($standby, 'replay');
+$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 my $on_standby = Domowf->session($standby);
 foreach my $call (sort keys %calls)
 {

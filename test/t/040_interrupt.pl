@@ -234,6 +234,9 @@ foreach my $phase (grep { $_->{sent} } @phases)
 	my $name = "error, $phase->{name}";
 
 	enter_phase($phase);
+
+	# this signal ends whatever is under way, and nobody gets one within libcurl
+	wait_for_network();
 	my $began = time;
 	kill FPE => $session->pid;
 	check_end($name, $phase, $session->wait, '22P01', $began);

@@ -148,7 +148,7 @@ sub arrives
 	my $offset = Domowf->log_size($at{subscriber});
 
 	value('publisher', $sql);
-	$at{publisher}->wait_for_catchup('everything');
+	$at{publisher}->wait_for_catchup('everything', 'replay', $at{publisher}->lsn('insert'));
 	is(value('subscriber', q{SELECT string_agg(model_id, ',' ORDER BY id) FROM domowf.log}), join(',', @calls), $name);
 	unlike(Domowf->log_since($at{subscriber}, $offset), qr/being used by active queries|relcache|leak/,
 		'... at the first try');

@@ -317,7 +317,7 @@ $subscriber->safe_psql('postgres',
 	"CREATE SUBSCRIPTION everything CONNECTION '"
 	  . $node->connstr
 	  . " dbname=postgres' PUBLICATION everything WITH (copy_data = false)");
-$node->wait_for_catchup('everything');
+$node->wait_for_catchup('everything', 'replay', $node->lsn('insert'));
 my $before = $domo->arrived('published');
 $session->run('BEGIN');
 $id = $session->enqueue('plain', 'published');
@@ -355,7 +355,7 @@ my $promoted = $session->enqueue('plain', 'promoted 3', run_at => $hour);
 $session->run('COMMIT');
 is(outcome($ids[1]), 'done', 'the primary sends');
 $domo->wait_for(held => 1);
-$node->wait_for_catchup($standby);
+$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 $session->quit;
 $node->stop('immediate');
 $standby->promote;

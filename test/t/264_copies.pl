@@ -128,7 +128,7 @@ my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'base', has_streaming => 1);
 $standby->append_conf('postgresql.conf', "domowf.worker = off\n");
 $standby->start;
-$node->wait_for_catchup($standby);
+$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 is( $standby->safe_psql('postgres',
 		q{SELECT ok, detail FROM domowf_check() WHERE check_name = 'worker'}),
 	't|this is a standby, which sends nothing: its primary does',
@@ -214,7 +214,7 @@ SKIP:
 	$made->start;
 	$node->safe_psql('postgres', q{SELECT domowf_pause('until both are there')});
 	$id = enqueue($node, 'plain', 'of both');
-	$node->wait_for_catchup($made);
+	$node->wait_for_catchup($made, 'replay', $node->lsn('insert'));
 	$made->stop;
 	command_ok(
 		[

@@ -171,7 +171,7 @@ $subscriber->safe_psql('postgres',
 	"CREATE SUBSCRIPTION p CONNECTION '"
 	  . $node->connstr
 	  . " dbname=postgres' PUBLICATION p WITH (copy_data = false)");
-$node->wait_for_catchup('p');
+$node->wait_for_catchup('p', 'replay', $node->lsn('insert'));
 $session->value('DROP TRIGGER ask ON orders');
 $session->value(q{INSERT INTO orders VALUES (80, 'applied')});
 $session->run(q{BEGIN; INSERT INTO orders VALUES (81, 'not applied'); ROLLBACK});

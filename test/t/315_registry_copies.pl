@@ -216,19 +216,19 @@ is($subscriber->safe_psql('postgres', $content),
 	$whole, 'a subscriber has the registry');
 is(used($reader, 'first'), 'm1', '... and uses it');
 $one->value("UPDATE domowf.workflow SET model_id = 'm2' WHERE name = 'first'");
-$node->wait_for_catchup('registry');
+$node->wait_for_catchup('registry', 'replay', $node->lsn('insert'));
 is(used($reader, 'first'), 'm2', '... and changes that are applied to it');
 $one->value("INSERT INTO domowf.workflow_input VALUES"
 	  . " ('first', 'more', 'text', false, true)");
-$node->wait_for_catchup('registry');
+$node->wait_for_catchup('registry', 'replay', $node->lsn('insert'));
 like(used($reader, 'first'), qr/does not fit/, '... to its inputs, too');
 $one->value('BEGIN; TRUNCATE domowf.workflow, domowf.workflow_input');
 is($one->value('SELECT count(*) FROM domowf.workflow'), 0, 'a publisher empties its own');
 $one->value('ROLLBACK; TRUNCATE domowf.workflow_input');
-$node->wait_for_catchup('registry');
+$node->wait_for_catchup('registry', 'replay', $node->lsn('insert'));
 like(used($reader, 'first'), qr/does not fit/, '... but not a subscriber\'s');
 $one->value('DELETE FROM domowf.workflow');
-$node->wait_for_catchup('registry');
+$node->wait_for_catchup('registry', 'replay', $node->lsn('insert'));
 is( used($reader, 'first'),
 	'workflow "first" is not registered',
 	'... and its end');
@@ -248,7 +248,7 @@ $subscriber->safe_psql('postgres', $_) foreach
 $one->value(q{INSERT INTO domowf.workflow (name, model_id, version, message_name, on_settled) VALUES
 	('with supers', 'm', '1.0.0', 's', 'supers(domowf.request)'),
 	('with carols', 'm', '1.0.0', 's', 'carols(domowf.request)'), ('with none', 'm', '1.0.0', 's', NULL)});
-$node->wait_for_catchup('registry');
+$node->wait_for_catchup('registry', 'replay', $node->lsn('insert'));
 is( $subscriber->safe_psql('postgres', q{SELECT string_agg(concat_ws(' ', name, on_settled), ', ' ORDER BY name)
 		FROM domowf.workflow WHERE name LIKE 'with%'}),
 	'with carols public.carols(domowf.request), with none, with supers',

@@ -327,12 +327,12 @@ $node->safe_psql('copy',
 	  . " dbname=postgres' PUBLICATION lines WITH (create_slot = false, slot_name = 'lines')");
 $node->wait_for_subscription_sync($node, 'lines', 'copy');
 $one->value('INSERT INTO lines VALUES (801, 1)');
-$node->wait_for_catchup('lines');
+$node->wait_for_catchup('lines', 'replay', $node->lsn('insert'));
 is($node->safe_psql('copy', 'SELECT count(*) FROM lines'),
 	1, 'a row is replicated');
 $node->safe_psql('copy', 'ALTER TABLE lines ENABLE REPLICA TRIGGER start');
 $one->value('INSERT INTO lines VALUES (802, 1)');
-$node->wait_for_catchup('lines');
+$node->wait_for_catchup('lines', 'replay', $node->lsn('insert'));
 until_sent('copy');
 until_sent();
 is( join(' ',

@@ -425,7 +425,7 @@ $cold->append_conf('postgresql.conf', "domowf.after_promotion = hold\n");
 $cold->append_conf('postgresql.auto.conf', "domowf.worker = on\n");
 $cold->start;
 value($node, 'CREATE TABLE something ()');
-$node->wait_for_catchup($cold);
+$node->wait_for_catchup($cold, 'replay', $node->lsn('insert'));
 $cold->append_conf('postgresql.conf', "primary_conninfo = ''\n");
 $cold->reload;
 $node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pg_stat_replication');

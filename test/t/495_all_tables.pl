@@ -67,7 +67,7 @@ sub log_of
 
 sub catch_up
 {
-	$at{publisher}->wait_for_catchup('everything');
+	$at{publisher}->wait_for_catchup('everything', 'replay', $at{publisher}->lsn('insert'));
 	return;
 }
 

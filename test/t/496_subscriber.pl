@@ -77,7 +77,7 @@ $subscriber->wait_for_subscription_sync($publisher, 'requests');
 # What came since the last time, in order.
 sub came
 {
-	$publisher->wait_for_catchup('requests');
+	$publisher->wait_for_catchup('requests', 'replay', $publisher->lsn('insert'));
 	return value($subscriber,
 		q{WITH d AS (DELETE FROM came RETURNING *) SELECT string_agg(line, ', ' ORDER BY n) FROM d});
 }
@@ -88,7 +88,7 @@ sub is_same
 	my ($name) = @_;
 	my $sql = "SELECT t::text FROM domowf.%s t ORDER BY 1";
 
-	$publisher->wait_for_catchup('requests');
+	$publisher->wait_for_catchup('requests', 'replay', $publisher->lsn('insert'));
 	foreach my $table (@tables)
 	{
 		is(value($subscriber, sprintf $sql, $table), value($publisher, sprintf $sql, $table),

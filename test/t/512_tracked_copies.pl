@@ -123,7 +123,7 @@ is(value($subscriber, $entries), $both, '... nor to write back');
 value($node, q{UPDATE domowf.tracked SET due = now() + interval '10 min', instance_id = 'changed'; UPDATE domowf.return_entry SET error = 'changed'});
 order($node, 3, 'followed');
 value($node, "UPDATE domowf.tracked SET instance_id = '$instance' WHERE request_id = $id");
-$node->wait_for_catchup('everything');
+$node->wait_for_catchup('everything', 'replay', $node->lsn('insert'));
 is(value($subscriber, 'SELECT instance_id FROM domowf.tracked'), $own_instance, 'nor does a change');
 is(value($subscriber, $entries), $both, '... of what is to be written back');
 
@@ -131,7 +131,7 @@ is(value($subscriber, $entries), $both, '... of what is to be written back');
 value($subscriber, q{CREATE TABLE public.victim (LIKE public.orders INCLUDING ALL); INSERT INTO public.victim (id) VALUES (2)});
 my $victim = value($subscriber, q{SELECT 'public.victim'::regclass::oid});
 value($node, qq{UPDATE domowf.log SET returns_to = jsonb_set(returns_to, '{relation}', to_jsonb($victim)) WHERE id = $refused});
-$node->wait_for_catchup('everything');
+$node->wait_for_catchup('everything', 'replay', $node->lsn('insert'));
 is(value($subscriber, "SELECT outcome FROM domowf.log WHERE id = $refused"), 'rejected', 'history is taken');
 is(value($subscriber, "SELECT count(*) FROM domowf.log WHERE returns_to IS NOT NULL"), 1,
 	'... but for the table that it points at, which is the publisher\'s');
@@ -173,7 +173,7 @@ value($node, q{UPDATE domowf.tracked SET due = now() + interval '10 min'});
 my $last_instance = instance_of($node, $last);
 my $before = value($node, $tables);
 my %seen = map { $_ => reads($_) } $instance, $last_instance;
-$node->wait_for_catchup($standby);
+$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 is(value($standby, 'SELECT count(*) FROM domowf.worker'), 0, 'a standby polls nothing, and writes nothing back');
 is(value($standby, $tables), $before, '... and knows all');
 $node->stop('immediate');

@@ -222,7 +222,7 @@ until_true(q{SELECT count(*) = 1 FROM domowf.return_entry WHERE tries > 1
 	AND error ~ 'cannot update table "r_nothing" because it does not have a replica identity'}, 'a table that may not be written says so');
 $session->value('ALTER TABLE public.r_nothing REPLICA IDENTITY DEFAULT');
 until_returned('... until it may');
-$node->wait_for_catchup('rows');
+$node->wait_for_catchup('rows', 'replay', $node->lsn('insert'));
 is($subscriber->safe_psql('postgres', "SELECT id, state, other FROM public.r_$_"), '1|done|mine', "a subscriber sees what is written: $_")
   foreach qw(default full index nothing);
 $subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION rows');

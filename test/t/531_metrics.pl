@@ -239,7 +239,7 @@ my $standby = PostgreSQL::Test::Cluster->new('standby');
 $node->backup('copy');
 $standby->init_from_backup($node, 'copy', has_streaming => 1);
 $standby->start;
-$node->wait_for_catchup($standby);
+$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 is($standby->safe_psql('postgres', $up), 'domowf_in_recovery 1, domowf_worker_up 0', 'a standby');
 $standby->stop;
 $node->append_conf('postgresql.conf', q{shared_preload_libraries = ''});
