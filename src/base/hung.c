@@ -152,7 +152,7 @@ static void take_amproc(Walk *walk, const Step *from, HeapTuple row,
 static void take_amop(Walk *walk, const Step *from, HeapTuple row, int hook);
 static bool is_strangers(const Step *step, Oid owner, Oid *whose);
 static bool is_index(const Step *step);
-static char *describe(Oid class, Oid oid);
+static bool is_enum(const Step *step);
 
 bool
 dwf_hung_find_fault(Oid class, Oid oid, const char *name, Oid owner,
@@ -218,8 +218,8 @@ find_strangers(Walk *walk, const char *name, Oid owner, DwfHung *hung,
 		if (is_strangers(step, owner, &whose))
 		{
 			char	   *role = GetUserNameFromId(whose, true);
-			char	   *what = describe(step->class, step->oid);
-			char	   *root = describe(step->root_class, step->root);
+			char	   *what = getObjectDescriptionOids(step->class, step->oid);
+			char	   *root = getObjectDescriptionOids(step->root_class, step->root);
 
 			*message = psprintf("%s: %s needs %s of \"%s\", who does not have the rights of its owner",
 								name, root, what,
@@ -241,27 +241,27 @@ is_passed_by(const Walk *walk, const char *name, char **message, char **hint)
 	if (OidIsValid(walk->rule))
 	{
 		*message = psprintf("%s would change what is done to %s",
-							describe(RewriteRelationId, walk->rule), name);
+							getObjectDescriptionOids(RewriteRelationId, walk->rule), name);
 		*hint = pstrdup("drop the rule");
 	}
 	else if (OidIsValid(walk->deferred))
 	{
 		/* PostgreSQL refuses it in a restricted operation, with good reason */
 		*message = psprintf("%s would fire when its owner's rights are laid down again",
-							describe(TriggerRelationId, walk->deferred));
+							getObjectDescriptionOids(TriggerRelationId, walk->deferred));
 		*hint = pstrdup("make it one that is not deferred, or does not fire always");
 	}
 	else if (OidIsValid(walk->foreign))
 	{
 		*message = psprintf("%s would be broken by what is done to %s",
-							describe(ConstraintRelationId, walk->foreign),
+							getObjectDescriptionOids(ConstraintRelationId, walk->foreign),
 							name);
 		*hint = pstrdup("drop the foreign key: requests move from one table to another, and the worker checks none");
 	}
 	else if (OidIsValid(walk->unchecked))
 	{
 		*message = psprintf("%s would not be checked where %s is written",
-							describe(ConstraintRelationId, walk->unchecked),
+							getObjectDescriptionOids(ConstraintRelationId, walk->unchecked),
 							name);
 		*hint = pstrdup("make it one that is NOT DEFERRABLE");
 	}
@@ -400,8 +400,8 @@ take_trigger(Walk *walk, const Step *from, Form_pg_trigger trigger)
 /*
  * By an ordinary session's UPDATE; of a partition's row, what fires where it
  * leaves it for another one, too.  Foreign keys are looked after with the
- * rights of the other table's owner.  What is done to other tables on the way is
- * not known.
+ * rights of the other table's owner, but for what fires AFTER that, which is why
+ * such a table is one of the parts.
  */
 static bool
 fires_by_update(const Walk *walk, const Step *from, Form_pg_trigger trigger)
@@ -414,8 +414,8 @@ fires_by_update(const Walk *walk, const Step *from, Form_pg_trigger trigger)
 		return false;
 	if (from != NULL)
 		return true;
-	return is_part ? TRIGGER_FOR_ROW(trigger->tgtype) != 0 :
-		TRIGGER_FOR_UPDATE(trigger->tgtype) != 0;
+	return TRIGGER_FOR_UPDATE(trigger->tgtype) ||
+		(is_part && TRIGGER_FOR_ROW(trigger->tgtype));
 }
 
 /* A default is taken by an INSERT, the value of a generated column is made anew. */
@@ -558,7 +558,7 @@ is_strangers(const Step *step, Oid owner, Oid *whose)
 		HeapTuple	tuple;
 		bool		isnull;
 
-		if (step->class != owned[i].class || is_index(step))
+		if (step->class != owned[i].class || is_index(step) || is_enum(step))
 			continue;
 		if (step->class == RelationRelationId)
 			dwf_changes_relation(step->oid);
@@ -586,8 +586,13 @@ is_index(const Step *step)
 	return kind == RELKIND_INDEX || kind == RELKIND_PARTITIONED_INDEX;
 }
 
-static char *
-describe(Oid class, Oid oid)
+/* Of an enum, or an array of one, nothing runs but PostgreSQL's own. */
+static bool
+is_enum(const Step *step)
 {
-	return getObjectDescriptionOids(class, oid);
+	Oid			element = step->class == TypeRelationId ?
+	get_element_type(step->oid) : InvalidOid;
+
+	return step->class == TypeRelationId &&
+		get_typtype(OidIsValid(element) ? element : step->oid) == TYPTYPE_ENUM;
 }

@@ -34,8 +34,8 @@ extern bool dwf_hung_find_fault(Oid class, Oid oid, const char *name,
  * Whether an UPDATE of a row of somebody's table by its owner runs such code: of
  * whoever does not have the rights of that owner.  What fires is what does so
  * in an ordinary session.  `parts`: the relations that the row may be in or move
- * to, by their oids; the table itself, or its partitions and it.  All of them
- * have to be locked, so that nothing is hung there meanwhile.  Says so as above,
+ * to, by their oids; the table itself, or its partitions and it; and those that a
+ * foreign key changes with it.  All of them have to be locked, so that nothing is hung there meanwhile.  Says so as above,
  * in one phrase.
  */
 extern bool dwf_hung_find_strangers(Oid table, const char *name, Oid owner,

@@ -41,7 +41,7 @@ static const char note_not_followed[] =
 "WHERE id = $1";
 
 #define NOT_FOLLOWED \
-	"its instance is not followed: the request had not been sent, and who recorded it may not execute domowf_instance()"
+	"its instance is not followed: the request is not known to have been sent, and who recorded it may not execute domowf_instance()"
 
 static bool may_read_instances(Oid schema);
 static void check_may_write(int64 id);
@@ -73,13 +73,13 @@ may_read_instances(Oid schema)
 
 /*
  * One that was sent has most likely started what is recorded; one that was put
- * in doubt by hand (domowf_hold()) has used no attempt.
+ * in doubt by hand (domowf_hold()) has used no attempt.  (Nor has one in doubt
+ * that a person has sent again and that still waits.)
  */
 void
 dwf_record_follow(DwfRecord *record, const DwfTable *queue)
 {
-	bool		was_sent = dwf_table_is_text(queue, QUEUE_STATE, "in_doubt") &&
-	DatumGetInt32(queue->values[QUEUE_ATTEMPTS]) > 0;
+	bool		was_sent = DatumGetInt32(queue->values[QUEUE_ATTEMPTS]) > 0;
 
 	if (was_sent || record->may_read)
 		dwf_tracked_add(queue, record->instance_id);

@@ -9,8 +9,9 @@
 
 /*
  * For a table whose owner is a superuser: raises 42501 where to UPDATE a row of
- * it would run code of somebody who does not have his rights.  The table is
- * locked by the caller; its partitions are by this, until the end of the
+ * it would run code of somebody who does not have his rights, and 55P03 where
+ * that cannot be told at once.  The table is locked by the caller; its partitions,
+ * and what foreign keys change with it, are by this, until the end of the
  * transaction.  To be called before anything of the table's runs, which what
  * plans a statement already does.
  */

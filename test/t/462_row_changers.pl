@@ -160,6 +160,12 @@ $id = $low->value(q{SELECT domowf_enqueue('followed', '{"what": "doubtful"}')});
 is($session->outcome($id), 'in_doubt', 'one that was sent');
 is($low->value("SELECT domowf_resolve($id, 'found')"), 't', '... is resolved');
 is(value("SELECT count(*) FROM domowf.tracked WHERE request_id = $id"), 1, '... and what it started is followed');
+value(q{UPDATE domowf.workflow SET on_doubt = 'retry' WHERE name = 'followed'});
+$domo->script('retry-after-executed:503:3600', operation => 'start', contains => 'once more');
+$id = $low->value(q{SELECT domowf_enqueue('followed', '{"what": "once more"}')});
+until_true("SELECT state = 'queued' AND attempts = 1 FROM domowf.queue WHERE id = $id", 'one that was sent, and waits to be sent again');
+is($low->value("SELECT domowf_resolve($id, 'found')"), 't', '... is resolved');
+is(value("SELECT count(*) FROM domowf.tracked WHERE request_id = $id"), 1, '... and what it started is followed');
 
 # ---- values in errors
 
@@ -349,6 +355,46 @@ mended('public.parts', 'DROP INDEX public.hung', 'it is gone');
 $low->value('CREATE TRIGGER mine BEFORE UPDATE ON public.part FOR EACH ROW EXECUTE FUNCTION low.mine()');
 refuses('public.parts', 'trigger mine on table part needs function low.mine()', '... with a trigger of his');
 mended('public.parts', 'DROP TRIGGER mine ON public.part', 'it is gone');
+
+# what a foreign key changes with the row, of a stranger's table and of a superuser's
+value(<<'END');
+CREATE TABLE public.linked (id int PRIMARY KEY, instance text UNIQUE, state text);
+CREATE TABLE public.of_linked (u text REFERENCES public.linked (instance) ON UPDATE SET NULL);
+CREATE TRIGGER go AFTER INSERT ON public.linked FOR EACH ROW
+	EXECUTE FUNCTION domowf_trigger('pack', 'n=id', 'instance<-id', 'state<-state');
+GRANT REFERENCES ON public.linked TO low;
+GRANT ALL ON public.of_linked TO low
+END
+$low->value(q{CREATE TABLE low.refs (u text REFERENCES public.linked (instance) ON UPDATE CASCADE)
+	PARTITION BY LIST (u); CREATE TABLE low.ref PARTITION OF low.refs DEFAULT});
+writes('public.linked', 'foreign keys to it');
+foreach my $linked ('public.of_linked', 'low.refs', 'low.ref')
+{
+	$low->value("CREATE TRIGGER mine AFTER UPDATE ON $linked FOR EACH ROW EXECUTE FUNCTION low.mine()");
+	refuses('public.linked', 'needs function low.mine()', "... with a trigger of his on $linked");
+	mended('public.linked', "DROP TRIGGER mine ON $linked", 'it is gone');
+}
+$low->value('CREATE TRIGGER mine AFTER UPDATE ON low.refs FOR EACH STATEMENT EXECUTE FUNCTION low.mine()');
+refuses('public.linked', 'needs function low.mine()', '... for each statement');
+mended('public.linked', 'DROP TABLE low.refs', 'it is gone');
+
+# nothing of an enum runs
+$low->value(q{CREATE TYPE low.mood AS ENUM ('good')});
+value('ALTER TABLE public.linked ADD mood low.mood, ADD moods low.mood[]');
+writes('public.linked', "a stranger's enum");
+
+# one part that is locked keeps what else is the owner's from no outcome
+value('CREATE TABLE public.other PARTITION OF public.parts FOR VALUES FROM (1000000) TO (2000000)');
+my $locker = Domowf->session($node);
+$locker->value('BEGIN; LOCK TABLE public.other IN SHARE MODE');
+my $waits = ++$order;
+value("INSERT INTO public.parts VALUES ($waits)");
+until_true(q{SELECT count(*) = 1 FROM domowf.returns WHERE error = 'table "other" is locked, so that nobody knows whose code would run'},
+	'a part that is locked');
+writes('public.linked', '... while other tables');
+$locker->value('COMMIT');
+$locker->quit;
+until_true("SELECT state = 'done' FROM public.parts WHERE id = $waits", '... until it is free');
 
 # of whoever is no superuser, nothing is refused: he has granted it himself
 value(<<'END');
