@@ -39,11 +39,15 @@ typedef struct DwfPass
  * Tells it that a row has failed.  Returns whether to go on with the next one:
  * where many fail for the moment the rest is for another pass, so that this one
  * ends; raises the error where it is the server's, as all fail by it.  Locks are
- * waited for but shortly from then on, in this transaction.
+ * waited for but shortly from then on, as below.
  */
 extern bool dwf_apart_goes_on(DwfPass *pass, ErrorData *error);
 
-/* Has locks waited for but shortly, in the rest of the transaction. */
+/*
+ * Has locks waited for but shortly, in the rest of the transaction; or, called in a
+ * subtransaction, as the work of dwf_apart_try() is done, of that one only: the next
+ * row is waited for at length again.
+ */
 extern void dwf_apart_wait_shortly(void);
 
 #endif							/* DWF_APART_H */

@@ -64,6 +64,8 @@ dwf_settlement_begin(DwfSettlement *settlement, int64 owner, TimestampTz now,
 	dwf_counter_begin(&settlement->counter);
 	settlement->has_order = false;
 	settlement->is_again = is_again;
+	if (is_again)
+		dwf_watch_begin_apart();
 	settlement->owner = owner;
 	settlement->now = now;
 }

@@ -35,6 +35,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
@@ -129,6 +130,9 @@ static int	told;				/* of how many the last one has told */
 static int	refused;			/* what is passed by, of what has expired */
 static int64 held;				/* which one is put in doubt */
 static bool is_each;			/* each expires by itself */
+static Datum ended_space;		/* the order key of the last one that did so */
+static Datum ended_key;			/* 0: it has none; these two in memory that
+								 * the transaction keeps */
 
 static void run_work(void *arg);
 static ErrorData *run_apart(DwfStatement *statement, Datum *values,
@@ -216,6 +220,7 @@ expire_each(TimestampTz now, int limit, int *found, int *changed)
 	count = dwf_statement_read_ids(&ids);
 	*changed = 0;
 	is_each = true;
+	dwf_watch_begin_apart();
 	for (*found = 0; *found < count;)
 	{
 		int64		id = ids[(*found)++];
@@ -240,10 +245,14 @@ expire_alone(int64 id, TimestampTz now, DwfPass *pass)
 {
 	Datum		values[] = {TimestampTzGetDatum(now), Int64GetDatum(id),
 	BoolGetDatum(dwf_log_payload), list_repeatable()};
-	ErrorData  *error = run_apart(&expire_one, values, note_expired);
+	ErrorData  *error;
 
+	ended_key = 0;
+	error = run_apart(&expire_one, values, note_expired);
 	if (error == NULL)
 	{
+		if (ended_key != 0)
+			dwf_watch_release_apart(ended_space, ended_key);
 		pass->done++;
 		dwf_refused_forget(DWF_REFUSED_EXPIRY, id);
 		return true;
@@ -418,8 +427,9 @@ hold_expired(int64 id, TimestampTz now, DwfPass *pass, const char *why)
 }
 
 /*
- * Lets those go that come behind the last result's: what refuses keeps no end.
- * Behind one in doubt none goes: that has no key there.
+ * Lets those go that come behind the last result's: what refuses keeps no end, so
+ * that behind one that expires by itself that is done later, once its
+ * subtransaction is over.  Behind one in doubt none goes: that has no key there.
  */
 static void
 release_expired(int count)
@@ -434,7 +444,10 @@ release_expired(int count)
 		Datum		key = dwf_statement_column(i, 4, &isnull);
 
 		if (!isnull && is_each)
-			dwf_watch_release_apart(space, key);
+		{
+			ended_space = datumCopy(space, false, -1);
+			ended_key = datumCopy(key, false, -1);
+		}
 		else if (!isnull)
 			dwf_watch_release(&queue, space, key);
 	}

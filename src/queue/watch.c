@@ -231,11 +231,19 @@ dwf_watch_release(DwfTable *queue, Datum space, Datum key)
 	release(queue, space, key, true);
 }
 
+/* What comes behind one that could be settled is not refused by the server. */
 void
-dwf_watch_release_apart(Datum space, Datum key)
+dwf_watch_begin_apart(void)
 {
 	is_careful = true;
 	begin_pass();
+	pass.done = 1;
+}
+
+void
+dwf_watch_release_apart(Datum space, Datum key)
+{
+	Assert(is_careful);
 	release(NULL, space, key, true);
 }
 

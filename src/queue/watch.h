@@ -20,10 +20,13 @@ extern void dwf_watch_begin(void);
  * transaction has taken one out of the queue, or remembers the key.  In a
  * transaction.  The second is for a transaction that is done again, since
  * something in it was refused: a row that refuses to be let go undoes nothing,
- * and its key is remembered.
+ * and its key is remembered; so are the keys of the rest once too many had to be
+ * waited for since the third, which comes first in such a transaction.  Where
+ * many are let go, that is to be done in no subtransaction of each (apart.h).
  */
 extern void dwf_watch_release(DwfTable *queue, Datum space, Datum key);
 extern void dwf_watch_release_apart(Datum space, Datum key);
+extern void dwf_watch_begin_apart(void);
 
 /* Takes note of requests that were settled by hand. */
 extern void dwf_watch_take_news(const DwfNews *news);
