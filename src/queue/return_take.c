@@ -88,9 +88,10 @@ static DwfStatement take = {
 	.one_plan = true
 };
 
-/* $6 those that are passed by; $5 is none of its */
+/* $6 those that are passed by; $5 is none of its.  What others lock is, too. */
 static DwfStatement find_next = {
-	NEXT("e.id, e.request_id", DWF_RETURN_ONLY("e.id <> ALL ($6)")),
+	NEXT("e.id, e.request_id", DWF_RETURN_ONLY("e.id <> ALL ($6)"))
+	"FOR UPDATE SKIP LOCKED",
 	{TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT8ARRAYOID},
 	.one_plan = true
 };
