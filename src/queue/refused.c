@@ -42,6 +42,7 @@ static const struct
 	[DWF_REFUSED_LEFT] = {"request", ", which a worker was sending when it ended, cannot be put in doubt"},
 	[DWF_REFUSED_EXPIRY] = {"request", ", whose time is over, cannot be settled"},
 	[DWF_REFUSED_REMOVAL] = {"row", " of domowf.log, which is old, cannot be removed"},
+	[DWF_REFUSED_TRACK] = {"request", ", whose instance is followed no longer, cannot be written"},
 	[DWF_REFUSED_CLAIM] = {"request", " cannot be claimed"},
 	[DWF_REFUSED_DATE] = {"request", " cannot be dated anew after the clock was set"},
 };

@@ -19,6 +19,7 @@ typedef enum DwfRefused
 	DWF_REFUSED_LEFT,			/* to be put right after a worker has died */
 	DWF_REFUSED_EXPIRY,			/* to be settled, as its time is over */
 	DWF_REFUSED_REMOVAL,		/* to be removed from the log */
+	DWF_REFUSED_TRACK,			/* of an instance: to be followed no longer */
 	DWF_REFUSED_CLAIM,			/* to be sent; told by the agenda */
 	DWF_REFUSED_DATE			/* to be due earlier; not tried again */
 } DwfRefused;

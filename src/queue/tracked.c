@@ -134,6 +134,7 @@ dwf_tracked_read(const DwfTable *tracked, DwfTracked *row)
 {
 	row->request = DatumGetInt64(tracked->values[TRACKED_REQUEST_ID]);
 	row->lane = DatumGetInt64(tracked->values[TRACKED_LANE]);
+	row->due = DatumGetTimestampTz(tracked->values[TRACKED_DUE]);
 	row->tries = DatumGetInt32(tracked->values[TRACKED_TRIES]);
 	row->started_at = read_time(tracked, TRACKED_STARTED_AT);
 	row->missing_since = tracked->nulls[TRACKED_MISSING_SINCE] ? 0 :

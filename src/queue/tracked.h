@@ -22,6 +22,7 @@ typedef struct DwfTracked
 {
 	int64		request;
 	int64		lane;
+	TimestampTz due;
 	DwfDestination to;
 	int			tries;			/* polls, which decide the wait */
 	DwfSteady	started_at;		/* its start, which no step of the clock moves */

@@ -24,6 +24,7 @@
 #include "call/instance.h"
 #include "queue/tracked.h"
 #include "queue/verdict.h"
+#include "worker/given_up.h"
 #include "worker/polls.h"
 #include "worker/progress.h"
 #include "worker/sender_state.h"
@@ -73,14 +74,6 @@ typedef struct Telling
 	bool		is_held;		/* somebody holds a row */
 } Telling;
 
-/* An instance that is followed no longer, and why. */
-typedef struct End
-{
-	const DwfTracked *row;
-	const char *why;
-	TimestampTz wall;
-} End;
-
 static Way *ways;
 static int	nways;
 static int	turn;				/* of these, the next one */
@@ -105,12 +98,11 @@ static void choose(DwfSender *sender, DwfSteady now);
 static int	room_of_all(const DwfSender *sender);
 static bool is_free(const Way *way, DwfSteady now);
 static void choose_of(DwfSender *sender, Way *way, DwfSteady now);
-static void poll_row(DwfSender *sender, const DwfTable *tracked,
+static bool poll_row(DwfSender *sender, const DwfTable *tracked,
 					 TimestampTz wall);
-static void end_apart(const DwfTracked *row, const char *why, TimestampTz wall);
-static void end_row(void *arg);
-static void put_off_row(void *arg);
 static void say_refused(int64 request, const ErrorData *error);
+static bool end_if_may(const DwfTracked *row, const char *why,
+					   TimestampTz wall);
 static void end_written(bool committed);
 
 void
@@ -129,6 +121,7 @@ dwf_tracker_turn(DwfWriting *writing, bool is_paused)
 	{
 		held_since = 0;
 		dwf_progress_drop(DWF_TASK_TRACK);
+		dwf_given_up_drop();
 	}
 	if (is_paused || dwf_tracker_at(sender, now) > now)
 		return;
@@ -192,6 +185,7 @@ work(void *arg)
 		held = NULL;
 		return;
 	}
+	dwf_given_up_begin();
 	dwf_tracked_move();
 	write_ended(now);
 	if (!dwf_track_instances || dwf_routes_are_stale(&sender->agenda.routes))
@@ -374,6 +368,7 @@ look(DwfSender *sender, DwfSteady now)
 	int			kept = 0;
 
 	look_at = dwf_clock_next_beat(now, dwf_poll_interval);
+	dwf_given_up_look();
 	for (int i = 0; i < nways; i++)
 		ways[i].is_found = false;
 	dwf_table_open(&tracked, "tracked", TRACKED_COLUMNS, false);
@@ -417,19 +412,34 @@ note_poll_times(const DwfSender *sender)
 	}
 }
 
-/* Ends what of a lane was started too long ago, where no poll can tell of it. */
+/*
+ * Ends what of a lane was started too long ago, where no poll can tell of it; where
+ * too many are waited for, the rest is for the next look.
+ */
 static void
 end_unpolled(Way *way, DwfSteady now)
 {
 	DwfTracked	old[MAX_ENDED];
+	DwfSteady	look_before = way->unpolled.look_at;
 	const char *why;
-	int			count = dwf_unpolled_find_old(&way->unpolled, way->lane,
-											  way->route, way->next <= now, now,
-											  old, MAX_ENDED, &why);
+	int			count;
 
+	if (!dwf_given_up_goes_on())
+		return;
+	count = dwf_unpolled_find_old(&way->unpolled, way->lane, way->route,
+								  way->next <= now, now, old, MAX_ENDED, &why);
 	for (int i = 0; i < count; i++)
-		end_apart(&old[i], psprintf("its instance is followed no longer, after 7 days: %s",
-									why), dwf_clock_shown(now));
+	{
+		if (!dwf_given_up_goes_on())
+		{
+			way->unpolled.place.due = old[i - 1].due;
+			way->unpolled.place.request = old[i - 1].request;
+			way->unpolled.look_at = look_before;
+			break;
+		}
+		(void) dwf_given_up_end(&old[i], psprintf("its instance is followed no longer, after 7 days: %s",
+												  why), dwf_clock_shown(now));
+	}
 }
 
 static Way *
@@ -486,7 +496,8 @@ is_free(const Way *way, DwfSteady now)
 
 /*
  * Chooses of one lane, as many as there are places for; those that are under way
- * already are still the first.
+ * already are still the first.  So many end at a time that are followed no longer,
+ * and the rest soon after; or later, where many are waited for, which rest then.
  */
 static void
 choose_of(DwfSender *sender, Way *way, DwfSteady now)
@@ -494,6 +505,7 @@ choose_of(DwfSender *sender, Way *way, DwfSteady now)
 	DwfLink    *link = way->route->link;
 	TimestampTz wall = dwf_clock_shown(now);
 	DwfTable	tracked;
+	int			ended = 0;
 
 	way->next = DT_NOEND;
 	dwf_table_open(&tracked, "tracked", TRACKED_COLUMNS, false);
@@ -508,17 +520,21 @@ choose_of(DwfSender *sender, Way *way, DwfSteady now)
 		if (due > wall || room_of_all(sender) <= 0 ||
 			dwf_link_poll_room(link, now) <= 0)
 			break;
-		poll_row(sender, &tracked, wall);
+		if (ended >= MAX_ENDED)
+			break;
+		ended += poll_row(sender, &tracked, wall);
 		way->next = DT_NOEND;
 	}
+	if (ended > 0 && !dwf_given_up_goes_on())
+		way->next = TimestampTzPlusMilliseconds(now, TRY_AGAIN);
 	dwf_table_close(&tracked);
 }
 
 /*
  * Polls the instance at hand; where two lanes have met in one number, on its
- * own connection.
+ * own connection.  Returns whether it is one to be ended, and does not rest.
  */
-static void
+static bool
 poll_row(DwfSender *sender, const DwfTable *tracked, TimestampTz wall)
 {
 	DwfTracked	row;
@@ -528,48 +544,15 @@ poll_row(DwfSender *sender, const DwfTable *tracked, TimestampTz wall)
 	dwf_tracked_read(tracked, &row);
 	route = dwf_routes_get(&sender->agenda.routes, &row.to);
 	if (route->has_lost_role)
-	{
-		end_apart(&row,
-				  "its instance is followed no longer: the role that asked for it was dropped",
-				  wall);
-		return;
-	}
+		return end_if_may(&row,
+						  "its instance is followed no longer: the role that asked for it was dropped",
+						  wall);
 	if (route->link == NULL || !route->link->is_open ||
 		dwf_polls_choose(tracked, route->link, &fault) != NULL)
-		return;
-	if (fault.message[0] != '\0')
-		end_apart(&row, psprintf("its instance cannot be followed: %s",
-								 fault.message), wall);
-}
-
-/* What refuses it keeps no other; it is tried again like a poll that failed. */
-static void
-end_apart(const DwfTracked *row, const char *why, TimestampTz wall)
-{
-	End			end = {.row = row,.why = why,.wall = wall};
-	ErrorData  *error = dwf_apart_try_any(end_row, &end);
-
-	if (error == NULL)
-		return;
-	say_refused(row->request, error);
-	(void) dwf_apart_try_any(put_off_row, &end);
-}
-
-static void
-end_row(void *arg)
-{
-	const End  *end = arg;
-
-	(void) dwf_tracked_end(end->row, false, NULL, end->why, end->wall);
-}
-
-static void
-put_off_row(void *arg)
-{
-	const End  *end = arg;
-
-	(void) dwf_tracked_go_on(end->row, end->row->tries, false, NULL, end->why,
-							 end->wall + DWF_MAX_POLL_WAIT);
+		return false;
+	return fault.message[0] != '\0' &&
+		end_if_may(&row, psprintf("its instance cannot be followed: %s",
+								  fault.message), wall);
 }
 
 static void
@@ -579,6 +562,13 @@ say_refused(int64 request, const ErrorData *error)
 		ereport(LOG,
 				(errmsg("domowf: what has become of the instance of request " INT64_FORMAT " cannot be written: %s",
 						request, error->message)));
+}
+
+/* False: it rests, as it could not be ended a short while ago. */
+static bool
+end_if_may(const DwfTracked *row, const char *why, TimestampTz wall)
+{
+	return !dwf_given_up_goes_on() || dwf_given_up_end(row, why, wall);
 }
 
 /* What was written is done with, or is to be written again. */
