@@ -187,6 +187,35 @@ is_no_stall('... which is no stall');
 take_off('log');
 is(value(q{SELECT count(*) FROM domowf.key WHERE key = 'held'}), 0, '... and its key is given back');
 
+# many, of which each has one behind it that waits: that is for a moment, not for each
+sub so_many_keep_nobody
+{
+	my ($name) = @_;
+	my $began = time;
+	my $outcomes = outcomes(map { enqueue("free $_") } 1 .. 3);
+
+	is($outcomes, 'done done done', "$name keep nobody");
+	cmp_ok(time - $began, '<', 9, '... for long');
+	return;
+}
+
+value('SELECT domowf_pause()');
+value(q{SELECT count(domowf_enqueue('it', jsonb_build_object('n', n), order_key => 'many ' || i,
+	run_at => CASE n WHEN 'first' THEN now() + interval '1 d' END,
+	expires_at => CASE n WHEN 'first' THEN now() + interval '1 d' END))
+	FROM (VALUES ('first'), ('held 8')) v (n), generate_series(1, 200) i});
+hang('note', 'UPDATE', 'queue');
+value('SELECT domowf_resume()');
+hold();
+value(q{UPDATE domowf.queue SET expires_at = now() WHERE request->'data'->>'n' = 'first'});
+until_true(q{SELECT count(*) > 0 FROM domowf.log WHERE request->'data'->>'n' = 'first'}, 'many expire');
+so_many_keep_nobody('those that come behind them, and wait,');
+is_told('request \d+, the next of its order key, cannot be let go: .*lock timeout', '... are a stall');
+let_go();
+until_true('SELECT count(*) = 0 FROM domowf.queue', '... and are sent once nobody holds it');
+is_no_stall('... which is no stall');
+take_off('queue');
+
 # too many at once for what temporary files may hold
 value(q{ALTER SYSTEM SET temp_file_limit = 0; ALTER SYSTEM SET work_mem = '64kB'});
 Domowf->until_taken_up($node) or die 'not taken up';
@@ -269,6 +298,73 @@ until_true(q{SELECT count(*) = 2 FROM asked WHERE id > 1 AND state = 'done'},
 is(value('SELECT state IS NULL FROM asked WHERE id = 1'), 't', '... it waits');
 let_go();
 until_true(q{SELECT state = 'done' FROM asked WHERE id = 1}, '... until nobody holds it');
+
+take_off('return_entry');
+
+# one that waits, and behind it one that is locked
+value('ALTER SYSTEM SET domowf.returns = off');
+Domowf->until_taken_up($node) or die 'not taken up';
+value('DELETE FROM asked');
+foreach my $n (1, 12, 13)
+{
+	value("INSERT INTO asked VALUES ($n)");
+	until_true("SELECT count(*) = 1 FROM domowf.return_entry WHERE returns_to->'values'->>0 = '$n'", "$n is to be returned");
+}
+hang('note_return', 'UPDATE', 'return_entry');
+hold();
+$holder->value(q{SELECT FROM domowf.return_entry WHERE returns_to->'values'->>0 = '12' FOR UPDATE});
+value('ALTER SYSTEM SET domowf.returns = on');
+Domowf->until_taken_up($node) or die 'not taken up';
+until_true(q{SELECT state = 'done' FROM asked WHERE id = 13}, 'one that waits and one that is locked keep no third');
+let_go();
+until_true(q{SELECT count(*) = 3 FROM asked WHERE state = 'done'}, '... and are returned once nobody holds them');
+
+# ---- what is followed no longer, in great number
+
+value(sprintf <<'END', $domo->url, $domo->token);
+CREATE SERVER eu FOREIGN DATA WRAPPER domowf OPTIONS (base_url '%s');
+CREATE USER MAPPING FOR PUBLIC SERVER eu OPTIONS (token '%s');
+INSERT INTO domowf.workflow (name, model_id, version, message_name, track, server)
+VALUES ('there', 'model', '1.0.0', 'Start it', true, 'eu');
+CREATE FUNCTION note_end() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.instance_id LIKE 'old %%' THEN
+		UPDATE public.mine SET at = now() WHERE n = 'held 9';
+	END IF;
+	RETURN NULL;
+END $$;
+END
+my $there = $session->enqueue('there', 'cut off');
+is($session->outcome($there), 'done', 'one that is followed at a server');
+
+# as many as that, of somebody, that have been started so long ago
+sub follow
+{
+	my ($number, $role, $age) = @_;
+
+	return value(sprintf q{WITH n AS (SELECT nextval('domowf.request_id') AS id, g FROM generate_series(1, %s) g),
+	l AS (INSERT INTO domowf.log (id, operation, outcome, origin, attempts, instance_id, requested_by,
+			requested_by_oid, settled_at, batch)
+		SELECT id, 'start', 'done', 'request', 1, 'old ' || g, current_user, current_user::regrole, now(),
+			pg_current_xact_id() FROM n)
+	INSERT INTO domowf.tracked (request_id, instance_id, lane, due, tries, started_at, server, server_owner,
+			server_role)
+		SELECT n.id, 'old ' || g, t.lane + 1, now(), 0, now() - interval '%s', t.server, t.server_owner, %s
+		FROM n, domowf.tracked t WHERE t.request_id = %s}, $number, $age, $role, $there);
+}
+
+hang('note_end', 'UPDATE', 'log');
+hold();
+follow(200, 4000000, '1 min');
+until_true(q{SELECT count(*) > 0 FROM domowf.tracked WHERE error ~ 'was dropped'}, 'the role of many was dropped');
+so_many_keep_nobody('many that cannot be ended');
+is_told('request \d+, whose instance is followed no longer, cannot be written: .*lock timeout', '... are a stall');
+let_go();
+value('UPDATE domowf.tracked SET due = now()');
+until_true(q{SELECT count(*) = 200 FROM domowf.log WHERE instance_id LIKE 'old %' AND error ~ 'was dropped'},
+	'... and end once nobody holds it');
+is_no_stall('... which is no stall');
+value("DELETE FROM domowf.tracked WHERE request_id <> $there");
 
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $_->quit foreach $session, $holder;
