@@ -45,6 +45,7 @@ static shmem_startup_hook_type next_startup_hook;
 
 static void request_memory(void);
 static void start_memory(void);
+static DwfSharedEntry *hold_entry(Oid database);
 static void copy_status(DwfSharedEntry *entry, DwfWorkerStatus *status);
 static void clear_status(DwfSharedEntry *entry);
 static void detach_worker(int code, Datum arg);
@@ -170,6 +171,14 @@ dwf_shared_find(Oid database, bool make)
 	return spare;
 }
 
+/* The entry of a database, or NULL; it stays so until the lock is released. */
+static DwfSharedEntry *
+hold_entry(Oid database)
+{
+	LWLockAcquire(dwf_shared->lock, LW_SHARED);
+	return dwf_shared_find(database, false);
+}
+
 bool
 dwf_shared_wake(Oid database, TimestampTz run_at, int64 count,
 				bool stands_behind)
@@ -180,8 +189,7 @@ dwf_shared_wake(Oid database, TimestampTz run_at, int64 count,
 
 	if (dwf_shared == NULL)
 		return true;
-	LWLockAcquire(dwf_shared->lock, LW_SHARED);
-	entry = dwf_shared_find(database, false);
+	entry = hold_entry(database);
 	if (entry != NULL)
 	{
 		uint64		known = pg_atomic_read_u64(&entry->earliest);
@@ -213,8 +221,7 @@ dwf_shared_tell(Oid database, const DwfNews *news)
 
 	if (dwf_shared == NULL || (news->nlanes == 0 && news->nids == 0))
 		return;
-	LWLockAcquire(dwf_shared->lock, LW_SHARED);
-	entry = dwf_shared_find(database, false);
+	entry = hold_entry(database);
 	if (entry != NULL)
 	{
 		SpinLockAcquire(&entry->news_lock);
@@ -263,11 +270,9 @@ dwf_shared_take_waiting(void)
 int64
 dwf_shared_queue_length(Oid database)
 {
-	DwfSharedEntry *entry;
+	DwfSharedEntry *entry = hold_entry(database);
 	int64		length = 0;
 
-	LWLockAcquire(dwf_shared->lock, LW_SHARED);
-	entry = dwf_shared_find(database, false);
 	if (entry != NULL)
 		length = (int64) pg_atomic_read_u64(&entry->length);
 	LWLockRelease(dwf_shared->lock);
@@ -277,10 +282,8 @@ dwf_shared_queue_length(Oid database)
 void
 dwf_shared_add_length(Oid database, int64 count)
 {
-	DwfSharedEntry *entry;
+	DwfSharedEntry *entry = hold_entry(database);
 
-	LWLockAcquire(dwf_shared->lock, LW_SHARED);
-	entry = dwf_shared_find(database, false);
 	if (entry != NULL)
 		(void) pg_atomic_fetch_add_u64(&entry->length, count);
 	LWLockRelease(dwf_shared->lock);
@@ -289,10 +292,8 @@ dwf_shared_add_length(Oid database, int64 count)
 void
 dwf_shared_note_count(Oid database, int64 took)
 {
-	DwfSharedEntry *entry;
+	DwfSharedEntry *entry = hold_entry(database);
 
-	LWLockAcquire(dwf_shared->lock, LW_SHARED);
-	entry = dwf_shared_find(database, false);
 	if (entry != NULL)
 		pg_atomic_write_u64(&entry->count_took, took);
 	LWLockRelease(dwf_shared->lock);
@@ -307,10 +308,8 @@ dwf_shared_count_took(void)
 void
 dwf_shared_note_removal(Oid database, int code)
 {
-	DwfSharedEntry *entry;
+	DwfSharedEntry *entry = hold_entry(database);
 
-	LWLockAcquire(dwf_shared->lock, LW_SHARED);
-	entry = dwf_shared_find(database, false);
 	if (entry != NULL)
 		pg_atomic_write_u32(&entry->removal_failed, (uint32) code);
 	LWLockRelease(dwf_shared->lock);
@@ -329,8 +328,7 @@ dwf_shared_status(Oid database, DwfWorkerStatus *status)
 
 	if (dwf_shared == NULL)
 		return false;
-	LWLockAcquire(dwf_shared->lock, LW_SHARED);
-	entry = dwf_shared_find(database, false);
+	entry = hold_entry(database);
 	if (entry != NULL)
 		copy_status(entry, status);
 	LWLockRelease(dwf_shared->lock);
@@ -588,8 +586,7 @@ dwf_shared_connections(Oid database, DwfConnectionStatus *rows)
 
 	if (dwf_shared == NULL)
 		return 0;
-	LWLockAcquire(dwf_shared->lock, LW_SHARED);
-	entry = dwf_shared_find(database, false);
+	entry = hold_entry(database);
 	if (entry != NULL)
 	{
 		count = entry->nconnections;

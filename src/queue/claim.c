@@ -240,6 +240,7 @@ note_failed(One *one, const ErrorData *error)
 	DwfPick    *pick = one->pick;
 	bool		is_rows = dwf_refusal_is_rows(error->sqlerrcode);
 	bool		is_put_off = false;
+	ErrorData  *again = NULL;
 
 	one->error = psprintf("request " INT64_FORMAT " cannot be claimed: %s",
 						  pick->id, error->message);
@@ -248,7 +249,12 @@ note_failed(One *one, const ErrorData *error)
 	pick->has_failed = !is_rows;
 	pick->again_at = one->now;
 	if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
-		is_put_off = dwf_apart_try_any(put_off, one) == NULL;
+	{
+		again = dwf_apart_try_any(put_off, one);
+		is_put_off = again == NULL;
+	}
+	if (again != NULL && again->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		dwf_apart_wait_shortly();
 	if (is_rows && is_put_off)
 		dwf_refused_note(DWF_REFUSED_CLAIM, pick->id, error);
 	else
