@@ -337,7 +337,10 @@ END
 my $there = $session->enqueue('there', 'cut off');
 is($session->outcome($there), 'done', 'one that is followed at a server');
 
-# as many as that, of somebody, that have been started so long ago
+# as many as that, of somebody, that have been started so long ago, in a lane of
+# their own
+my $lane = 0;
+
 sub follow
 {
 	my ($number, $role, $age) = @_;
@@ -349,8 +352,8 @@ sub follow
 			pg_current_xact_id() FROM n)
 	INSERT INTO domowf.tracked (request_id, instance_id, lane, due, tries, started_at, server, server_owner,
 			server_role)
-		SELECT n.id, 'old ' || g, t.lane + 1, now(), 0, now() - interval '%s', t.server, t.server_owner, %s
-		FROM n, domowf.tracked t WHERE t.request_id = %s}, $number, $age, $role, $there);
+		SELECT n.id, 'old ' || g, %s, now(), 0, now() - interval '%s', 'eu', srvowner, %s
+		FROM n, pg_foreign_server WHERE srvname IN ('eu', 'us')}, $number, ++$lane, $age, $role);
 }
 
 hang('note_end', 'UPDATE', 'log');
@@ -365,6 +368,13 @@ until_true(q{SELECT count(*) = 200 FROM domowf.log WHERE instance_id LIKE 'old %
 	'... and end once nobody holds it');
 is_no_stall('... which is no stall');
 value("DELETE FROM domowf.tracked WHERE request_id <> $there");
+hold();
+value('ALTER SERVER eu RENAME TO us');
+follow(300, 'current_user::regrole', '8 days');
+until_true(q{SELECT count(*) > 0 FROM domowf.tracked WHERE error ~ 'after 7 days'}, 'nobody can poll many');
+so_many_keep_nobody('many that nobody can poll');
+is_told('request \d+, whose instance is followed no longer, cannot be written: .*lock timeout', '... are a stall');
+let_go();
 
 is_deeply([ $domo->violations ], [], 'all requests are as the page wants');
 $_->quit foreach $session, $holder;
